@@ -1,0 +1,32 @@
+//! Credentials and signatures: the only room that sees a secret's value.
+//!
+//! A way for secrets to leave this room does not exist but for the header of a request about to be
+//! sent: nothing here implements `Serialize` or a `Debug` that shows them. Never waits without a
+//! limit, and never writes to the user's AWS cache.
+
+pub mod environment;
+
+use crate::auth::environment::Environment;
+use crate::catalog::provider::Provider;
+use crate::target::model::Auth;
+
+/// What is needed to sign in.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub provider: &'a Provider,
+    /// As the target file says; the provider's usual ways where absent.
+    pub auth: Option<&'a Auth>,
+    /// The region that requests are signed for.
+    pub region: Option<&'a str>,
+}
+
+/// Why signing in failed before a request left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInFailure {
+    /// A class of the failure catalogue, e.g. `credentials_expired`.
+    pub class: &'static str,
+    /// What happened, secrets removed.
+    pub message: String,
+    /// The exact command or setting that mends it, where known.
+    pub fix: Option<String>,
+}

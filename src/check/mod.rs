@@ -1,0 +1,5 @@
+//! Checks: wire rules over events, expectations over traces. Findings come out.
+//!
+//! Core. Knows no provider and no dialect's JSON beyond the events and traces handed to it.
+
+pub mod finding;

@@ -1,0 +1,1 @@
+//! Bytes to frames. Core: knows no JSON, no socket and no clock.

@@ -1,0 +1,5 @@
+//! Scenarios: YAML in, checked values out, every complaint with its place.
+//!
+//! Core: text in, values or diagnostics out. Finding and opening files is `cli`'s work.
+
+pub mod model;

@@ -1,0 +1,343 @@
+//! What a scenario file says, as types. Everything a user may write is here and nowhere else.
+//!
+//! Plain data with `Deserialize` and `JsonSchema`; reading with positions is `read`, cross-checks
+//! are `lint`. Enums are externally tagged and no key is silently ignored: the messages depend on it.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A named script of agent turns with expectations, free of any provider.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The unique name, by theme: `tools/weather`.
+    pub name: String,
+    /// One sentence: what this proves.
+    pub about: String,
+    /// Words to select scenarios by (`--tag`).
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Where the claim comes from, for scenarios that document a known behaviour.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Targets this applies to; elsewhere the cell is *not applicable*.
+    #[serde(default)]
+    pub only: Only,
+    /// The circumstances: credentials, route, model, and what a mocked endpoint should do.
+    #[serde(default)]
+    pub given: Given,
+    /// Whether the answer is streamed.
+    #[serde(default = "yes")]
+    pub stream: bool,
+    /// Time limits of each exchange, where the defaults do not fit.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The system (developer) text.
+    #[serde(default)]
+    pub system: Option<String>,
+    /// Tools by name.
+    #[serde(default)]
+    pub tools: IndexMap<String, Tool>,
+    /// Tools in the wire form of the dialect, sent as they are: for probing what is accepted.
+    #[serde(default)]
+    pub wire_tools: Vec<Value>,
+    /// Sampling and tool settings, the same for each turn.
+    #[serde(default)]
+    pub settings: Settings,
+    /// Structured output.
+    #[serde(default)]
+    pub format: Option<Format>,
+    /// The turns, in order.
+    pub turns: Vec<Turn>,
+}
+
+/// Targets a scenario applies to; an empty list means all.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Only {
+    /// Provider ids, e.g. `bedrock-mantle`.
+    pub providers: Vec<String>,
+    /// Dialects, e.g. `responses`.
+    pub dialects: Vec<String>,
+    /// Globs over model ids, e.g. `openai.gpt-5*`.
+    pub models: Vec<String>,
+}
+
+/// The circumstances of a scenario.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Given {
+    /// Whose credentials sign the request; the target's own where absent.
+    pub credentials: Option<CredentialState>,
+    /// Which region is asked; the target's own where absent.
+    pub region: Option<RegionState>,
+    /// Which route is asked; the right one where absent.
+    pub route: Option<RouteState>,
+    /// Which model is asked for; the target's own where absent.
+    pub model: Option<ModelState>,
+    /// A deliberate misbehaviour of a mocked endpoint, by name; only mocks can do it.
+    pub fault: Option<String>,
+    /// What a mocked endpoint answers, by script name; real endpoints ignore it.
+    pub script: Option<String>,
+}
+
+/// Whose credentials sign the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialState {
+    /// Valid, but not allowed to do this (mocked endpoints only).
+    Denied,
+    /// A key that nobody issued.
+    Invalid,
+    /// A key that was valid once (mocked endpoints only).
+    Expired,
+    /// An `sso-session` profile whose cached token has expired, in a temporary AWS home.
+    ExpiredSso,
+    /// The same in the older `sso_start_url` form.
+    ExpiredSsoLegacy,
+    /// None at all.
+    None,
+}
+
+/// Which region is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegionState {
+    /// No target, variable or profile names one.
+    None,
+}
+
+/// Which route is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteState {
+    /// The provider's other path, which does not serve this model.
+    Wrong,
+}
+
+/// Which model is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelState {
+    /// A model that does not exist.
+    Absent,
+    /// An inference-profile id, which only Bedrock Runtime knows.
+    RuntimeId,
+}
+
+/// Time limits of an exchange.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The longest silence, as `500ms`, `30s` or `2m`.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub idle: Option<Duration>,
+    /// The longest exchange as a whole.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub total: Option<Duration>,
+}
+
+/// A tool the model may call.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// What it does, for the model.
+    pub description: String,
+    /// The JSON Schema of its arguments; absent for a tool that takes free text.
+    #[serde(default)]
+    pub parameters: Option<Value>,
+    /// Whether the provider must hold the arguments to the schema.
+    #[serde(default)]
+    pub strict: bool,
+    /// A custom tool takes free text instead of JSON.
+    #[serde(default)]
+    pub custom: bool,
+}
+
+/// Sampling and tool settings. What is absent is not sent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    pub max_output_tokens: Option<u64>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub tool_choice: Option<ToolChoice>,
+    pub parallel_tool_calls: Option<bool>,
+    /// The most built-in and function calls in one answer.
+    pub max_tool_calls: Option<u64>,
+    /// `none`, `minimal`, `low`, `medium`, `high`, …
+    pub reasoning_effort: Option<String>,
+    pub service_tier: Option<String>,
+    /// Whether the provider keeps the response; not kept where absent.
+    pub store: Option<bool>,
+    /// `low`, `medium`, `high`.
+    pub verbosity: Option<String>,
+}
+
+/// Which tools the model may or must call.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    Auto,
+    None,
+    Required,
+    /// This tool and no other.
+    Tool(String),
+}
+
+/// Structured output.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    JsonSchema(SchemaFormat),
+}
+
+/// Output held to a JSON Schema.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaFormat {
+    pub name: String,
+    pub schema: Value,
+    #[serde(default = "yes")]
+    pub strict: bool,
+}
+
+/// One user input or set of tool results, and what the model's answer must be.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// What the user says. Either this or `results`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Words of deterministic filler put before the user's text, for big prompts.
+    #[serde(default)]
+    pub filler_words: u64,
+    /// What each tool returns to the calls of the turn before, by tool name.
+    #[serde(default)]
+    pub results: IndexMap<String, Value>,
+    /// What must be true of the answer.
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+/// What must be true of an answer. What is absent is not checked.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// Exactly these calls, in any order; `[]` for none.
+    pub calls: Option<Vec<CallExpectation>>,
+    /// The visible text.
+    pub text: Option<Matcher>,
+    /// Why the turn ended.
+    pub stop: Option<StopWord>,
+    /// Token counts.
+    pub usage: Option<UsageExpectation>,
+    /// The failure class; a turn without it must not fail.
+    pub failure: Option<String>,
+    /// The provider's own error code.
+    pub code: Option<String>,
+    /// The field the provider blames for the error.
+    pub param: Option<String>,
+    /// Whether a request left at all.
+    pub sent: Option<bool>,
+    /// No call id of this answer was used before in the conversation.
+    pub fresh_call_ids: Option<bool>,
+}
+
+/// One expected call.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallExpectation {
+    /// The tool's name.
+    pub name: String,
+    /// Single arguments, by name; others may be there too.
+    #[serde(default)]
+    pub arguments: IndexMap<String, Matcher>,
+    /// The arguments as a whole, equal as JSON.
+    #[serde(default)]
+    pub arguments_equal: Option<Value>,
+    /// The arguments as a whole, valid by a JSON Schema (the tool's own always applies when strict).
+    #[serde(default)]
+    pub arguments_schema: Option<Value>,
+    /// The input of a custom tool.
+    #[serde(default)]
+    pub input: Option<Matcher>,
+}
+
+/// A condition on one value.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Matcher {
+    /// Equal as JSON.
+    Equals(Value),
+    /// A regular expression found anywhere in the text.
+    Matches(String),
+    /// This text found anywhere in it.
+    Contains(String),
+    /// Valid by this JSON Schema; text is parsed as JSON first.
+    Schema(Value),
+}
+
+/// Why a turn ended, as written in a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopWord {
+    End,
+    ToolCalls,
+    Length,
+    ContentFilter,
+}
+
+/// Token counts, each as an inclusive range.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UsageExpectation {
+    pub input: Option<Range>,
+    pub output: Option<Range>,
+    pub cached: Option<Range>,
+    pub reasoning: Option<Range>,
+}
+
+/// An inclusive range.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Range {
+    pub min: Option<u64>,
+    pub max: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Reads `500ms`, `30s` or `2m`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is not a duration: write `500ms`, `30s` or `2m`"))?;
+    match unit.trim() {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err(format!(
+            "`{text}` is not a duration: write `500ms`, `30s` or `2m`"
+        )),
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(input)?;
+    text.map(|text| parse_duration(&text).map_err(serde::de::Error::custom))
+        .transpose()
+}
