@@ -1,0 +1,3 @@
+//! What a user does, and what the house keeps: one binary for all integration tests.
+
+mod tidy;
