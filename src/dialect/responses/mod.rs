@@ -6,4 +6,7 @@ pub mod assemble;
 pub mod capture;
 pub mod decode;
 pub mod encode;
-mod parts;
+pub mod item;
+
+#[cfg(test)]
+mod tests;
