@@ -4,9 +4,6 @@
 //! nothing but the times. Unlike a browser it also tells what it had to ignore or repair. It must
 //! never know what the data means, never scan a byte twice, and never hold more than its limit.
 
-#[cfg(test)]
-mod tests;
-
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -341,3 +338,6 @@ fn quote(text: &str) -> Cow<'_, str> {
     }
     Cow::Owned(format!("{}…", &text[..end]))
 }
+
+#[cfg(test)]
+mod tests;
