@@ -1,3 +1,4 @@
 //! What a user does, and what the house keeps: one binary for all integration tests.
 
+mod recordings;
 mod tidy;
