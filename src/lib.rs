@@ -18,4 +18,6 @@ pub mod check;
 
 pub mod auth;
 
+pub mod mock;
+
 pub mod report;

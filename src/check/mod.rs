@@ -3,3 +3,8 @@
 //! Core. Knows no provider and no dialect's JSON beyond the events and traces handed to it.
 
 pub mod finding;
+
+pub mod json_schema;
+pub mod json_text;
+
+pub mod rules;
