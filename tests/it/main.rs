@@ -1,4 +1,5 @@
 //! What a user does, and what the house keeps: one binary for all integration tests.
 
 mod recordings;
+mod scenario;
 mod tidy;
