@@ -19,12 +19,27 @@ use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
 const WITHOUT_FAULT: [(&str, &str); 8] = [
-    ("sse/event-without-data", "an event without data is below the mutation language; see the decoder's own tests"),
+    (
+        "sse/event-without-data",
+        "an event without data is below the mutation language; see the decoder's own tests",
+    ),
     ("sse/unknown-field", "the same"),
-    ("sse/line-too-long", "needs megabytes; see the decoder's own tests"),
-    ("sse/irregular", "stands for irregularities that have no rule of their own; there are none"),
-    ("responses/not-a-response", "is about a body that is no stream"),
-    ("responses/tool-choice-kept", "needs another request: see the_contract_is_kept"),
+    (
+        "sse/line-too-long",
+        "needs megabytes; see the decoder's own tests",
+    ),
+    (
+        "sse/irregular",
+        "stands for irregularities that have no rule of their own; there are none",
+    ),
+    (
+        "responses/not-a-response",
+        "is about a body that is no stream",
+    ),
+    (
+        "responses/tool-choice-kept",
+        "needs another request: see the_contract_is_kept",
+    ),
     ("responses/parallel-calls-kept", "the same"),
     ("responses/structured-output", "the same"),
 ];
@@ -69,17 +84,27 @@ fn good_stream() -> OutStream {
     let message = json!({"id": "msg_1", "type": "message", "role": "assistant",
         "status": "completed", "content": [part(&whole)]});
     let calls = [
-        ("fc_1", "call_1", "get_weather", ["{\"city\":", "\"Dublin\"}"]),
-        ("fc_2", "call_2", "get_time", ["{\"zone\":", "\"Europe/Dublin\"}"]),
+        (
+            "fc_1",
+            "call_1",
+            "get_weather",
+            ["{\"city\":", "\"Dublin\"}"],
+        ),
+        (
+            "fc_2",
+            "call_2",
+            "get_time",
+            ["{\"zone\":", "\"Europe/Dublin\"}"],
+        ),
     ];
     let input = ["echo ", "sameturn"];
-    let custom = |input: &str, status: &str| {
-        json!({"id": "ctc_1", "type": "custom_tool_call", "status": status, "call_id": "call_3", "name": "run", "input": input})
-    };
+    let custom = |input: &str, status: &str| json!({"id": "ctc_1", "type": "custom_tool_call", "status": status, "call_id": "call_3", "name": "run", "input": input});
     let mut output = vec![reasoning.clone(), message.clone()];
-    output.extend(calls.iter().map(|(id, call_id, name, pieces)| {
-        call(id, call_id, name, &pieces.concat(), "completed")
-    }));
+    output.extend(
+        calls.iter().map(|(id, call_id, name, pieces)| {
+            call(id, call_id, name, &pieces.concat(), "completed")
+        }),
+    );
     output.push(custom(&input.concat(), "completed"));
     let usage = json!({"input_tokens": 100, "input_tokens_details": {"cached_tokens": 20},
         "output_tokens": 60, "output_tokens_details": {"reasoning_tokens": 10}, "total_tokens": 160});
@@ -93,8 +118,10 @@ fn good_stream() -> OutStream {
             "summary_index": 0, "part": {"type": "summary_text", "text": ""}}),
     ];
     for piece in summary {
-        data.push(json!({"type": "response.reasoning_summary_text.delta", "item_id": "rs_1",
-            "output_index": 0, "summary_index": 0, "delta": piece}));
+        data.push(
+            json!({"type": "response.reasoning_summary_text.delta", "item_id": "rs_1",
+            "output_index": 0, "summary_index": 0, "delta": piece}),
+        );
     }
     data.extend([
         json!({"type": "response.reasoning_summary_text.done", "item_id": "rs_1", "output_index": 0,
@@ -108,8 +135,10 @@ fn good_stream() -> OutStream {
             "content_index": 0, "part": part("")}),
     ]);
     for piece in text {
-        data.push(json!({"type": "response.output_text.delta", "item_id": "msg_1",
-            "output_index": 1, "content_index": 0, "delta": piece, "logprobs": []}));
+        data.push(
+            json!({"type": "response.output_text.delta", "item_id": "msg_1",
+            "output_index": 1, "content_index": 0, "delta": piece, "logprobs": []}),
+        );
     }
     data.extend([
         json!({"type": "response.output_text.done", "item_id": "msg_1", "output_index": 1,
@@ -120,21 +149,31 @@ fn good_stream() -> OutStream {
     ]);
     for (index, (id, call_id, name, pieces)) in (2..).zip(&calls) {
         let arguments = pieces.concat();
-        data.push(json!({"type": "response.output_item.added", "output_index": index,
-            "item": call(id, call_id, name, "", "in_progress")}));
+        data.push(
+            json!({"type": "response.output_item.added", "output_index": index,
+            "item": call(id, call_id, name, "", "in_progress")}),
+        );
         for piece in pieces {
-            data.push(json!({"type": "response.function_call_arguments.delta", "item_id": id,
-                "output_index": index, "delta": piece}));
+            data.push(
+                json!({"type": "response.function_call_arguments.delta", "item_id": id,
+                "output_index": index, "delta": piece}),
+            );
         }
-        data.push(json!({"type": "response.function_call_arguments.done", "item_id": id,
-            "output_index": index, "arguments": arguments}));
-        data.push(json!({"type": "response.output_item.done", "output_index": index,
-            "item": call(id, call_id, name, &arguments, "completed")}));
+        data.push(
+            json!({"type": "response.function_call_arguments.done", "item_id": id,
+            "output_index": index, "arguments": arguments}),
+        );
+        data.push(
+            json!({"type": "response.output_item.done", "output_index": index,
+            "item": call(id, call_id, name, &arguments, "completed")}),
+        );
     }
     data.push(json!({"type": "response.output_item.added", "output_index": 4, "item": custom("", "in_progress")}));
     for piece in input {
-        data.push(json!({"type": "response.custom_tool_call_input.delta", "item_id": "ctc_1",
-            "output_index": 4, "delta": piece}));
+        data.push(
+            json!({"type": "response.custom_tool_call_input.delta", "item_id": "ctc_1",
+            "output_index": 4, "delta": piece}),
+        );
     }
     data.extend([
         json!({"type": "response.custom_tool_call_input.done", "item_id": "ctc_1", "output_index": 4,
@@ -164,12 +203,21 @@ fn exchange(stream: &OutStream) -> Exchange {
             headers: vec![("content-type".to_owned(), stream.content_type.clone())],
             at: Duration::ZERO,
         }),
-        body: Bytes::from(chunks.into_iter().flat_map(|chunk| chunk.bytes).collect::<Vec<u8>>()),
+        body: Bytes::from(
+            chunks
+                .into_iter()
+                .flat_map(|chunk| chunk.bytes)
+                .collect::<Vec<u8>>(),
+        ),
         reads,
         end: match stream.ending.finish() {
             Finish::Close => End::Complete,
-            Finish::Abort => End::Dropped { reason: "connection reset".to_owned() },
-            Finish::Hang => End::Stalled { after: Duration::from_secs(30) },
+            Finish::Abort => End::Dropped {
+                reason: "connection reset".to_owned(),
+            },
+            Finish::Hang => End::Stalled {
+                after: Duration::from_secs(30),
+            },
         },
         total: Duration::from_secs(1),
     }
@@ -211,7 +259,12 @@ fn ids(findings: &[Finding], least: Severity) -> BTreeSet<String> {
 fn told(findings: &[Finding]) -> String {
     findings
         .iter()
-        .map(|one| format!("\n    {}: {} (event {:?}, expected {:?}, got {:?})", one.rule, one.message, one.evidence.event, one.evidence.expected, one.evidence.got))
+        .map(|one| {
+            format!(
+                "\n    {}: {} (event {:?}, expected {:?}, got {:?})",
+                one.rule, one.message, one.evidence.event, one.evidence.expected, one.evidence.got
+            )
+        })
         .collect()
 }
 
@@ -226,7 +279,13 @@ fn misjudged(fault: &WireFault) -> Option<String> {
         .collect();
     let wrong = ids(&findings, Severity::Should) != weighty
         || !expected.is_subset(&ids(&findings, Severity::Info));
-    wrong.then(|| format!("\n  {} should trip {expected:?}:{}", fault.name, told(&findings)))
+    wrong.then(|| {
+        format!(
+            "\n  {} should trip {expected:?}:{}",
+            fault.name,
+            told(&findings)
+        )
+    })
 }
 
 #[test]
@@ -252,7 +311,11 @@ fn every_fault_changes_what_is_sent() {
             || stream.status != 200;
         assert!(changed, "{} does nothing", fault.name);
         for id in &fault.trips {
-            assert!(rule(id).is_some(), "{} names {id}, which is no rule", fault.name);
+            assert!(
+                rule(id).is_some(),
+                "{} names {id}, which is no rule",
+                fault.name
+            );
         }
     }
 }
@@ -263,9 +326,12 @@ fn legal_variants_have_no_finding() {
         let findings = findings(&variant.apply(good_stream()));
         let weighty = ids(&findings, Severity::Should);
         assert!(weighty.is_empty(), "{}:{}", variant.name, told(&findings));
-        if variant.name != "unchanged" {
-            assert_ne!(variant.apply(good_stream()), good_stream(), "{} does nothing", variant.name);
-        }
+        let changed = variant.apply(good_stream()) != good_stream();
+        assert!(
+            changed || variant.name == "unchanged",
+            "{} does nothing",
+            variant.name
+        );
     }
     assert!(shipped_variants().len() >= 30, "variants were lost");
 }
@@ -286,7 +352,10 @@ fn every_rule_can_be_tripped() {
         );
     }
     let mut seen = BTreeSet::new();
-    assert!(all().all(|rule| seen.insert(rule.id)), "a rule is there twice");
+    assert!(
+        all().all(|rule| seen.insert(rule.id)),
+        "a rule is there twice"
+    );
 }
 
 #[test]
@@ -308,13 +377,25 @@ fn the_contract_is_kept() {
     let schema = json!({"type": "object", "required": ["temp"]});
     let cases = [
         (json!({"tool_choice": "none"}), "responses/tool-choice-kept"),
-        (json!({"tool_choice": {"type": "function", "name": "get_time"}}), "responses/tool-choice-kept"),
-        (json!({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "get_weather"}]}}), "responses/tool-choice-kept"),
-        (json!({"parallel_tool_calls": false}), "responses/parallel-calls-kept"),
+        (
+            json!({"tool_choice": {"type": "function", "name": "get_time"}}),
+            "responses/tool-choice-kept",
+        ),
+        (
+            json!({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "get_weather"}]}}),
+            "responses/tool-choice-kept",
+        ),
+        (
+            json!({"parallel_tool_calls": false}),
+            "responses/parallel-calls-kept",
+        ),
         (json!({"tools": []}), "responses/tool-is-declared"),
         (json!({"tool_choice": "required"}), ""),
         (json!({"tool_choice": "auto"}), ""),
-        (json!({"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}}), ""),
+        (
+            json!({"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}}),
+            "",
+        ),
     ];
     for (patch, expected) in cases {
         let mut request = request();
@@ -323,7 +404,10 @@ fn the_contract_is_kept() {
         }
         let findings = findings_with(&good_stream(), &request);
         let ids = ids(&findings, Severity::Should);
-        let expected: BTreeSet<String> = [expected.to_owned()].into_iter().filter(|id| !id.is_empty()).collect();
+        let expected: BTreeSet<String> = [expected.to_owned()]
+            .into_iter()
+            .filter(|id| !id.is_empty())
+            .collect();
         assert_eq!(ids, expected, "{patch}{}", told(&findings));
     }
 }
@@ -336,9 +420,18 @@ fn the_contract_of_a_plain_text_answer() {
         .expect("the variant ships");
     let schema = json!({"type": "object", "required": ["temp"]});
     for (patch, expected) in [
-        (json!({"tool_choice": "required"}), "responses/tool-choice-kept"),
-        (json!({"tool_choice": {"type": "function", "name": "get_time"}}), "responses/tool-choice-kept"),
-        (json!({"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}}), "responses/structured-output"),
+        (
+            json!({"tool_choice": "required"}),
+            "responses/tool-choice-kept",
+        ),
+        (
+            json!({"tool_choice": {"type": "function", "name": "get_time"}}),
+            "responses/tool-choice-kept",
+        ),
+        (
+            json!({"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}}),
+            "responses/structured-output",
+        ),
     ] {
         let mut request = request();
         for (key, value) in patch.as_object().expect("patches are objects") {
@@ -346,7 +439,12 @@ fn the_contract_of_a_plain_text_answer() {
         }
         let findings = findings_with(&text_alone.apply(good_stream()), &request);
         let ids = ids(&findings, Severity::Should);
-        assert_eq!(ids, BTreeSet::from([expected.to_owned()]), "{patch}{}", told(&findings));
+        assert_eq!(
+            ids,
+            BTreeSet::from([expected.to_owned()]),
+            "{patch}{}",
+            told(&findings)
+        );
     }
 }
 
@@ -360,7 +458,14 @@ fn a_plain_json_answer_is_checked_too() {
     broken["object"] = json!("thing");
     for (body, expected) in [
         (whole, vec![]),
-        (broken, vec!["responses/call-id-present", "responses/response-object", "responses/usage-total"]),
+        (
+            broken,
+            vec![
+                "responses/call-id-present",
+                "responses/response-object",
+                "responses/usage-total",
+            ],
+        ),
     ] {
         let bytes = Bytes::from(body.to_string());
         let exchange = Exchange {
@@ -369,28 +474,41 @@ fn a_plain_json_answer_is_checked_too() {
                 headers: vec![("content-type".to_owned(), "application/json".to_owned())],
                 at: Duration::ZERO,
             }),
-            reads: vec![Read { at: Duration::ZERO, len: bytes.len() }],
+            reads: vec![Read {
+                at: Duration::ZERO,
+                len: bytes.len(),
+            }],
             body: bytes,
             end: End::Complete,
             total: Duration::ZERO,
         };
         let failures = &catalog::shipped().failures;
         let decoded = decode(Dialect::Responses, "openai", failures, &exchange, false);
-        let findings = check("responses", &Subject {
-            events: &decoded.events,
-            trace: &decoded.trace,
-            streamed: false,
-            head: exchange.head.as_ref(),
-            end: Some(&exchange.end),
-            request: Some(&request()),
-        });
+        let findings = check(
+            "responses",
+            &Subject {
+                events: &decoded.events,
+                trace: &decoded.trace,
+                streamed: false,
+                head: exchange.head.as_ref(),
+                end: Some(&exchange.end),
+                request: Some(&request()),
+            },
+        );
         let found: Vec<String> = ids(&findings, Severity::Should).into_iter().collect();
         assert_eq!(found, expected, "{}", told(&findings));
     }
 }
 
 /// Files that their recorders trimmed, with the rules that notice it.
-const TRIMMED: [(&str, &[&str]); 0] = [];
+const TRIMMED: [(&str, &[&str]); 1] = [(
+    "openai--openai-phase.1",
+    &[
+        "responses/sequence-number-without-gaps",
+        "responses/output-index-dense",
+        "responses/text-adds-up",
+    ],
+)];
 
 #[test]
 fn real_recordings_have_no_finding_that_no_gap_explains() {
@@ -404,7 +522,11 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
     let files = std::fs::read_dir(format!("{folder}/responses")).expect("the folder can be read");
     for file in files {
         let path = file.expect("the folder can be read").path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let provider = match name.split("--").next() {
             Some("azure") => "azure-openai",
             Some("xai") => "xai",
@@ -413,18 +535,38 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
             _ => "openai",
         };
         let bytes = std::fs::read(&path).expect("the recording can be read");
-        let trimmed = TRIMMED.iter().find(|(file, _)| *file == name).map_or(&[][..], |(_, rules)| *rules);
+        let trimmed = TRIMMED
+            .iter()
+            .find(|(file, _)| *file == name)
+            .map_or(&[][..], |(_, rules)| *rules);
         for Decoded { events, trace } in decode_captures(Dialect::Responses, &bytes) {
             answers += 1;
-            let findings = check("responses", &Subject {
-                events: &events, trace: &trace, streamed: true, head: None, end: None, request: None,
-            });
-            let place = catalog::gap::Place { provider, model: trace.model.as_deref().unwrap_or(""), scenario: "" };
+            let findings = check(
+                "responses",
+                &Subject {
+                    events: &events,
+                    trace: &trace,
+                    streamed: true,
+                    head: None,
+                    end: None,
+                    request: None,
+                },
+            );
+            let place = catalog::gap::Place {
+                provider,
+                model: trace.model.as_deref().unwrap_or(""),
+                scenario: "",
+            };
             let left: Vec<Finding> = findings
                 .into_iter()
                 .filter(|finding| finding.severity > Severity::Info)
                 .filter(|finding| !trimmed.contains(&finding.rule.as_str()))
-                .filter(|finding| !catalog::shipped().gaps.iter().any(|gap| gap.explains(&place, &finding.rule, &finding.message)))
+                .filter(|finding| {
+                    !catalog::shipped()
+                        .gaps
+                        .iter()
+                        .any(|gap| gap.explains(&place, &finding.rule, &finding.message))
+                })
                 .collect();
             if !left.is_empty() {
                 wrong.push_str(&format!("\n  {name}:{}", told(&left)));
