@@ -6,5 +6,6 @@
 pub mod outgoing;
 
 pub mod mutate;
+mod pointer;
 
 pub mod fault_file;

@@ -579,6 +579,10 @@ const TRIMMED: [(&str, &[&str]); 1] = [(
 )];
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests should see what was not"
+)]
 fn real_recordings_have_no_finding_that_no_gap_explains() {
     let Ok(folder) = std::env::var("SAMETURN_RECORDINGS") else {
         // Recordings of real providers are not part of this repository.
