@@ -524,6 +524,7 @@ fn a_plain_json_answer_is_checked_too() {
     broken["usage"]["total_tokens"] = json!(1);
     broken["output"][2]["call_id"] = json!("");
     broken["object"] = json!("thing");
+    broken["status"] = json!("bored");
     for (body, expected) in [
         (whole, vec![]),
         (
