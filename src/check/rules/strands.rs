@@ -59,8 +59,17 @@ static EMPTY: Rule = info(
     "recordings of LM Studio and xAI have empty ones (2026-08-22)",
 );
 
+static REPEATS: Rule = should(
+    "responses/messages-do-not-repeat",
+    "A message does not begin with the whole text of the message before it.",
+    "NousResearch/hermes-agent issue 41321: each of 59 messages repeats the last and adds to it",
+);
+
+/// A shorter text may be the same by chance ("Done.").
+const WORTH_COMPARING: usize = 16;
+
 pub static RULES: &[&Rule] = &[
-    &TEXT, &REFUSAL, &REASONING, &SUMMARY, &ARGUMENTS, &INPUT, &CODE, &IN_DELTAS, &EMPTY,
+    &TEXT, &REFUSAL, &REASONING, &SUMMARY, &ARGUMENTS, &INPUT, &CODE, &IN_DELTAS, &REPEATS, &EMPTY,
 ];
 
 /// One place that says what a run of text is.
@@ -86,6 +95,30 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
             }
         }
         in_item_alone(log, out);
+    }
+    repeats(ledger, out);
+}
+
+fn repeats(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
+    let mut before: Option<&str> = None;
+    for (event, item) in ledger.finished_items() {
+        if text(item, "type") != Some("message") {
+            continue;
+        }
+        let now = StrandKind::Text.in_item(item, 0);
+        if let (Some(before), Some(now)) = (before, now)
+            && before.chars().count() >= WORTH_COMPARING
+            && now.starts_with(before)
+        {
+            out.add(
+                &REPEATS,
+                Some(event),
+                "a message begins with the whole text of the message before it",
+                "new text",
+                now,
+            );
+        }
+        before = now;
     }
 }
 
