@@ -8,6 +8,7 @@
 pub mod frame;
 
 pub mod catalog;
+pub mod metric;
 pub mod scenario;
 pub mod target;
 
@@ -19,3 +20,5 @@ pub mod check;
 pub mod auth;
 
 pub mod report;
+
+pub mod cli;
