@@ -11,6 +11,7 @@ pub mod frame;
 pub mod json_schema;
 
 pub mod catalog;
+pub mod metric;
 pub mod scenario;
 pub mod target;
 
@@ -24,3 +25,5 @@ pub mod auth;
 pub mod mock;
 
 pub mod report;
+
+pub mod cli;
