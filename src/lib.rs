@@ -16,11 +16,15 @@ pub mod scenario;
 pub mod target;
 
 pub mod dialect;
+pub mod plan;
 pub mod turn;
 
 pub mod check;
+pub mod parity;
 
 pub mod auth;
+pub mod conduct;
+pub mod transport;
 
 pub mod mock;
 

@@ -20,7 +20,7 @@ use crate::report::inspection::{self, Inspection};
 const CAPTURE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Inspects each file; findings decide the exit code.
-pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &InspectArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let dialect = Dialect::from_str(&args.dialect)?;
     // Captures may come from providers that have known gaps here but cannot be targets.
     let known = |catalog: &catalog::Catalog| {
@@ -81,10 +81,10 @@ pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<Exit> {
         });
     }
     match args.format {
-        Format::Json => ui.out(&format!("{}\n", inspection::json(&inspections))),
+        Format::Json => ui.out(&format!("{}\n", inspection::json(&inspections)))?,
         Format::Text => {
             let texts: Vec<String> = inspections.iter().map(inspection::text).collect();
-            ui.out(&texts.join("\n"));
+            ui.out(&texts.join("\n"))?;
         }
     }
     Ok(if inspections.iter().any(|one| one.weighing() > 0) {

@@ -11,7 +11,7 @@ use crate::cli::ui::Ui;
 use crate::mock::{MockData, MockServer};
 
 /// Serves until it is told to stop.
-pub fn run(args: &MockArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -19,21 +19,21 @@ pub fn run(args: &MockArgs, ui: &Ui) -> anyhow::Result<Exit> {
     runtime.block_on(serve(args, ui))
 }
 
-async fn serve(args: &MockArgs, ui: &Ui) -> anyhow::Result<Exit> {
+async fn serve(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let data = MockData::shipped().map_err(anyhow::Error::msg)?;
     let bind = SocketAddr::new(args.bind, args.port);
     let server = MockServer::start(bind, data, args.seed)
         .await
         .with_context(|| format!("could not listen on {bind}; --port 0 takes any free port"))?;
     if !args.bind.is_loopback() {
-        ui.warn(&format!(
-            "listening on {}: anybody who reaches it can use the mocks, whose keys are public",
+        ui.err(&format!(
+            "warning: listening on {}: anybody who reaches it can use the mocks, whose keys are public\n",
             server.address()
-        ));
+        ))?;
     }
     match args.format {
-        Format::Json => ui.out(&format!("{}\n", description(&server))),
-        Format::Text => ui.out(&text(&server)),
+        Format::Json => ui.out(&format!("{}\n", description(&server)))?,
+        Format::Text => ui.out(&text(&server))?,
     }
     tokio::signal::ctrl_c()
         .await

@@ -3,7 +3,8 @@
 use anyhow::{Context, anyhow};
 
 use crate::auth::environment::Environment;
-use crate::auth::{self, staged};
+use crate::auth::sign_in::region;
+use crate::auth::staged;
 use crate::catalog::Catalog;
 use crate::catalog::provider::{Provider, ProviderAuth};
 use crate::conduct::identity::{Identities, Identity};
@@ -51,7 +52,7 @@ async fn regions(
         return vec![None];
     }
     if target.regions.is_empty() {
-        return vec![auth::region(target.auth.as_ref(), environment).await];
+        return vec![region(target.auth.as_ref(), environment).await];
     }
     target.regions.iter().cloned().map(Some).collect()
 }
@@ -127,10 +128,14 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
                 principal.session_token.as_deref(),
                 None,
             )
+            .map(Some)
         } else {
             staged::with_bearer(provider, &principal.bearer)
         };
-        Ok(staged.context("could not make a temporary AWS home")?.into())
+        let staged = staged.context("could not make a temporary AWS home")?;
+        let staged = staged
+            .ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;
+        Ok(staged.into())
     };
     Ok(Identities {
         own: identity(principal("default")?, signed)?,

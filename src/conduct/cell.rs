@@ -1,6 +1,7 @@
 //! One cell: a scenario at a target, turn by turn.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -8,7 +9,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::auth::{self, SignInFailure, SignedIn, Wanted};
+use crate::auth::authorize::authorize;
+use crate::auth::credentials::SignedIn;
+use crate::auth::seen::Seen;
+use crate::auth::sign_in::sign_in;
+use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
 use crate::catalog::gap::Place;
 use crate::check::finding::{Evidence, Finding, Severity};
@@ -40,6 +45,8 @@ pub struct Conductor<T> {
     pub limits: Limits,
     /// Whether each response body goes into the record.
     pub keep_streams: bool,
+    /// Told every secret that is used, so that reports can remove it.
+    pub seen: Arc<Seen>,
 }
 
 /// A target's own thread of work: its cells run one after another, so that they do not disturb each
@@ -196,7 +203,10 @@ impl<'a, T: Transport> Lane<'a, T> {
             auth: identity.auth.as_ref(),
             region,
         };
-        let signed = auth::sign_in(&wanted, &identity.environment).await;
+        let signed = sign_in(&wanted, &identity.environment).await;
+        if let Ok(signed) = &signed {
+            self.conductor.seen.learn(&signed.credentials);
+        }
         if let Ok(signed) = &signed
             && given.region.is_none()
             && matches!(key, None | Some(CredentialState::Denied | CredentialState::Expired))
@@ -241,7 +251,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         ];
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
-        if let Err(failure) = auth::authorize(
+        if let Err(failure) = authorize(
             &signed.credentials,
             "POST",
             &url,

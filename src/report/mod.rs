@@ -20,3 +20,6 @@ pub mod junit;
 pub mod markdown;
 
 pub mod store;
+
+pub mod inspection;
+pub mod requests;
