@@ -355,6 +355,9 @@ mod tests {
     #[test]
     fn messages_cannot_steer_a_terminal() {
         let shown = Diagnostic::error("f\u{7}", "x", Place::START, "a\u{1b}[31m\nb").to_string();
-        assert!(shown.starts_with("error: a\\u{1b}[31m\\nb\n --> f\\u{7}:1:1\n"), "{shown}");
+        assert!(
+            shown.starts_with("error: a\\u{1b}[31m\\nb\n --> f\\u{7}:1:1\n"),
+            "{shown}"
+        );
     }
 }

@@ -212,9 +212,7 @@ impl Builder {
             return Err(complex_key(place));
         }
         let Some(size) = self.anchors.get(&anchor).map(|(_, size)| *size) else {
-            return Err(
-                Problem::new("this alias stands inside the value it refers to").at(place),
-            );
+            return Err(Problem::new("this alias stands inside the value it refers to").at(place));
         };
         self.count(size, place)?;
         let Some((node, _)) = self.anchors.get(&anchor) else {
@@ -247,7 +245,13 @@ impl Builder {
 fn depth(node: &Node) -> usize {
     match &node.kind {
         Kind::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Kind::Map(entries) => 1 + entries.iter().map(|(_, node)| depth(node)).max().unwrap_or(0),
+        Kind::Map(entries) => {
+            1 + entries
+                .iter()
+                .map(|(_, node)| depth(node))
+                .max()
+                .unwrap_or(0)
+        }
         _ => 0,
     }
 }
@@ -267,7 +271,10 @@ fn place(span: &Span) -> Place {
 }
 
 fn too_deep(place: Place) -> Problem {
-    Problem::new(format!("lists and mappings are nested deeper than {MAX_DEPTH} levels")).at(place)
+    Problem::new(format!(
+        "lists and mappings are nested deeper than {MAX_DEPTH} levels"
+    ))
+    .at(place)
 }
 
 fn complex_key(place: Place) -> Problem {
@@ -284,18 +291,20 @@ fn collection_tag(tag: Option<&Tag>, core: &str, place: Place) -> Result<(), Pro
 }
 
 fn unknown_tag(tag: &Tag, place: Place) -> Problem {
-    Problem::new(format!("the tag `{}` is not supported", cut_to(&tag.original(), 60)))
-        .help("a text that begins with `!` needs quotes")
-        .at(place)
+    Problem::new(format!(
+        "the tag `{}` is not supported",
+        cut_to(&tag.original(), 60)
+    ))
+    .help("a text that begins with `!` needs quotes")
+    .at(place)
 }
 
 fn syntax(error: &ScanError) -> Problem {
     let marker = error.marker();
     let (message, help) = match error.kind() {
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => (
-            "a tab cannot indent YAML".to_string(),
-            Some("use spaces"),
-        ),
+        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
+            ("a tab cannot indent YAML".to_string(), Some("use spaces"))
+        }
         ErrorKind::UnknownAnchor => (
             "this alias names an anchor that does not exist".to_string(),
             Some("a text that begins with `*` needs quotes"),
@@ -304,17 +313,17 @@ fn syntax(error: &ScanError) -> Problem {
             format!("lists and mappings are nested deeper than {MAX_DEPTH} levels"),
             None,
         ),
-        ErrorKind::UnclosedFlowCollection { open } => (
-            format!("this `{open}` is never closed"),
-            None,
-        ),
-        ErrorKind::MismatchedFlowCollectionEnd { open, close } => (
-            format!("`{open}` is closed by `{close}`"),
-            None,
-        ),
+        ErrorKind::UnclosedFlowCollection { open } => {
+            (format!("this `{open}` is never closed"), None)
+        }
+        ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
+            (format!("`{open}` is closed by `{close}`"), None)
+        }
         other => (
             format!("this is not YAML: {other}"),
-            Some("check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes"),
+            Some(
+                "check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes",
+            ),
         ),
     };
     let problem = Problem::new(message).at(Place {

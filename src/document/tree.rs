@@ -224,7 +224,9 @@ mod tests {
             };
             assert_eq!(got, expected, "{text}");
         };
-        for text in ["no", "NO", "yes", "on", "y", "12:30", "1_000", "1.2.3", ".", "-", "e5"] {
+        for text in [
+            "no", "NO", "yes", "on", "y", "12:30", "1_000", "1.2.3", ".", "-", "e5",
+        ] {
             check(text, &format!("the text `{text}`"));
         }
         check("~", "nothing");
@@ -233,7 +235,10 @@ mod tests {
         check("0x1F", "the number 0x1F");
         check("1e3", "the number 1e3");
         check(".5", "the number .5");
-        check("012", "error: `012` is read differently by different YAML parsers");
+        check(
+            "012",
+            "error: `012` is read differently by different YAML parsers",
+        );
         check(".nan", "error: `.nan` has no form in JSON");
         check("1e999", "error: the number 1e999 is too big");
         check(

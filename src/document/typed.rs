@@ -12,9 +12,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use crate::document::Problem;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::{Key, Kind, Node};
-use crate::document::Problem;
 
 /// The root as a type; `what` names it in messages.
 pub(crate) fn typed<T: DeserializeOwned>(root: &Node, what: &str) -> Result<T, Problem> {
@@ -126,13 +126,11 @@ impl<'de> Value<'de> {
                 problem.help(format!("put it in quotes: \"{raw}\""))
             }
             (Kind::Bool(value), "text") => problem.help(format!("put it in quotes: \"{value}\"")),
-            (Kind::Text(text), "true or false") => {
-                match text.to_lowercase().as_str() {
-                    "yes" | "on" | "y" => problem.help("write `true`"),
-                    "no" | "off" | "n" => problem.help("write `false`"),
-                    _ => problem,
-                }
-            }
+            (Kind::Text(text), "true or false") => match text.to_lowercase().as_str() {
+                "yes" | "on" | "y" => problem.help("write `true`"),
+                "no" | "off" | "n" => problem.help("write `false`"),
+                _ => problem,
+            },
             (Kind::Text(_), "a list") => problem.help("write `[ … ]`, or one `- ` item per line"),
             (Kind::Map(_), "a list") => problem.help("begin each item with `- `"),
             _ => problem,
@@ -257,7 +255,8 @@ impl<'de> Deserializer<'de> for Value<'de> {
         match &self.node.kind {
             Kind::Map(entries) => self.map(entries, name, visitor),
             _ => {
-                let problem = self.mismatch(&format!("a mapping for {}", self.owner.describe(name)));
+                let problem =
+                    self.mismatch(&format!("a mapping for {}", self.owner.describe(name)));
                 Err(problem.help(format!("known keys: {}", list(fields.iter().copied()))))
             }
         }
@@ -387,7 +386,9 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
             return Err(unknown_word(self.word, self.words).at(self.place));
         }
         let word: StrDeserializer<'_, Problem> = self.word.into_deserializer();
-        let variant = seed.deserialize(word).map_err(|problem| problem.at(self.place))?;
+        let variant = seed
+            .deserialize(word)
+            .map_err(|problem| problem.at(self.place))?;
         Ok((variant, self))
     }
 }

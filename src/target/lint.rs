@@ -78,7 +78,11 @@ impl Lint<'_> {
 
     fn target(&mut self, target: &Target, at: Cursor<'_>) {
         if target.model.trim().is_empty() {
-            self.error(at.key("model").place(), "`model` is empty", "name a model id");
+            self.error(
+                at.key("model").place(),
+                "`model` is empty",
+                "name a model id",
+            );
         }
         if let Some(endpoint) = &target.endpoint
             && let Err(reason) = check_endpoint(endpoint)
@@ -95,7 +99,12 @@ impl Lint<'_> {
         self.auth(target.auth.as_ref(), at.key("auth"));
         let provider_at = at.key("provider").place();
         let catalog = self.catalog;
-        self.known("provider", &target.provider, catalog.provider_ids(), provider_at);
+        self.known(
+            "provider",
+            &target.provider,
+            catalog.provider_ids(),
+            provider_at,
+        );
         if let Some(provider) = catalog.provider(&target.provider) {
             self.served(target, provider, at);
         }
@@ -127,11 +136,7 @@ impl Lint<'_> {
             } else if provider.regions.is_empty() {
                 // A server of one's own may stand anywhere: its regions are only names.
                 if target.endpoint.is_none() {
-                    self.error(
-                        place,
-                        format!("`{id}` has no regions"),
-                        "remove `regions`",
-                    );
+                    self.error(place, format!("`{id}` has no regions"), "remove `regions`");
                 }
             } else {
                 let all = provider.regions.iter().map(String::as_str);
@@ -175,7 +180,8 @@ impl Lint<'_> {
                     ),
                 );
                 let all = list(row.regions.iter().map(String::as_str));
-                self.found.push(one.help(format!("it was served in {all} ({})", row.source)));
+                self.found
+                    .push(one.help(format!("it was served in {all} ({})", row.source)));
             }
         }
         if let Some(dialect) = &target.dialect
@@ -184,10 +190,14 @@ impl Lint<'_> {
         {
             let one = self.document.warning(
                 at.key("dialect").place(),
-                format!("`{}` was not served as `{dialect}` on {}", target.model, row.date),
+                format!(
+                    "`{}` was not served as `{dialect}` on {}",
+                    target.model, row.date
+                ),
             );
             let all = list(row.dialects.iter().map(String::as_str));
-            self.found.push(one.help(format!("it was served as {all} ({})", row.source)));
+            self.found
+                .push(one.help(format!("it was served as {all} ({})", row.source)));
         }
     }
 
@@ -228,7 +238,11 @@ impl Lint<'_> {
             Some(Auth::ApiKeyEnv(name)) => ("api_key_env", name),
             Some(Auth::AwsProfile(name)) => {
                 if name.trim().is_empty() {
-                    self.error(at.key("aws_profile").place(), "the profile has no name", "name one");
+                    self.error(
+                        at.key("aws_profile").place(),
+                        "the profile has no name",
+                        "name one",
+                    );
                 }
                 return;
             }

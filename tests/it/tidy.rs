@@ -15,7 +15,10 @@ fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&root, &mut files);
-    assert!(files.len() > 20, "the sources were not found under {root:?}");
+    assert!(
+        files.len() > 20,
+        "the sources were not found under {root:?}"
+    );
     files
         .into_iter()
         .map(|file| {
@@ -87,12 +90,17 @@ const CORE: &[&str] = &[
 #[test]
 fn the_core_knows_no_socket_file_environment_or_clock() {
     refuse(
-        |path| {
-            CORE.iter().any(|room| path.starts_with(room)) && path != "report/store.rs"
-        },
+        |path| CORE.iter().any(|room| path.starts_with(room)) && path != "report/store.rs",
         &[
-            "tokio", "reqwest", "axum", "aws_config", "std::fs", "std::env", "std::net",
-            "SystemTime::now", "Instant::now",
+            "tokio",
+            "reqwest",
+            "axum",
+            "aws_config",
+            "std::fs",
+            "std::env",
+            "std::net",
+            "SystemTime::now",
+            "Instant::now",
         ],
     );
 }
@@ -101,7 +109,14 @@ fn the_core_knows_no_socket_file_environment_or_clock() {
 fn only_cli_knows_the_command_line_and_prints() {
     refuse(
         |path| !path.starts_with("cli/") && path != "main.rs",
-        &["clap", "anyhow", "println!", "eprintln!", "print!(", "process::exit"],
+        &[
+            "clap",
+            "anyhow",
+            "println!",
+            "eprintln!",
+            "print!(",
+            "process::exit",
+        ],
     );
 }
 
@@ -126,7 +141,14 @@ fn checks_and_parity_parse_no_dialect_themselves() {
 fn the_mock_writes_its_wire_form_on_its_own() {
     refuse(
         |path| path.starts_with("mock/"),
-        &["crate::dialect", "crate::turn", "crate::check", "crate::auth", "crate::transport", "aws_sigv4"],
+        &[
+            "crate::dialect",
+            "crate::turn",
+            "crate::check",
+            "crate::auth",
+            "crate::transport",
+            "aws_sigv4",
+        ],
     );
 }
 

@@ -167,9 +167,10 @@ fn strict(request: &Value, event: usize, item: &Value, out: &mut Collector<'_>) 
     else {
         return;
     };
-    // Arguments that are no JSON have their own finding.
-    let Some(arguments) =
-        text(item, "arguments").and_then(|text| serde_json::from_str::<Value>(text).ok())
+    // Arguments that are no JSON object have their own finding.
+    let Some(arguments) = text(item, "arguments")
+        .and_then(|text| serde_json::from_str::<Value>(text).ok())
+        .filter(Value::is_object)
     else {
         return;
     };

@@ -47,8 +47,8 @@ fn steps(log: &ItemLog<'_>, out: &mut Collector<'_>) {
             "completed" | "failed" => 3,
             _ => 2,
         };
-        // A working step may repeat (partial images); the first and the last may not.
-        let fits = next > stage || next == 2 && stage == 2;
+        // Steps on the way may repeat (OpenAI says mcp_call.in_progress twice); the end may not.
+        let fits = next > stage || next == stage && next < 3;
         if !fits {
             out.add(
                 &STEPS,

@@ -25,6 +25,9 @@ pub mod usage;
 pub mod contract;
 pub mod echo;
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
 
 use crate::check::finding::{Finding, Rule, Severity};

@@ -45,38 +45,47 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         if log.added.is_empty() || ledger.lossy {
             continue;
         }
-        let dense = indexes(log, out);
+        indexes(log, out);
+        // Text whose part has a wrong index finds nothing where it should be.
+        if !is_dense(log) {
+            continue;
+        }
         for strand in &log.strands {
-            if dense {
-                announced(log, strand, out);
-            }
+            announced(log, strand, out);
             closed(ledger, log, strand, out);
             annotations(log, strand, out);
         }
     }
 }
 
-fn indexes(log: &ItemLog<'_>, out: &mut Collector<'_>) -> bool {
-    let mut dense = true;
-    for axis in [Axis::Content, Axis::Summary] {
+/// Whether the announced parts of an item take the indexes 0, 1, 2 and so on.
+pub fn is_dense(log: &ItemLog<'_>) -> bool {
+    misplaced(log).next().is_none()
+}
+
+/// The announced parts that have a wrong index, with the right one.
+fn misplaced<'l, 'a>(log: &'l ItemLog<'a>) -> impl Iterator<Item = (i64, &'l Strand<'a>)> {
+    [Axis::Content, Axis::Summary].into_iter().flat_map(|axis| {
         let parts = log
             .strands
             .iter()
-            .filter(|strand| strand.axis == axis && !strand.part_added.is_empty());
-        for (expected, strand) in (0i64..).zip(parts) {
-            if strand.index != expected {
-                out.add(
-                    &DENSE,
-                    strand.part_added.first().map(|(index, _)| *index),
-                    format!("a part of item {} has the wrong index", log.output_index),
-                    expected.to_string(),
-                    strand.index.to_string(),
-                );
-                dense = false;
-            }
-        }
+            .filter(move |strand| strand.axis == axis && !strand.part_added.is_empty());
+        (0i64..)
+            .zip(parts)
+            .filter(|(expected, strand)| strand.index != *expected)
+    })
+}
+
+fn indexes(log: &ItemLog<'_>, out: &mut Collector<'_>) {
+    for (expected, strand) in misplaced(log) {
+        out.add(
+            &DENSE,
+            strand.part_added.first().map(|(index, _)| *index),
+            format!("a part of item {} has the wrong index", log.output_index),
+            expected.to_string(),
+            strand.index.to_string(),
+        );
     }
-    dense
 }
 
 fn announced(log: &ItemLog<'_>, strand: &Strand<'_>, out: &mut Collector<'_>) {

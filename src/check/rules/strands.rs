@@ -8,6 +8,7 @@ use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, difference};
 use crate::check::rules::final_object::{OUTPUT_MATCHES, partner};
 use crate::check::rules::ledger::{ItemLog, Ledger, Strand, StrandKind, text};
+use crate::check::rules::parts::is_dense;
 use crate::check::rules::{info, must, should};
 
 const EVENTS: &str = "OpenAI API reference, Responses streaming events (2026-08-21)";
@@ -75,6 +76,9 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         return;
     }
     for log in &ledger.items {
+        if !is_dense(log) {
+            continue;
+        }
         for strand in &log.strands {
             if let Some(kind) = strand.kind {
                 adds_up(ledger, log, strand, kind, out);
