@@ -1,0 +1,3 @@
+//! What a user does, in one binary.
+
+mod report;
