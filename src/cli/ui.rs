@@ -3,7 +3,6 @@
 //! A reader that goes away (`| head`) is a quiet end, not an error. Decides colour and width once;
 //! never decides what is said. Text it is given is already escaped, but for what progress shows.
 
-
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsStr;
@@ -25,7 +24,12 @@ pub enum ColourChoice {
 }
 
 /// Whether to colour a stream: what was asked for, else a terminal that is not dumb, without `NO_COLOR`.
-pub fn colour(choice: ColourChoice, terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+pub fn colour(
+    choice: ColourChoice,
+    terminal: bool,
+    no_color: Option<&OsStr>,
+    term: Option<&OsStr>,
+) -> bool {
     match choice {
         ColourChoice::Always => true,
         ColourChoice::Never => false,
@@ -44,7 +48,10 @@ pub struct Quiet<W> {
 
 impl<W: Write> Quiet<W> {
     pub fn new(inner: W) -> Quiet<W> {
-        Quiet { inner, closed: false }
+        Quiet {
+            inner,
+            closed: false,
+        }
     }
 
     /// Writes and flushes. After a broken pipe nothing is written any more, and that is no error.
@@ -52,7 +59,11 @@ impl<W: Write> Quiet<W> {
         if self.closed {
             return Ok(());
         }
-        match self.inner.write_all(text.as_bytes()).and_then(|()| self.inner.flush()) {
+        match self
+            .inner
+            .write_all(text.as_bytes())
+            .and_then(|()| self.inner.flush())
+        {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())
@@ -82,7 +93,12 @@ impl Ui {
     pub fn new(choice: ColourChoice) -> Ui {
         let (no_color, term) = (env::var_os("NO_COLOR"), env::var_os("TERM"));
         Ui {
-            colour: colour(choice, io::stdout().is_terminal(), no_color.as_deref(), term.as_deref()),
+            colour: colour(
+                choice,
+                io::stdout().is_terminal(),
+                no_color.as_deref(),
+                term.as_deref(),
+            ),
             width: width(),
             out: Quiet::new(io::stdout()),
             err: Quiet::new(io::stderr()),
@@ -146,7 +162,10 @@ impl Progress {
 
     /// No progress, whatever stderr is.
     pub fn hidden() -> Progress {
-        Progress { terminal: false, shown: None }
+        Progress {
+            terminal: false,
+            shown: None,
+        }
     }
 
     /// Takes in one event.
@@ -187,7 +206,8 @@ impl Drop for Progress {
 impl Shown {
     fn new(plan: RunPlan, target: ProgressDrawTarget) -> Shown {
         let lines = MultiProgress::with_draw_target(target);
-        let style = |template| ProgressStyle::with_template(template).expect("the template is well formed");
+        let style =
+            |template| ProgressStyle::with_template(template).expect("the template is well formed");
         let bar = lines.add(ProgressBar::new(plan.cells.len() as u64));
         bar.set_style(style("{bar:30} {pos}/{len} cells  {elapsed}  {wide_msg}"));
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -202,7 +222,14 @@ impl Shown {
                 one
             })
             .collect();
-        Shown { plan, lines, bar, targets, running: BTreeMap::new(), failed: 0 }
+        Shown {
+            plan,
+            lines,
+            bar,
+            targets,
+            running: BTreeMap::new(),
+            failed: 0,
+        }
     }
 
     fn push(&mut self, event: &RunEvent) {
@@ -235,8 +262,14 @@ impl Shown {
 
     /// The scenarios that run at a target now.
     fn now(&self, target: usize) -> String {
-        let cells = self.running.iter().filter(|(_, at)| **at == target).filter_map(|(cell, _)| self.plan.cells.get(*cell));
-        let names = cells.filter_map(|cell| self.plan.scenarios.get(cell.scenario)).map(|one| line(&one.name));
+        let cells = self
+            .running
+            .iter()
+            .filter(|(_, at)| **at == target)
+            .filter_map(|(cell, _)| self.plan.cells.get(*cell));
+        let names = cells
+            .filter_map(|cell| self.plan.scenarios.get(cell.scenario))
+            .map(|one| line(&one.name));
         names.collect::<Vec<_>>().join(", ")
     }
 
@@ -248,9 +281,8 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
-    use indicatif::InMemoryTerm;
-
     use crate::cli::ui::*;
+    use crate::report::event::{Cell, CellResult, ScenarioSummary, TargetSummary};
 
     struct Broken(io::ErrorKind, usize);
 
@@ -269,9 +301,15 @@ mod tests {
         let mut quiet = Quiet::new(Broken(io::ErrorKind::BrokenPipe, 0));
         assert!(quiet.print("a").is_ok() && quiet.print("b").is_ok());
         assert!(quiet.closed());
-        assert_eq!(quiet.inner.1, 1, "nothing is written after the reader went away");
+        assert_eq!(
+            quiet.inner.1, 1,
+            "nothing is written after the reader went away"
+        );
         let mut full = Quiet::new(Broken(io::ErrorKind::StorageFull, 0));
-        assert_eq!(full.print("a").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            full.print("a").unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
     }
 
     #[test]
@@ -286,7 +324,70 @@ mod tests {
             (ColourChoice::Always, false, Some(one), Some(dumb), true),
             (ColourChoice::Never, true, None, None, false),
         ] {
-            assert_eq!(colour(choice, terminal, no_color, term), expected, "{choice:?} {terminal} {no_color:?} {term:?}");
+            assert_eq!(
+                colour(choice, terminal, no_color, term),
+                expected,
+                "{choice:?} {terminal} {no_color:?} {term:?}"
+            );
         }
+    }
+
+    #[test]
+    fn progress_says_what_runs_now() {
+        let target = |name: &str| TargetSummary {
+            name: name.to_owned(),
+            provider: String::new(),
+            dialect: String::new(),
+            model: String::new(),
+            region: None,
+            endpoint: String::new(),
+            mocked: true,
+        };
+        let scenario = |name: &str| ScenarioSummary {
+            name: name.to_owned(),
+            about: String::new(),
+            digest: String::new(),
+            origin: String::new(),
+        };
+        let cell = |scenario, target| Cell {
+            scenario,
+            target,
+            repeat: 1,
+        };
+        let plan = RunPlan {
+            run_id: String::new(),
+            started_at: String::new(),
+            mode: String::new(),
+            seed: 0,
+            repeat: 1,
+            reference: String::new(),
+            targets: vec![target("openai"), target("mantle")],
+            scenarios: vec![scenario("text/hello"), scenario("x\x1b[2J")],
+            cells: vec![cell(0, 0), cell(0, 1), cell(1, 1)],
+        };
+        let ended = |cell, verdict| {
+            RunEvent::CellEnded(Box::new(CellResult {
+                cell,
+                verdict,
+                reason: String::new(),
+                failure: None,
+                ttft: Vec::new(),
+                total: Vec::new(),
+                findings: Vec::new(),
+                outline: Vec::new(),
+            }))
+        };
+        let mut shown = Shown::new(plan, ProgressDrawTarget::hidden());
+        for cell in 0..3 {
+            shown.push(&RunEvent::CellStarted { cell });
+        }
+        assert_eq!(shown.targets[0].message(), "text/hello");
+        assert_eq!(shown.targets[1].message(), "text/hello, x\\u{1b}[2J");
+        shown.push(&ended(1, Verdict::Fail));
+        assert_eq!(shown.targets[1].message(), "x\\u{1b}[2J");
+        assert_eq!(
+            (shown.bar.position(), shown.bar.message()),
+            (1, "1 failed".to_owned())
+        );
     }
 }

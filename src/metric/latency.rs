@@ -67,7 +67,10 @@ mod tests {
         let many = of(&(1..=100).collect::<Vec<_>>());
         for (quantile, expected) in [(0.5, 50.0), (0.95, 95.0), (1.0, 100.0)] {
             let got = many.quantile(quantile).unwrap().as_secs_f64() * 1000.0;
-            assert!((got - expected).abs() <= expected / 1000.0, "{quantile}: {got}");
+            assert!(
+                (got - expected).abs() <= expected / 1000.0,
+                "{quantile}: {got}"
+            );
         }
     }
 

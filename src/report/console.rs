@@ -4,10 +4,13 @@
 //! string from outside is escaped, because model output is hostile text.
 
 use crate::report::escape::{line, shell_word};
+use crate::report::grid;
 use crate::report::group::{self, Group};
-use crate::report::layout::{cut, hanging, pad, pad_left, width, wrap};
-use crate::report::matrix::{self, Mark, MarkKind, Row};
-use crate::report::record::{CellVerdict, Quantiles, Run, RunFinding, RunVerdict, Weight, label};
+use crate::report::layout::{hanging, pad, pad_left, width, wrap};
+use crate::report::paint::Paint;
+use crate::report::record::{
+    CellVerdict, Quantiles, Run, RunFinding, RunTarget, RunVerdict, Weight, label,
+};
 
 /// How to print.
 #[derive(Debug, Clone)]
@@ -26,16 +29,22 @@ pub struct Settings {
 /// Lines an excerpt may take.
 const EXCERPT_LINES: usize = 6;
 
+/// Characters an excerpt may have.
+const EXCERPT_CHARS: usize = 2000;
+
 /// The whole report, ending in a newline.
 pub fn render(run: &Run, settings: &Settings) -> String {
     let page = Page {
         run,
         settings,
         width: settings.width.clamp(40, 200),
+        paint: Paint {
+            on: settings.colour,
+        },
     };
     let sections = [
         page.header(),
-        page.matrix(),
+        grid::draw(run, page.width, page.paint),
         page.findings(),
         page.gaps(),
         page.stale_gaps(),
@@ -44,28 +53,43 @@ pub fn render(run: &Run, settings: &Settings) -> String {
         page.latency(),
         page.verdict(),
     ];
-    let shown: Vec<String> = sections.into_iter().filter(|section| !section.is_empty()).collect();
+    let shown: Vec<String> = sections
+        .into_iter()
+        .filter(|section| !section.is_empty())
+        .collect();
     shown.join("\n")
 }
 
 /// One line: what the run came to, without where it is kept.
 pub fn verdict_line(run: &Run) -> String {
-    let n = |verdict| run.cells.iter().filter(|cell| cell.verdict == verdict).count();
+    let n = |verdict| {
+        run.cells
+            .iter()
+            .filter(|cell| cell.verdict == verdict)
+            .count()
+    };
     let cells = run.planned_cells;
     let mut text = match run.verdict {
         RunVerdict::Pass => match n(CellVerdict::KnownGap) {
             0 => "pass: every cell that applies is as expected".to_owned(),
             gaps => format!("pass: every cell that applies is as expected, {gaps} with known gaps"),
         },
-        RunVerdict::Findings => format!("findings: {} of {cells} cells failed", n(CellVerdict::Fail)),
+        RunVerdict::Findings => {
+            format!("findings: {} of {cells} cells failed", n(CellVerdict::Fail))
+        }
         RunVerdict::Undetermined => match n(CellVerdict::Undetermined) {
             0 if run.cells.len() < cells => "undetermined: not all cells ran".to_owned(),
             0 => "undetermined: no cell was determined".to_owned(),
-            open => format!("undetermined: nothing failed, but {open} of {cells} cells are undetermined"),
+            open => format!(
+                "undetermined: nothing failed, but {open} of {cells} cells are undetermined"
+            ),
         },
     };
     if run.interrupted {
-        text.push_str(&format!(" (interrupted: {} of {cells} cells ended)", run.cells.len()));
+        text.push_str(&format!(
+            " (interrupted: {} of {cells} cells ended)",
+            run.cells.len()
+        ));
     }
     text
 }
@@ -78,24 +102,25 @@ struct Page<'a> {
     run: &'a Run,
     settings: &'a Settings,
     width: usize,
+    paint: Paint,
 }
 
 impl Page<'_> {
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.settings.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
     fn heading(&self, text: &str) -> String {
-        format!("{}\n", self.paint("1", text))
+        let lines = wrap(text, self.width);
+        lines
+            .iter()
+            .map(|one| format!("{}\n", self.paint.style("1", one)))
+            .collect()
     }
 
     fn header(&self) -> String {
         let run = self.run;
-        let mut out = hanging("", &format!("sameturn {}: {}", run.version, line(&run.mode)), self.width);
+        let mut out = hanging(
+            "",
+            &format!("sameturn {}: {}", run.version, line(&run.mode)),
+            self.width,
+        );
         let facts = format!(
             "{} scenarios x {} targets, {} cells; seed {}, repeat {}, reference {}; run {}",
             run.scenarios.len(),
@@ -107,10 +132,14 @@ impl Page<'_> {
             run.run_id,
         );
         out.push_str(&hanging("", &facts, self.width));
-        let name = |target: &crate::report::record::RunTarget| line(&label(&target.name, target.region.as_deref()));
-        let widest = run.targets.iter().map(|one| width(&name(one))).max().unwrap_or(0).min(self.width / 3);
+        let name = |target: &RunTarget| line(&label(&target.name, target.region.as_deref()));
+        let widest = run
+            .targets
+            .iter()
+            .map(|one| width(&name(one)))
+            .max()
+            .unwrap_or(0);
         for (n, target) in run.targets.iter().enumerate() {
-            let prefix = format!("  [{}] {}  ", n + 1, pad(&cut(&name(target), widest), widest));
             let mut text = format!(
                 "{}, {}, {}, {}",
                 line(&target.provider),
@@ -121,118 +150,21 @@ impl Page<'_> {
             if target.mocked {
                 text.push_str(", mocked");
             }
+            // A long name is never cut here: this is where the numbers of columns are explained.
+            let (prefix, text) = if widest <= self.width / 3 {
+                (
+                    format!("  [{}] {}  ", n + 1, pad(&name(target), widest)),
+                    text,
+                )
+            } else {
+                (
+                    format!("  [{}] ", n + 1),
+                    format!("{}: {text}", name(target)),
+                )
+            };
             out.push_str(&hanging(&prefix, &text, self.width));
         }
         out
-    }
-
-    fn matrix(&self) -> String {
-        let rows = matrix::rows(self.run);
-        let names = rows.iter().map(|row| width(&line(row.name()))).max().unwrap_or(0).min(self.width * 2 / 5);
-        // `> ` or `    `, the name, and two spaces before each column.
-        let room = self.width.saturating_sub(names + 4);
-        let columns = self.columns(&rows, room);
-        let mut out = String::new();
-        for block in self.blocks(&columns, room) {
-            if !out.is_empty() {
-                out.push('\n');
-            }
-            for part in 0..2 {
-                let heads = block.iter().map(|n| format!("  {}", pad(&columns[*n].head[part], columns[*n].width)));
-                let text = format!("{}{}", " ".repeat(names + 4), heads.collect::<String>());
-                if !text.trim().is_empty() {
-                    out.push_str(&format!("{}\n", self.paint("1", text.trim_end())));
-                }
-            }
-            let mut theme = None;
-            for row in &rows {
-                if theme != Some(row.theme()) {
-                    theme = Some(row.theme());
-                    if !row.theme().is_empty() {
-                        out.push_str(&format!("{}\n", self.paint("2", &line(row.theme()))));
-                    }
-                }
-                let flag = if row.notable { ">" } else { " " };
-                let marks: Vec<(&Mark, usize)> = block.iter().map(|n| (&row.marks[*n], columns[*n].width)).collect();
-                out.push_str(&format!("{flag}   {}", pad(&cut(&line(row.name()), names), names)));
-                out.push_str(&self.marks(&marks));
-                out.push('\n');
-            }
-        }
-        out.push_str(&format!("\n{}", self.legend()));
-        out
-    }
-
-    fn marks(&self, marks: &[(&Mark, usize)]) -> String {
-        let mut out = String::new();
-        for (n, (mark, to)) in marks.iter().enumerate() {
-            let code = match mark.kind {
-                MarkKind::Ok => "32",
-                MarkKind::Fail => "1;31",
-                MarkKind::Gap => "33",
-                MarkKind::Undetermined => "35",
-                MarkKind::NotApplicable | MarkKind::NotRun => "2",
-            };
-            out.push_str("  ");
-            out.push_str(&self.paint(code, &mark.text));
-            if n + 1 < marks.len() {
-                out.push_str(&" ".repeat(to.saturating_sub(width(&mark.text))));
-            }
-        }
-        out
-    }
-
-    fn legend(&self) -> String {
-        let counts: Vec<String> = matrix::counts(self.run)
-            .into_iter()
-            .map(|(kind, n)| format!("{n} {} ({})", kind.word(), kind.meaning()))
-            .collect();
-        let mut text = format!("{} cells: {}", self.run.planned_cells, counts.join(", "));
-        text.push_str(". Rows marked > are the ones to look at.");
-        hanging("", &text, self.width)
-    }
-
-    /// Headings of the columns: name over region, or `[1]` where those do not fit beside each other.
-    fn columns(&self, rows: &[Row], room: usize) -> Vec<Column> {
-        let column = |n: usize, head: [String; 2]| {
-            let marks = rows.iter().map(|row| width(&row.marks[n].text));
-            let heads = head.iter().map(|part| width(part));
-            Column {
-                width: marks.chain(heads).max().unwrap_or(0),
-                head,
-            }
-        };
-        let targets = || self.run.targets.iter().enumerate();
-        let full: Vec<Column> = targets()
-            .map(|(n, target)| {
-                let region = target.region.as_deref().map(line).unwrap_or_default();
-                column(n, [cut(&line(&target.name), 24), region])
-            })
-            .collect();
-        if full.iter().map(|one| one.width + 2).sum::<usize>() <= room {
-            return full;
-        }
-        targets().map(|(n, _)| column(n, [format!("[{}]", n + 1), String::new()])).collect()
-    }
-
-    /// Columns that fit beside each other, so many blocks as are needed; at least one per block.
-    fn blocks(&self, columns: &[Column], room: usize) -> Vec<Vec<usize>> {
-        let mut blocks: Vec<Vec<usize>> = Vec::new();
-        let mut used = usize::MAX;
-        for (n, column) in columns.iter().enumerate() {
-            let wide = column.width + 2;
-            match blocks.last_mut() {
-                Some(block) if used + wide <= room => {
-                    block.push(n);
-                    used += wide;
-                }
-                _ => {
-                    blocks.push(vec![n]);
-                    used = wide;
-                }
-            }
-        }
-        blocks
     }
 
     fn field(&self, name: &str, text: &str) -> String {
@@ -261,7 +193,11 @@ impl Page<'_> {
             Weight::Should => ("should", "33"),
             Weight::Info => ("info", "2"),
         };
-        let mut out = format!("{}  {}\n", self.paint(code, word), self.paint("1", &line(&first.rule)));
+        let mut out = format!(
+            "{}  {}\n",
+            self.paint.style(code, word),
+            self.paint.style("1", &line(&first.rule))
+        );
         out.push_str(&hanging("  ", &line(&first.message), self.width));
         out.push_str(&self.field("at", &line(&group::places(&group.all))));
         let evidence = &first.evidence;
@@ -277,18 +213,35 @@ impl Page<'_> {
             ("got", evidence.got.as_deref()),
         ];
         for (name, text) in fields {
-            out.push_str(&text.map(|text| self.field(name, &line(text))).unwrap_or_default());
+            out.push_str(
+                &text
+                    .map(|text| self.field(name, &line(text)))
+                    .unwrap_or_default(),
+            );
         }
-        out.push_str(&evidence.excerpt.as_deref().map(|text| self.excerpt(text)).unwrap_or_default());
+        out.push_str(
+            &evidence
+                .excerpt
+                .as_deref()
+                .map(|text| self.excerpt(text))
+                .unwrap_or_default(),
+        );
         for (name, text) in [("cause", &first.cause), ("fix", &first.fix)] {
-            out.push_str(&text.as_deref().map(|text| self.field(name, &line(text))).unwrap_or_default());
+            out.push_str(
+                &text
+                    .as_deref()
+                    .map(|text| self.field(name, &line(text)))
+                    .unwrap_or_default(),
+            );
         }
         out.push_str(&self.field("look", &self.look(first)));
         out
     }
 
     fn excerpt(&self, text: &str) -> String {
-        let mut lines = wrap(&line(text), self.width.saturating_sub(12));
+        // Characters without width could make a line as long as they like.
+        let text: String = line(text).chars().take(EXCERPT_CHARS).collect();
+        let mut lines = wrap(&text, self.width.saturating_sub(12));
         if lines.len() > EXCERPT_LINES {
             lines.truncate(EXCERPT_LINES);
             lines.push("… (the rest is in run.json)".to_owned());
@@ -304,14 +257,28 @@ impl Page<'_> {
     /// The command that runs this place again and keeps what came.
     fn look(&self, finding: &RunFinding) -> String {
         let run = self.run;
-        let scenario = run.scenarios.iter().find(|one| one.name == finding.scenario);
+        let scenario = run
+            .scenarios
+            .iter()
+            .find(|one| one.name == finding.scenario);
         let what = match scenario {
-            Some(one) if one.origin != "built in" => format!("{} --scenario {}", shell_word(&one.origin), shell_word(&one.name)),
+            Some(one) if one.origin != "built in" => format!(
+                "{} --scenario {}",
+                shell_word(&one.origin),
+                shell_word(&one.name)
+            ),
             _ => format!("--scenario {}", shell_word(&finding.scenario)),
         };
         let single = run.targets.iter().all(|one| one.name == finding.target);
-        let target = if single { String::new() } else { format!(" --target {}", shell_word(&finding.target)) };
-        format!("{} {what}{target} --keep-streams --show-requests", line(&self.settings.command))
+        let target = if single {
+            String::new()
+        } else {
+            format!(" --target {}", shell_word(&finding.target))
+        };
+        format!(
+            "{} {what}{target} --keep-streams --show-requests",
+            line(&self.settings.command)
+        )
     }
 
     fn gaps(&self) -> String {
@@ -319,12 +286,22 @@ impl Page<'_> {
         if groups.is_empty() {
             return String::new();
         }
-        let mut out = self.heading(&format!("Known gaps ({}): documented differences, not counted as failures", groups.len()));
+        let mut out = self.heading(&format!(
+            "Known gaps ({}): documented differences, not counted as failures",
+            groups.len()
+        ));
         for group in groups {
-            out.push_str(&hanging("  ", &format!("{}: {}", line(&group.gap.id), line(&group.gap.about)), self.width));
+            out.push_str(&hanging(
+                "  ",
+                &format!("{}: {}", line(&group.gap.id), line(&group.gap.about)),
+                self.width,
+            ));
             out.push_str(&self.field("so", &line(&group.gap.consequence)));
             out.push_str(&self.field("at", &line(&group::places(&group.all))));
-            out.push_str(&self.field("source", &format!("{} ({})", line(&group.gap.source), line(&group.gap.date))));
+            out.push_str(&self.field(
+                "source",
+                &format!("{} ({})", line(&group.gap.source), line(&group.gap.date)),
+            ));
         }
         out
     }
@@ -334,9 +311,17 @@ impl Page<'_> {
         if groups.is_empty() {
             return String::new();
         }
-        let mut out = self.heading("Stale gaps: documented differences that did not show; the catalog may be out of date");
+        let mut out = self.heading(
+            "Stale gaps: documented differences that did not show; the catalog may be out of date",
+        );
         for (gap, places) in groups {
-            let text = format!("{}: {} (of {}) Not seen at {}.", line(&gap.id), line(&gap.about), line(&gap.date), line(&places.join(", ")));
+            let text = format!(
+                "{}: {} (of {}) Not seen at {}.",
+                line(&gap.id),
+                line(&gap.about),
+                line(&gap.date),
+                line(&places.join(", "))
+            );
             out.push_str(&hanging("  ", &text, self.width));
         }
         out
@@ -347,11 +332,21 @@ impl Page<'_> {
         if reasons.is_empty() {
             return String::new();
         }
-        let mut out = self.heading("Undetermined: these say nothing about the provider, good or bad");
+        let mut out =
+            self.heading("Undetermined: these say nothing about the provider, good or bad");
         for reason in reasons {
-            out.push_str(&hanging("  ", &format!("{} x {}", reason.n, line(&reason.text)), self.width));
+            out.push_str(&hanging(
+                "  ",
+                &format!("{} x {}", reason.n, line(&reason.text)),
+                self.width,
+            ));
             out.push_str(&self.field("at", &line(&reason.places)));
-            out.push_str(&reason.fix.map(|fix| self.field("fix", &line(&fix))).unwrap_or_default());
+            out.push_str(
+                &reason
+                    .fix
+                    .map(|fix| self.field("fix", &line(&fix)))
+                    .unwrap_or_default(),
+            );
         }
         out
     }
@@ -362,8 +357,15 @@ impl Page<'_> {
             return String::new();
         }
         let total: usize = reasons.iter().map(|one| one.n).sum();
-        let parts: Vec<String> = reasons.iter().map(|one| format!("{} x {}", one.n, line(&one.text))).collect();
-        hanging("", &format!("Not applicable ({total}): {}", parts.join("; ")), self.width)
+        let parts: Vec<String> = reasons
+            .iter()
+            .map(|one| format!("{} x {}", one.n, line(&one.text)))
+            .collect();
+        hanging(
+            "",
+            &format!("Not applicable ({total}): {}", parts.join("; ")),
+            self.width,
+        )
     }
 
     fn latency(&self) -> String {
@@ -371,16 +373,32 @@ impl Page<'_> {
         if run.latency.is_empty() {
             return String::new();
         }
-        let head = ["", "TTFT p50", "p95", "n", "total p50", "p95", "n"].map(str::to_owned);
-        let mut table = vec![head];
+        let mut table = vec![
+            ["", "TTFT", "", "", "total", "", ""].map(str::to_owned),
+            ["", "p50", "p95", "n", "p50", "p95", "n"].map(str::to_owned),
+        ];
         for one in &run.latency {
             let [ttft_p50, ttft_p95, ttft_n] = cells(&one.ttft_ms);
             let [total_p50, total_p95, total_n] = cells(&one.total_ms);
-            let name = cut(&line(&label(&one.target, one.region.as_deref())), self.width / 3);
-            table.push([name, ttft_p50, ttft_p95, ttft_n, total_p50, total_p95, total_n]);
+            let name = line(&label(&one.target, one.region.as_deref()));
+            table.push([
+                name, ttft_p50, ttft_p95, ttft_n, total_p50, total_p95, total_n,
+            ]);
         }
-        let widths: Vec<usize> =
-            (0..7).map(|n| table.iter().map(|row| width(&row[n])).max().unwrap_or(0)).collect();
+        let widths = |table: &[[String; 7]]| -> [usize; 7] {
+            std::array::from_fn(|n| table.iter().map(|row| width(&row[n])).max().unwrap_or(0))
+        };
+        // Two spaces stand before each column. Names that do not fit give way to their numbers.
+        if widths(&table).iter().map(|one| one + 2).sum::<usize>() > self.width {
+            for (row, one) in table.iter_mut().skip(2).zip(&run.latency) {
+                let same =
+                    |target: &RunTarget| target.name == one.target && target.region == one.region;
+                if let Some(n) = run.targets.iter().position(same) {
+                    row[0] = format!("[{}]", n + 1);
+                }
+            }
+        }
+        let widths = widths(&table);
         let mut out = self.heading("Latency in ms");
         for row in &table {
             let mut text = format!("  {}", pad(&row[0], widths[0]));
@@ -399,22 +417,29 @@ impl Page<'_> {
             RunVerdict::Findings => "1;31",
             RunVerdict::Undetermined => "1;35",
         };
-        let mut text = format!("{}; exit code {}", verdict_line(self.run), self.settings.exit_code);
+        let mut text = format!(
+            "{}; exit code {}",
+            verdict_line(self.run),
+            self.settings.exit_code
+        );
         if let Some(results) = &self.settings.results {
             text.push_str(&format!("; results in {}", line(results)));
         }
         let lines = wrap(&text, self.width);
-        lines.iter().map(|one| format!("{}\n", self.paint(code, one))).collect()
+        lines
+            .iter()
+            .map(|one| format!("{}\n", self.paint.style(code, one)))
+            .collect()
     }
-}
-
-struct Column {
-    head: [String; 2],
-    width: usize,
 }
 
 /// p50, p95 and n as they stand in a table.
 pub(crate) fn cells(quantiles: &Quantiles) -> [String; 3] {
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
-    [number(quantiles.p50), number(quantiles.p95), quantiles.n.to_string()]
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+    [
+        number(quantiles.p50),
+        number(quantiles.p95),
+        quantiles.n.to_string(),
+    ]
 }

@@ -63,15 +63,25 @@ pub fn code_span(text: &str) -> String {
     let text = line(text).replace('|', "\u{2502}");
     let fence = "`".repeat(longest_run(&text) + 1);
     // Without the spaces a backtick at an end would join the fence.
-    let pad = if text.contains('`') || text.trim().is_empty() { " " } else { "" };
+    let pad = if text.contains('`') || text.trim().is_empty() {
+        " "
+    } else {
+        ""
+    };
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
 /// A fenced Markdown block of plain text, each line indented so that it belongs to a list item.
 pub fn code_block(text: &str, indent: &str) -> String {
     let fence = "`".repeat(longest_run(text).max(2) + 1);
-    let body: Vec<String> = text.split('\n').map(|one| format!("{indent}{}", line(one))).collect();
-    format!("{indent}{fence}text\n{}\n{indent}{fence}\n", body.join("\n"))
+    let body: Vec<String> = text
+        .split('\n')
+        .map(|one| format!("{indent}{}", line(one)))
+        .collect();
+    format!(
+        "{indent}{fence}text\n{}\n{indent}{fence}\n",
+        body.join("\n")
+    )
 }
 
 fn longest_run(text: &str) -> usize {
@@ -97,7 +107,10 @@ mod tests {
 
     #[test]
     fn nothing_acts_on_the_terminal() {
-        assert_eq!(line("a\x1b[31mb\r\n\u{202e}c\u{9b}2J"), "a\\u{1b}[31mb\\r\\n\\u{202e}c\\u{9b}2J");
+        assert_eq!(
+            line("a\x1b[31mb\r\n\u{202e}c\u{9b}2J"),
+            "a\\u{1b}[31mb\\r\\n\\u{202e}c\\u{9b}2J"
+        );
         assert_eq!(line("Grüße, 東京 👩‍🚀"), "Grüße, 東京 👩‍🚀");
     }
 
@@ -109,7 +122,10 @@ mod tests {
         );
         assert_eq!(code_span("a``b"), "``` a``b ```");
         assert_eq!(code_span("a|b"), "`a\u{2502}b`");
-        assert_eq!(code_block("a\n````\nb", "  "), "  `````text\n  a\n  ````\n  b\n  `````\n");
+        assert_eq!(
+            code_block("a\n````\nb", "  "),
+            "  `````text\n  a\n  ````\n  b\n  `````\n"
+        );
     }
 
     #[test]

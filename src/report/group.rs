@@ -29,7 +29,10 @@ pub fn findings(run: &Run) -> Vec<Group<'_>> {
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.all.push(one),
-            None => groups.push(Group { first: one, all: vec![one] }),
+            None => groups.push(Group {
+                first: one,
+                all: vec![one],
+            }),
         }
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.first.severity));
@@ -43,7 +46,10 @@ pub fn gaps(run: &Run) -> Vec<GapGroup<'_>> {
         let Some(gap) = &one.known_gap else { continue };
         match groups.iter_mut().find(|group| group.gap.id == gap.id) {
             Some(group) => group.all.push(one),
-            None => groups.push(GapGroup { gap, all: vec![one] }),
+            None => groups.push(GapGroup {
+                gap,
+                all: vec![one],
+            }),
         }
     }
     groups
@@ -52,7 +58,12 @@ pub fn gaps(run: &Run) -> Vec<GapGroup<'_>> {
 /// The gaps that no longer show, each with the targets where it did not.
 pub fn stale(run: &Run) -> Vec<(&RunGap, Vec<String>)> {
     let mut groups: Vec<(&RunGap, Vec<String>)> = Vec::new();
-    for RunStaleGap { gap, target, region } in &run.stale_gaps {
+    for RunStaleGap {
+        gap,
+        target,
+        region,
+    } in &run.stale_gaps
+    {
         let place = label(target, region.as_deref());
         match groups.iter_mut().find(|(known, _)| known.id == gap.id) {
             Some((_, places)) => push_new(places, place),
@@ -64,7 +75,12 @@ pub fn stale(run: &Run) -> Vec<(&RunGap, Vec<String>)> {
 
 /// Where findings are: `tools/weather: mantle us-east-1, mantle us-east-2; text/plain: …`.
 pub fn places(findings: &[&RunFinding]) -> String {
-    let place = |one: &RunFinding| (one.scenario.clone(), label(&one.target, one.region.as_deref()));
+    let place = |one: &RunFinding| {
+        (
+            one.scenario.clone(),
+            label(&one.target, one.region.as_deref()),
+        )
+    };
     listed(findings.iter().map(|one| place(one)))
 }
 
@@ -83,9 +99,12 @@ pub fn reasons(run: &Run, verdict: CellVerdict) -> Vec<Reason> {
             text: reason.to_owned(),
             fix: cells.iter().find_map(|cell| fix_of(run, cell)),
             n: cells.len(),
-            places: listed(
-                cells.iter().map(|cell| (cell.scenario.clone(), label(&cell.target, cell.region.as_deref()))),
-            ),
+            places: listed(cells.iter().map(|cell| {
+                (
+                    cell.scenario.clone(),
+                    label(&cell.target, cell.region.as_deref()),
+                )
+            })),
         })
         .collect()
 }

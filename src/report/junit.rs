@@ -50,7 +50,11 @@ fn case(run: &Run, cell: &RunCell, time: Duration) -> TestCase {
                 == (&cell.scenario, &cell.target, &cell.region, cell.repeat)
         })
         .collect();
-    let open: Vec<&RunFinding> = findings.iter().filter(|one| one.known_gap.is_none()).copied().collect();
+    let open: Vec<&RunFinding> = findings
+        .iter()
+        .filter(|one| one.known_gap.is_none())
+        .copied()
+        .collect();
     let status = match cell.verdict {
         CellVerdict::Pass | CellVerdict::KnownGap => TestCaseStatus::success(),
         CellVerdict::NotApplicable => {
@@ -60,7 +64,8 @@ fn case(run: &Run, cell: &RunCell, time: Duration) -> TestCase {
         }
         CellVerdict::Fail => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            let worst = open.iter().max_by_key(|one| one.severity);
+            // The first of the worst: `max_by_key` takes the last.
+            let worst = open.iter().rev().max_by_key(|one| one.severity);
             if let Some(worst) = worst {
                 status.set_type(line(&worst.rule));
                 status.set_message(line(&worst.message));

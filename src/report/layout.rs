@@ -78,7 +78,11 @@ pub fn hanging(prefix: &str, text: &str, to: usize) -> String {
     let indent = width(prefix);
     let mut out = String::new();
     for (n, line) in wrap(text, to.saturating_sub(indent)).iter().enumerate() {
-        let lead = if n == 0 { prefix.to_owned() } else { " ".repeat(indent) };
+        let lead = if n == 0 {
+            prefix.to_owned()
+        } else {
+            " ".repeat(indent)
+        };
         out.push_str(format!("{lead}{line}").trim_end());
         out.push('\n');
     }
@@ -101,6 +105,9 @@ mod tests {
         assert_eq!(wrap("one two three four", 9), ["one two", "three", "four"]);
         assert_eq!(wrap("aaaaaaaaaaaa b", 8), ["aaaaaaaa", "aaaa b"]);
         assert_eq!(wrap("", 8), [""]);
-        assert_eq!(hanging("fix  ", "one two three", 14), "fix  one two\n     three\n");
+        assert_eq!(
+            hanging("fix  ", "one two three", 14),
+            "fix  one two\n     three\n"
+        );
     }
 }

@@ -4,16 +4,15 @@
 //! a mention.
 
 use crate::report::console::{TTFT_NOTE, cells, verdict_line};
-use crate::report::escape::{code_block, code_span, markdown};
+use crate::report::escape::{code_block, code_span, line, markdown};
 use crate::report::group;
-use crate::report::layout::cut;
 use crate::report::matrix::{self, MarkKind};
 use crate::report::record::{CellVerdict, Run, Weight, label};
 
 /// Job summaries are limited to 1 MiB: more groups than this are counted, and found in `run.json`.
-const GROUPS: usize = 100;
-/// Columns an excerpt may take.
-const EXCERPT: usize = 1000;
+const GROUPS: usize = 50;
+/// Characters a piece of evidence may have.
+const EXCERPT: usize = 600;
 
 /// The document.
 pub fn render(run: &Run) -> String {
@@ -37,8 +36,11 @@ pub fn render(run: &Run) -> String {
 }
 
 fn table_of_places(run: &Run, out: &mut String) {
-    let heads: Vec<String> =
-        run.targets.iter().map(|one| markdown(&label(&one.name, one.region.as_deref()))).collect();
+    let heads: Vec<String> = run
+        .targets
+        .iter()
+        .map(|one| markdown(&label(&one.name, one.region.as_deref())))
+        .collect();
     out.push_str(&format!("| scenario | {} |\n", heads.join(" | ")));
     out.push_str(&format!("| --- |{}\n", " --- |".repeat(heads.len())));
     for row in matrix::rows(run) {
@@ -50,13 +52,21 @@ fn table_of_places(run: &Run, out: &mut String) {
                 _ => mark.text.clone(),
             })
             .collect();
-        out.push_str(&format!("| {} | {} |\n", code_span(&row.scenario), marks.join(" | ")));
+        out.push_str(&format!(
+            "| {} | {} |\n",
+            code_span(&row.scenario),
+            marks.join(" | ")
+        ));
     }
     let counts: Vec<String> = matrix::counts(run)
         .into_iter()
         .map(|(kind, n)| format!("{n} {} ({})", kind.word(), kind.meaning()))
         .collect();
-    out.push_str(&format!("\n{} cells: {}.\n", run.planned_cells, counts.join(", ")));
+    out.push_str(&format!(
+        "\n{} cells: {}.\n",
+        run.planned_cells,
+        counts.join(", ")
+    ));
 }
 
 fn findings(run: &Run, out: &mut String) {
@@ -72,8 +82,15 @@ fn findings(run: &Run, out: &mut String) {
             Weight::Should => "should",
             Weight::Info => "info",
         };
-        out.push_str(&format!("- {word} {}: {}\n", code_span(&first.rule), markdown(&first.message)));
-        out.push_str(&format!("  - at {}\n", markdown(&group::places(&group.all))));
+        out.push_str(&format!(
+            "- {word} {}: {}\n",
+            code_span(&first.rule),
+            markdown(&short(&first.message))
+        ));
+        out.push_str(&format!(
+            "  - at {}\n",
+            markdown(&group::places(&group.all))
+        ));
         let evidence = &first.evidence;
         let turn = evidence.turn.map(|turn| format!("turn {turn}"));
         let event = evidence.event.map(|event| format!("event {event}"));
@@ -83,7 +100,7 @@ fn findings(run: &Run, out: &mut String) {
         }
         for (name, text) in [("expected", &evidence.expected), ("got", &evidence.got)] {
             if let Some(text) = text {
-                out.push_str(&format!("  - {name} {}\n", code_span(&cut(text, EXCERPT))));
+                out.push_str(&format!("  - {name} {}\n", code_span(&short(text))));
             }
         }
         for (name, text) in [("cause", &first.cause), ("fix", &first.fix)] {
@@ -92,11 +109,14 @@ fn findings(run: &Run, out: &mut String) {
             }
         }
         if let Some(excerpt) = &evidence.excerpt {
-            out.push_str(&format!("\n{}\n", code_block(&cut(excerpt, EXCERPT), "  ")));
+            out.push_str(&format!("\n{}\n", code_block(&short(excerpt), "  ")));
         }
     }
     if groups.len() > GROUPS {
-        out.push_str(&format!("\n{} more are in run.json.\n", groups.len() - GROUPS));
+        out.push_str(&format!(
+            "\n{} more are in run.json.\n",
+            groups.len() - GROUPS
+        ));
     }
 }
 
@@ -168,4 +188,14 @@ fn latency(run: &Run, out: &mut String) {
         ));
     }
     out.push_str(&format!("\n{TTFT_NOTE}\n"));
+}
+
+/// Escaped line by line and cut, by characters: some have no width.
+fn short(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(line).collect();
+    let text = lines.join("\n");
+    match text.char_indices().nth(EXCERPT) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
 }

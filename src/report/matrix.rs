@@ -90,7 +90,9 @@ impl Row {
 
     /// The text after it.
     pub fn name(&self) -> &str {
-        self.scenario.split_once('/').map_or(&self.scenario, |(_, name)| name)
+        self.scenario
+            .split_once('/')
+            .map_or(&self.scenario, |(_, name)| name)
     }
 }
 
@@ -98,7 +100,11 @@ impl Row {
 pub fn rows(run: &Run) -> Vec<Row> {
     let mut places: HashMap<(&str, &str, Option<&str>), Vec<&RunCell>> = HashMap::new();
     for cell in &run.cells {
-        let place = (cell.scenario.as_str(), cell.target.as_str(), cell.region.as_deref());
+        let place = (
+            cell.scenario.as_str(),
+            cell.target.as_str(),
+            cell.region.as_deref(),
+        );
         places.entry(place).or_default().push(cell);
     }
     let mut rows: Vec<Row> = Vec::new();
@@ -107,7 +113,11 @@ pub fn rows(run: &Run) -> Vec<Row> {
             .targets
             .iter()
             .map(|target| {
-                let place = (scenario.name.as_str(), target.name.as_str(), target.region.as_deref());
+                let place = (
+                    scenario.name.as_str(),
+                    target.name.as_str(),
+                    target.region.as_deref(),
+                );
                 mark(places.get(&place).map_or(&[], Vec::as_slice), run.repeat)
             })
             .collect();
@@ -126,21 +136,39 @@ pub fn rows(run: &Run) -> Vec<Row> {
 pub fn counts(run: &Run) -> Vec<(MarkKind, usize)> {
     let kind = |kind| match kind {
         MarkKind::NotRun => run.planned_cells.saturating_sub(run.cells.len()),
-        kind => run.cells.iter().filter(|cell| MarkKind::of(cell.verdict) == kind).count(),
+        kind => run
+            .cells
+            .iter()
+            .filter(|cell| MarkKind::of(cell.verdict) == kind)
+            .count(),
     };
-    MarkKind::ALL.into_iter().map(|one| (one, kind(one))).filter(|(_, n)| *n > 0).collect()
+    MarkKind::ALL
+        .into_iter()
+        .map(|one| (one, kind(one)))
+        .filter(|(_, n)| *n > 0)
+        .collect()
 }
 
 fn notable(marks: &[Mark]) -> bool {
     let alarming = |mark: &Mark| mark.kind <= MarkKind::NotRun;
-    let mut kinds = marks.iter().map(|mark| mark.kind).filter(|kind| *kind != MarkKind::NotApplicable);
+    let mut kinds = marks
+        .iter()
+        .map(|mark| mark.kind)
+        .filter(|kind| *kind != MarkKind::NotApplicable);
     let first = kinds.next();
     marks.iter().any(alarming) || kinds.any(|kind| Some(kind) != first)
 }
 
 fn mark(cells: &[&RunCell], repeat: u32) -> Mark {
-    let kind = cells.iter().map(|cell| MarkKind::of(cell.verdict)).min().unwrap_or(MarkKind::NotRun);
-    let n = cells.iter().filter(|cell| MarkKind::of(cell.verdict) == kind).count();
+    let kind = cells
+        .iter()
+        .map(|cell| MarkKind::of(cell.verdict))
+        .min()
+        .unwrap_or(MarkKind::NotRun);
+    let n = cells
+        .iter()
+        .filter(|cell| MarkKind::of(cell.verdict) == kind)
+        .count();
     let text = match kind {
         MarkKind::NotRun | MarkKind::NotApplicable => kind.word().to_owned(),
         kind if repeat > 1 => format!("{} {n}/{repeat}", kind.word()),

@@ -15,6 +15,9 @@ pub mod group;
 pub mod layout;
 pub mod matrix;
 
+pub mod grid;
+pub mod paint;
+
 pub mod console;
 pub mod junit;
 pub mod markdown;

@@ -197,8 +197,15 @@ impl Run {
     /// The document of a run, as far as it came.
     pub fn new(summary: &RunSummary) -> Run {
         let plan = &summary.plan;
-        let ended = || summary.cells.iter().enumerate().filter_map(|(index, cell)| Some((index, cell.as_ref()?)));
-        let own = ended().flat_map(|(index, cell)| cell.findings.iter().map(move |one| (index, one)));
+        let ended = || {
+            summary
+                .cells
+                .iter()
+                .enumerate()
+                .filter_map(|(index, cell)| Some((index, cell.as_ref()?)))
+        };
+        let own =
+            ended().flat_map(|(index, cell)| cell.findings.iter().map(move |one| (index, one)));
         let placed = summary.findings.iter().map(|one| (one.cell, &one.judged));
         Run {
             schema: SCHEMA,
@@ -241,8 +248,13 @@ impl Run {
                     origin: scenario.origin.clone(),
                 })
                 .collect(),
-            cells: ended().filter_map(|(index, cell)| run_cell(summary, index, cell)).collect(),
-            findings: own.chain(placed).filter_map(|(index, one)| run_finding(summary, index, one)).collect(),
+            cells: ended()
+                .filter_map(|(index, cell)| run_cell(summary, index, cell))
+                .collect(),
+            findings: own
+                .chain(placed)
+                .filter_map(|(index, one)| run_finding(summary, index, one))
+                .collect(),
             latency: latency(summary),
             stale_gaps: summary
                 .stale_gaps
@@ -287,7 +299,13 @@ impl Run {
         each(&mut self.mode);
         each(&mut self.reference);
         for one in &mut self.targets {
-            for text in [&mut one.name, &mut one.provider, &mut one.dialect, &mut one.model, &mut one.endpoint] {
+            for text in [
+                &mut one.name,
+                &mut one.provider,
+                &mut one.dialect,
+                &mut one.model,
+                &mut one.endpoint,
+            ] {
                 each(text);
             }
             one.region.iter_mut().for_each(&mut *each);
@@ -301,10 +319,19 @@ impl Run {
             for text in [&mut one.scenario, &mut one.target, &mut one.reason] {
                 each(text);
             }
-            one.region.iter_mut().chain(&mut one.failure).chain(&mut one.outline).for_each(&mut *each);
+            one.region
+                .iter_mut()
+                .chain(&mut one.failure)
+                .chain(&mut one.outline)
+                .for_each(&mut *each);
         }
         for one in &mut self.findings {
-            for text in [&mut one.rule, &mut one.scenario, &mut one.target, &mut one.message] {
+            for text in [
+                &mut one.rule,
+                &mut one.scenario,
+                &mut one.target,
+                &mut one.message,
+            ] {
                 each(text);
             }
             let evidence = &mut one.evidence;
@@ -369,7 +396,14 @@ fn run_cell(summary: &RunSummary, index: usize, cell: &CellResult) -> Option<Run
 fn run_finding(summary: &RunSummary, index: usize, judged: &Judged) -> Option<RunFinding> {
     let place = summary.plan.cells.get(index)?;
     let target = summary.plan.targets.get(place.target)?;
-    let Finding { rule, severity, message, evidence, cause, fix } = &judged.finding;
+    let Finding {
+        rule,
+        severity,
+        message,
+        evidence,
+        cause,
+        fix,
+    } = &judged.finding;
     Some(RunFinding {
         rule: rule.clone(),
         severity: match severity {

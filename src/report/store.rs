@@ -49,13 +49,18 @@ pub struct Store {
 pub fn new_run_id() -> String {
     let now = SystemTime::now();
     // Without the system's randomness the clock's last digits do: the folder must not exist anyway.
-    let random = SysRng.try_next_u32().unwrap_or_else(|_| OffsetDateTime::from(now).nanosecond());
+    let random = SysRng
+        .try_next_u32()
+        .unwrap_or_else(|_| OffsetDateTime::from(now).nanosecond());
     format_run_id(now, random as u16)
 }
 
 /// `20261121T081500Z-4f2a`.
 pub fn format_run_id(at: SystemTime, random: u16) -> String {
-    let time: String = format_time(at).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    let time: String = format_time(at)
+        .chars()
+        .filter(|c| !matches!(c, '-' | ':'))
+        .collect();
     format!("{time}-{random:04x}")
 }
 
@@ -69,14 +74,24 @@ pub fn format_time(at: SystemTime) -> String {
 
 impl Store {
     /// Makes the folder of a run, which must not exist yet, and names it in `results/latest`.
-    pub fn create(results: &Path, run_id: &str, keep_streams: bool, redact: Redact) -> Result<Store, StoreError> {
+    pub fn create(
+        results: &Path,
+        run_id: &str,
+        keep_streams: bool,
+        redact: Redact,
+    ) -> Result<Store, StoreError> {
         let folder = results.join(run_id);
         fs::create_dir_all(results).map_err(failed("create the folder", results))?;
         fs::create_dir(&folder).map_err(failed("create the folder", &folder))?;
         let path = folder.join("turns.jsonl");
         let turns = File::create_new(&path).map_err(failed("create", &path))?;
         let latest = results.join("latest");
-        replace(&results.join(format!(".latest-{run_id}")), &latest, format!("{run_id}\n").as_bytes(), false)?;
+        replace(
+            &results.join(format!(".latest-{run_id}")),
+            &latest,
+            format!("{run_id}\n").as_bytes(),
+            false,
+        )?;
         Ok(Store {
             folder,
             keep_streams,
@@ -108,7 +123,9 @@ impl Store {
             }
             RunEvent::Ended { .. } => {
                 self.write_run(true)?;
-                self.turns.sync_all().map_err(failed("write", &self.folder.join("turns.jsonl")))
+                self.turns
+                    .sync_all()
+                    .map_err(failed("write", &self.folder.join("turns.jsonl")))
             }
         }
     }
@@ -128,7 +145,12 @@ impl Store {
         };
         let began = Instant::now();
         let text = Run::new(summary).redacted(&*self.redact).to_json();
-        let result = replace(&self.folder.join(".run.json.part"), &self.folder.join("run.json"), text.as_bytes(), sync);
+        let result = replace(
+            &self.folder.join(".run.json.part"),
+            &self.folder.join("run.json"),
+            text.as_bytes(),
+            sync,
+        );
         // A tenth of the time for writing at most, so a run of thousands of cells is not slowed down.
         self.next_write = Instant::now() + (began.elapsed() * 9).min(Duration::from_secs(1));
         self.dirty = result.is_err();
@@ -141,7 +163,11 @@ impl Store {
         };
         let mut kept = Ok(());
         let mut stream = None;
-        if let (true, Some(body), Some(name)) = (self.keep_streams, &record.response_body, stream_name(plan, record)) {
+        if let (true, Some(body), Some(name)) = (
+            self.keep_streams,
+            &record.response_body,
+            stream_name(plan, record),
+        ) {
             kept = self.write_stream(&name, body);
             stream = kept.is_ok().then_some(name);
         }
@@ -204,7 +230,10 @@ fn file_part(name: &str) -> String {
         let digest = Sha256::digest(name.as_bytes());
         out.truncate(LIMIT - 9);
         out.push_str("%");
-        digest.iter().take(4).for_each(|byte| out.push_str(&format!("{byte:02x}")));
+        digest
+            .iter()
+            .take(4)
+            .for_each(|byte| out.push_str(&format!("{byte:02x}")));
     }
     out
 }
@@ -222,7 +251,11 @@ fn replace(part: &Path, path: &Path, bytes: &[u8], sync: bool) -> Result<(), Sto
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
-    move |source| StoreError { action, path, source }
+    move |source| StoreError {
+        action,
+        path,
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -232,7 +265,10 @@ mod tests {
     #[test]
     fn run_ids_sort_by_time() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        assert_eq!(format_run_id(at(1_795_248_900), 0x4f2a), "20261121T081500Z-4f2a");
+        assert_eq!(
+            format_run_id(at(1_795_248_900), 0x4f2a),
+            "20261121T081500Z-4f2a"
+        );
         assert!(format_run_id(at(999), 0xffff) < format_run_id(at(1000), 0));
         assert_eq!(format_time(at(1_795_248_900)), "2026-11-21T08:15:00Z");
     }

@@ -47,7 +47,11 @@ pub struct TurnLine {
 
 impl TurnLine {
     /// The line of an exchange; `None` where its cell is not in the plan.
-    pub fn new(plan: &RunPlan, record: &ExchangeRecord, stream: Option<String>) -> Option<TurnLine> {
+    pub fn new(
+        plan: &RunPlan,
+        record: &ExchangeRecord,
+        stream: Option<String>,
+    ) -> Option<TurnLine> {
         let cell = plan.cells.get(record.cell)?;
         let target = plan.targets.get(cell.target)?;
         let body = match (&stream, &record.response_body) {
@@ -67,7 +71,9 @@ impl TurnLine {
             request_headers: record.request_headers.clone(),
             request_body: match record.request_body.as_str() {
                 "" => Value::Null,
-                text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+                text => {
+                    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+                }
             },
             status: record.status,
             response_headers: record.response_headers.clone(),
@@ -104,7 +110,11 @@ fn cut(body: &[u8]) -> String {
 fn redact_strings(value: Value, redact: &dyn Fn(&str) -> String) -> Value {
     match value {
         Value::String(text) => Value::String(redact(&text)),
-        Value::Array(list) => Value::Array(list.into_iter().map(|one| redact_strings(one, redact)).collect()),
+        Value::Array(list) => Value::Array(
+            list.into_iter()
+                .map(|one| redact_strings(one, redact))
+                .collect(),
+        ),
         Value::Object(map) => Value::Object(
             map.into_iter()
                 .map(|(key, one)| (redact(&key), redact_strings(one, redact)))

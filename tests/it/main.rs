@@ -2,5 +2,6 @@
 
 mod auth;
 mod recordings;
+mod report;
 mod scenario;
 mod tidy;
