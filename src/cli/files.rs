@@ -134,7 +134,8 @@ fn open(file: &Path) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("{}: could not be read", file.display()))?
         .len();
     if size > document::MAX_BYTES as u64 {
-        return Err(document::too_big(&file.display().to_string(), size).into());
+        let mistake = document::too_big(&file.display().to_string(), size);
+        return Err(Diagnostics::from(mistake).into());
     }
     fs::read(file).with_context(|| format!("{}: could not be read", file.display()))
 }

@@ -292,11 +292,17 @@ impl<'a, T: Transport> Lane<'a, T> {
                 request: Some(&body),
             },
         );
-        let shown = redacted(shown, &headers);
-        self.tell(record(
-            cell, index, scenario, &url, shown, &body, &exchange, &decoded,
-            self.conductor.keep_streams,
-        ));
+        let told = Told {
+            cell,
+            index,
+            scenario,
+            url,
+            request_headers: redacted(shown, &headers),
+            body: &body,
+            exchange: &exchange,
+            decoded: &decoded,
+        };
+        self.tell(told.record(self.conductor.keep_streams));
         TurnOutcome {
             sent: !matches!(exchange.end, End::Unreachable { .. }),
             total: matches!(exchange.end, End::Complete).then_some(exchange.total),
@@ -512,18 +518,21 @@ pub fn digest(scenario: &Scenario, index: usize) -> String {
         .collect()
 }
 
-#[expect(clippy::too_many_arguments, reason = "a record is made once, of all that is known")]
-fn record(
+/// An exchange and all that is known around it.
+struct Told<'a> {
     cell: usize,
     index: usize,
-    scenario: &Scenario,
-    url: &str,
+    scenario: &'a Scenario,
+    url: String,
     request_headers: Vec<(String, String)>,
-    body: &Value,
-    exchange: &Exchange,
-    decoded: &Decoded,
-    keep_streams: bool,
-) -> ExchangeRecord {
+    body: &'a Value,
+    exchange: &'a Exchange,
+    decoded: &'a Decoded,
+}
+
+impl Told<'_> {
+fn record(self, keep_streams: bool) -> ExchangeRecord {
+    let Told { cell, index, scenario, url, request_headers, body, exchange, decoded } = self;
     let trace = &decoded.trace;
     let response_body = if keep_streams {
         Some(exchange.body.to_vec())
@@ -537,7 +546,7 @@ fn record(
         turn: index + 1,
         digest: digest(scenario, index),
         method: "POST".to_owned(),
-        url: url.to_owned(),
+        url,
         request_headers,
         request_body: body.to_string(),
         status: exchange.head.as_ref().map(|head| head.status),
@@ -555,6 +564,7 @@ fn record(
         events: decoded.events.len() as u64,
         response_body,
     }
+}
 }
 
 fn end_words(end: &End) -> String {
