@@ -118,7 +118,7 @@ mod tests {
     fn nothing_acts_in_markdown() {
         assert_eq!(
             markdown("<img src=x> | **b** [a](https://x) @all\n# t"),
-            "&lt;img src=x&gt; \\| \\*\\*b\\*\\* \\[a\\](https&#58;//x) @\u{200b}all\\n\\# t"
+            "&lt;img src=x&gt; \\| \\*\\*b\\*\\* \\[a\\](https&#58;//x) @\u{200b}all\\\\n\\# t"
         );
         assert_eq!(code_span("a``b"), "``` a``b ```");
         assert_eq!(code_span("a|b"), "`a\u{2502}b`");

@@ -37,6 +37,19 @@ pub fn render(run: &Run) -> Result<String, quick_junit::SerializeError> {
         all += total;
         report.add_test_suite(suite);
     }
+    // Without this a run that was stopped early would look green.
+    if run.cells.len() < run.planned_cells {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_type("not_run");
+        status.set_message(format!(
+            "only {} of {} cells ended",
+            run.cells.len(),
+            run.planned_cells
+        ));
+        let mut suite = TestSuite::new("run");
+        suite.add_test_case(TestCase::new("all cells ended", status));
+        report.add_test_suite(suite);
+    }
     report.set_time(all);
     report.to_string()
 }

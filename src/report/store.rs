@@ -171,7 +171,8 @@ impl Store {
             kept = self.write_stream(&name, body);
             stream = kept.is_ok().then_some(name);
         }
-        let line = TurnLine::new(plan, record, stream).map(|line| line.to_line(&*self.redact));
+        let redact = &*self.redact;
+        let line = TurnLine::new(plan, record, stream, redact).map(|line| line.to_line(redact));
         let appended = line.map_or(Ok(()), |line| self.append(&line));
         kept.and(appended)
     }
@@ -229,7 +230,7 @@ fn file_part(name: &str) -> String {
     if out.len() > LIMIT {
         let digest = Sha256::digest(name.as_bytes());
         out.truncate(LIMIT - 9);
-        out.push_str("%");
+        out.push('%');
         digest
             .iter()
             .take(4)
@@ -280,5 +281,18 @@ mod tests {
         let long = |end: &str| file_part(&format!("{}{end}", "a".repeat(300)));
         assert!(long("1").len() <= 60);
         assert_ne!(long("1"), long("2"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_an_error_with_its_path() {
+        let results = tempfile::tempdir().unwrap();
+        let mut store = Store::create(results.path(), "a", false, Box::new(str::to_owned)).unwrap();
+        // A device on which every write fails as on a full disk.
+        store.turns = File::options().write(true).open("/dev/full").unwrap();
+        let error = store.append("{}\n").unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::StorageFull);
+        assert!(error.path.ends_with("a/turns.jsonl"), "{error}");
+        assert_eq!(store.turns_len, 0);
     }
 }

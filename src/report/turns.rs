@@ -51,11 +51,13 @@ impl TurnLine {
         plan: &RunPlan,
         record: &ExchangeRecord,
         stream: Option<String>,
+        redact: &dyn Fn(&str) -> String,
     ) -> Option<TurnLine> {
         let cell = plan.cells.get(record.cell)?;
         let target = plan.targets.get(cell.target)?;
         let body = match (&stream, &record.response_body) {
-            (None, Some(body)) => Some(cut(body)),
+            // Redacted before it is cut, or a secret at the cut would be half there.
+            (None, Some(body)) => Some(cut(redact(&String::from_utf8_lossy(body)))),
             _ => None,
         };
         Some(TurnLine {
@@ -91,22 +93,26 @@ impl TurnLine {
 
     /// The line, newline included, every string in it redacted.
     pub fn to_line(&self, redact: &dyn Fn(&str) -> String) -> String {
-        let value = serde_json::to_value(self).expect("plain data has a JSON form");
-        let mut text = redact_strings(value, redact).to_string();
-        text.push('\n');
-        text
+        let mut line = serde_json::to_value(self).expect("plain data has a JSON form");
+        if let Value::Object(fields) = &mut line {
+            // The keys of the line are ours; below them keys are data too.
+            for value in fields.values_mut() {
+                *value = redact_strings(value.take(), redact);
+            }
+        }
+        format!("{line}\n")
     }
 }
 
-fn cut(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(BODY_LIMIT)]).into_owned();
-    match body.len().saturating_sub(BODY_LIMIT) {
-        0 => text,
-        more => format!("{text}… ({more} bytes more)"),
+fn cut(mut text: String) -> String {
+    if text.len() > BODY_LIMIT {
+        let more = text.len() - text.floor_char_boundary(BODY_LIMIT);
+        text.truncate(text.len() - more);
+        text.push_str(&format!("… ({more} bytes more)"));
     }
+    text
 }
 
-/// Keys of the sent JSON are data too; those of the line itself are ours.
 fn redact_strings(value: Value, redact: &dyn Fn(&str) -> String) -> Value {
     match value {
         Value::String(text) => Value::String(redact(&text)),
@@ -121,5 +127,25 @@ fn redact_strings(value: Value, redact: &dyn Fn(&str) -> String) -> Value {
                 .collect(),
         ),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::turns::*;
+
+    #[test]
+    fn a_long_body_is_cut_between_characters() {
+        let text = cut("é".repeat(BODY_LIMIT));
+        assert!(text.ends_with("é… (65536 bytes more)"));
+        assert_eq!(cut("é".to_owned()), "é");
+    }
+
+    #[test]
+    fn keys_and_values_are_redacted() {
+        let hide = |text: &str| text.replace("s3cret", "(redacted)");
+        let body = serde_json::json!({"s3cret": ["a s3cret", 1, null]});
+        let expected = serde_json::json!({"(redacted)": ["a (redacted)", 1, null]});
+        assert_eq!(redact_strings(body, &hide), expected);
     }
 }

@@ -297,10 +297,10 @@ fn same_as_file(name: &str, text: &str) {
         .join("tests/it/reports")
         .join(name);
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, text).unwrap();
+        fs::write(&path, text).expect("the file of the report can be written");
         return;
     }
-    let expected = fs::read_to_string(&path).unwrap();
+    let expected = fs::read_to_string(&path).expect("the file of the report is there");
     assert!(
         text == expected,
         "{name} differs (UPDATE=1 rewrites it); got:\n{text}"
@@ -420,6 +420,15 @@ fn junit_is_xml() {
             .sum::<usize>(),
         3
     );
+}
+
+#[test]
+fn a_run_that_was_stopped_is_not_green_in_junit() {
+    let all = events();
+    let text = junit::render(&run(&all[..4])).unwrap();
+    let report = quick_junit::Report::deserialize_from_str(&text).unwrap();
+    assert_eq!((report.tests, report.failures, report.errors), (2, 0, 1));
+    assert!(text.contains("only 1 of 20 cells ended"), "{text}");
 }
 
 #[test]
