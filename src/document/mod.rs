@@ -14,7 +14,6 @@ use serde::de::DeserializeOwned;
 use crate::diagnostic::{Diagnostic, Diagnostics, Level, Place};
 use crate::document::tree::{Cursor, Node};
 
-
 /// The biggest file that is read, in bytes. Check the size on disk before reading a file whole.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most nodes a document may have once its aliases are followed.

@@ -76,11 +76,10 @@ pub(crate) fn parse(text: &str, what: &str) -> Result<Node, Problem> {
         }
     }
     match builder.root {
-        None => Err(Problem::new(format!("the file is empty, expected {what}")).at(Place::START)),
-        Some(Node {
-            kind: Kind::Null, ..
-        }) => Err(Problem::new(format!("the file is empty, expected {what}")).at(Place::START)),
-        Some(root) => Ok(root),
+        Some(root) if !matches!(root.kind, Kind::Null) => Ok(root),
+        _ => Err(Problem::new(format!("the file is empty, expected {what}"))
+            .help("docs/scenarios.md has an example of each kind of file")
+            .at(Place::START)),
     }
 }
 
@@ -213,7 +212,9 @@ impl Builder {
         }
         let Some(size) = self.anchors.get(&anchor).map(|(_, size)| *size) else {
             return Err(
-                Problem::new("this alias stands inside the value it refers to").at(place),
+                Problem::new("this alias stands inside the value it refers to")
+                    .help("write the value out")
+                    .at(place),
             );
         };
         self.count(size, place)?;
@@ -247,7 +248,13 @@ impl Builder {
 fn depth(node: &Node) -> usize {
     match &node.kind {
         Kind::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Kind::Map(entries) => 1 + entries.iter().map(|(_, node)| depth(node)).max().unwrap_or(0),
+        Kind::Map(entries) => {
+            1 + entries
+                .iter()
+                .map(|(_, node)| depth(node))
+                .max()
+                .unwrap_or(0)
+        }
         _ => 0,
     }
 }
@@ -267,7 +274,11 @@ fn place(span: &Span) -> Place {
 }
 
 fn too_deep(place: Place) -> Problem {
-    Problem::new(format!("lists and mappings are nested deeper than {MAX_DEPTH} levels")).at(place)
+    Problem::new(format!(
+        "lists and mappings are nested deeper than {MAX_DEPTH} levels"
+    ))
+    .help("flatten it")
+    .at(place)
 }
 
 fn complex_key(place: Place) -> Problem {
@@ -284,46 +295,59 @@ fn collection_tag(tag: Option<&Tag>, core: &str, place: Place) -> Result<(), Pro
 }
 
 fn unknown_tag(tag: &Tag, place: Place) -> Problem {
-    Problem::new(format!("the tag `{}` is not supported", cut_to(&tag.original(), 60)))
-        .help("a text that begins with `!` needs quotes")
-        .at(place)
+    Problem::new(format!(
+        "the tag `{}` is not supported",
+        cut_to(&tag.original(), 60)
+    ))
+    .help("a text that begins with `!` needs quotes")
+    .at(place)
 }
 
 fn syntax(error: &ScanError) -> Problem {
     let marker = error.marker();
+    let deep = format!("lists and mappings are nested deeper than {MAX_DEPTH} levels");
     let (message, help) = match error.kind() {
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => (
-            "a tab cannot indent YAML".to_string(),
-            Some("use spaces"),
-        ),
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart => {
+            ("a tab cannot indent YAML".to_string(), "use spaces")
+        }
         ErrorKind::UnknownAnchor => (
             "this alias names an anchor that does not exist".to_string(),
-            Some("a text that begins with `*` needs quotes"),
+            "a text that begins with `*` needs quotes",
         ),
-        ErrorKind::RecursionLimitExceeded => (
-            format!("lists and mappings are nested deeper than {MAX_DEPTH} levels"),
-            None,
-        ),
+        ErrorKind::RecursionLimitExceeded => (deep, "flatten it"),
         ErrorKind::UnclosedFlowCollection { open } => (
             format!("this `{open}` is never closed"),
-            None,
+            if *open == '[' { "add `]`" } else { "add `}`" },
         ),
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => (
             format!("`{open}` is closed by `{close}`"),
-            None,
+            "close brackets in the order they were opened",
+        ),
+        ErrorKind::UnclosedQuotedScalar => (
+            "this quote is never closed".to_string(),
+            "add the same quote at the end of the text",
+        ),
+        ErrorKind::ExpectedBlockMappingKey
+        | ErrorKind::ExpectedBlockSequenceEntry
+        | ErrorKind::InvalidIndentation => (
+            "this does not line up with the lines above".to_string(),
+            "begin all keys of a mapping, and all `- ` of a list, in the same column",
+        ),
+        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => (
+            "a second `: ` cannot stand here".to_string(),
+            "put a text with `: ` in it in quotes",
         ),
         other => (
             format!("this is not YAML: {other}"),
-            Some("check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes"),
+            "check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes",
         ),
     };
-    let problem = Problem::new(message).at(Place {
+    Problem::new(message).help(help).at(Place {
         line: marker.line().max(1),
         column: marker.col() + 1,
         len: 1,
-    });
-    match help {
-        Some(help) => problem.help(help),
-        None => problem,
-    }
+    })
 }

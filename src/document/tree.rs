@@ -195,9 +195,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether every step so far existed.
-    pub fn exists(&self) -> bool {
-        !self.lost
+    /// The value at a JSON pointer below this one.
+    pub fn pointer(self, pointer: &str) -> Cursor<'a> {
+        pointer
+            .split('/')
+            .skip(1)
+            .fold(self, |at, step| match (&at.node.kind, step.parse()) {
+                (Kind::List(_), Ok(index)) => at.item(index),
+                _ => at.key(&step.replace("~1", "/").replace("~0", "~")),
+            })
     }
 
     /// Where the value stands.
@@ -224,7 +230,9 @@ mod tests {
             };
             assert_eq!(got, expected, "{text}");
         };
-        for text in ["no", "NO", "yes", "on", "y", "12:30", "1_000", "1.2.3", ".", "-", "e5"] {
+        for text in [
+            "no", "NO", "yes", "on", "y", "12:30", "1_000", "1.2.3", ".", "-", "e5",
+        ] {
             check(text, &format!("the text `{text}`"));
         }
         check("~", "nothing");
@@ -233,7 +241,10 @@ mod tests {
         check("0x1F", "the number 0x1F");
         check("1e3", "the number 1e3");
         check(".5", "the number .5");
-        check("012", "error: `012` is read differently by different YAML parsers");
+        check(
+            "012",
+            "error: `012` is read differently by different YAML parsers",
+        );
         check(".nan", "error: `.nan` has no form in JSON");
         check("1e999", "error: the number 1e999 is too big");
         check(

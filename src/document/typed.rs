@@ -12,9 +12,10 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use crate::diagnostic::Place;
+use crate::document::Problem;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::{Key, Kind, Node};
-use crate::document::Problem;
 
 /// The root as a type; `what` names it in messages.
 pub(crate) fn typed<T: DeserializeOwned>(root: &Node, what: &str) -> Result<T, Problem> {
@@ -126,15 +127,15 @@ impl<'de> Value<'de> {
                 problem.help(format!("put it in quotes: \"{raw}\""))
             }
             (Kind::Bool(value), "text") => problem.help(format!("put it in quotes: \"{value}\"")),
-            (Kind::Text(text), "true or false") => {
-                match text.to_lowercase().as_str() {
-                    "yes" | "on" | "y" => problem.help("write `true`"),
-                    "no" | "off" | "n" => problem.help("write `false`"),
-                    _ => problem,
-                }
-            }
+            (Kind::Text(text), "true or false") => match text.to_lowercase().as_str() {
+                "yes" | "on" | "y" => problem.help("write `true`"),
+                "no" | "off" | "n" => problem.help("write `false`"),
+                _ => problem,
+            },
             (Kind::Text(_), "a list") => problem.help("write `[ … ]`, or one `- ` item per line"),
             (Kind::Map(_), "a list") => problem.help("begin each item with `- `"),
+            (Kind::Null, "a list") => problem.help("add items, or write `[]` for none"),
+            (Kind::Null, "text") => problem.help("write `\"\"` if it is meant to be empty"),
             _ => problem,
         }
     }
@@ -257,7 +258,8 @@ impl<'de> Deserializer<'de> for Value<'de> {
         match &self.node.kind {
             Kind::Map(entries) => self.map(entries, name, visitor),
             _ => {
-                let problem = self.mismatch(&format!("a mapping for {}", self.owner.describe(name)));
+                let problem =
+                    self.mismatch(&format!("a mapping for {}", self.owner.describe(name)));
                 Err(problem.help(format!("known keys: {}", list(fields.iter().copied()))))
             }
         }
@@ -265,7 +267,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
@@ -273,16 +275,18 @@ impl<'de> Deserializer<'de> for Value<'de> {
             Kind::Text(word) => Choice {
                 word,
                 place: self.node.place,
-                node: self.node,
                 value: None,
+                name,
                 words,
+                owner: self.owner,
             },
             Kind::Map(entries) if entries.len() == 1 => Choice {
                 word: &entries[0].0.name,
                 place: entries[0].0.place,
-                node: self.node,
                 value: Some(&entries[0].1),
+                name,
                 words,
+                owner: self.owner,
             },
             other => {
                 let known = list(words.iter().copied());
@@ -369,11 +373,16 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 /// One word of an enum, alone or with a value.
 struct Choice<'de> {
     word: &'de str,
-    place: crate::diagnostic::Place,
-    node: &'de Node,
+    place: Place,
     value: Option<&'de Node>,
+    /// The name of the Rust type.
+    name: &'static str,
     words: &'static [&'static str],
+    owner: Owner<'de>,
 }
+
+/// Enums each word of which takes a value: a bare word is a forgotten `{ word: … }`.
+const VALUED: [&str; 2] = ["Matcher", "Format"];
 
 impl<'de> EnumAccess<'de> for Choice<'de> {
     type Error = Problem;
@@ -384,15 +393,38 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
         seed: V,
     ) -> Result<(V::Value, Choice<'de>), Problem> {
         if !self.words.contains(&self.word) {
-            return Err(unknown_word(self.word, self.words).at(self.place));
+            return Err(self.unknown());
         }
         let word: StrDeserializer<'_, Problem> = self.word.into_deserializer();
-        let variant = seed.deserialize(word).map_err(|problem| problem.at(self.place))?;
+        let variant = seed
+            .deserialize(word)
+            .map_err(|problem| problem.at(self.place))?;
         Ok((variant, self))
     }
 }
 
 impl Choice<'_> {
+    fn unknown(&self) -> Problem {
+        let known = list(self.words.iter().copied());
+        if self.value.is_none() && VALUED.contains(&self.name) {
+            let example = self.words.last().copied().unwrap_or_default();
+            let text = crate::diagnostic::cut_to(self.word, 40);
+            return Problem::new(format!(
+                "expected one of {known} with a value, found the text `{text}`"
+            ))
+            .help(match self.name {
+                "Matcher" => format!("write `{{ contains: \"{text}\" }}`"),
+                _ => format!("write `{{ {example}: … }}`"),
+            })
+            .at(self.place);
+        }
+        let mut problem = unknown_word(self.word, self.words);
+        if let Owner::Key(key) = self.owner {
+            problem.message = format!("{} for `{key}`", problem.message);
+        }
+        problem.at(self.place)
+    }
+
     fn needs_value(&self) -> Problem {
         Problem::new(format!("`{}` needs a value", self.word))
             .help(format!("write `{{ {}: … }}`", self.word))
@@ -440,11 +472,13 @@ impl<'de> VariantAccess<'de> for Choice<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        let node = self.value.unwrap_or(self.node);
-        Value {
-            node,
-            owner: Owner::Key(self.word),
+        match self.value {
+            Some(node) => Value {
+                node,
+                owner: Owner::Key(self.word),
+            }
+            .deserialize_struct("value", fields, visitor),
+            None => Err(self.needs_value()),
         }
-        .deserialize_struct("value", fields, visitor)
     }
 }

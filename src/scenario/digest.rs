@@ -138,7 +138,12 @@ fn turn(turn: &Turn) -> Value {
         results,
         expect,
     } = turn;
-    json!([user, filler_words, sorted(results, Clone::clone), expectations(expect)])
+    json!([
+        user,
+        filler_words,
+        sorted(results, Clone::clone),
+        expectations(expect)
+    ])
 }
 
 fn expectations(expect: &Expect) -> Value {
@@ -161,7 +166,9 @@ fn expectations(expect: &Expect) -> Value {
         StopWord::ContentFilter => "content_filter",
     });
     json!([
-        calls.as_ref().map(|calls| calls.iter().map(call).collect::<Vec<_>>()),
+        calls
+            .as_ref()
+            .map(|calls| calls.iter().map(call).collect::<Vec<_>>()),
         text.as_ref().map(matcher),
         stop,
         usage.as_ref().map(|usage| json!([
@@ -231,7 +238,10 @@ mod tests {
         let base = of(TEXT);
         assert_eq!(base.len(), 64);
         assert_eq!(base, of(&format!("# a comment\nstream: true\n{TEXT}")));
-        assert_eq!(base, of("turns:\n- expect: {stop: end}\n  user: ping\nabout: b\nname: a\n"));
+        assert_eq!(
+            base,
+            of("turns:\n- expect: {stop: end}\n  user: ping\nabout: b\nname: a\n")
+        );
         for (from, to) in [("ping", "pong"), ("end", "length"), ("name: a", "name: c")] {
             assert_ne!(base, of(&TEXT.replace(from, to)), "{to}");
         }

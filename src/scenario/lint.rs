@@ -49,7 +49,9 @@ pub fn check_set(set: &[Sourced<'_>]) -> Diagnostics {
             .find(|other| other.scenario.name == one.scenario.name);
         if let Some(first) = first {
             let place = Document::parse(one.file, one.text, "a scenario")
-                .map_or(Place::START, |document| document.cursor().key("name").place());
+                .map_or(Place::START, |document| {
+                    document.cursor().key("name").place()
+                });
             let name = &one.scenario.name;
             found.push(
                 Diagnostic::error(
@@ -260,12 +262,16 @@ impl<'a> Lint<'a> {
         for name in turn.results.keys() {
             self.declared(name, at.key("results").key(name).key_place());
         }
-        let previous = index.checked_sub(1).map(|index| &self.scenario.turns[index]);
+        let previous = index
+            .checked_sub(1)
+            .map(|index| &self.scenario.turns[index]);
         if let Some(calls) = previous.and_then(|turn| turn.expect.calls.as_ref()) {
             let mut names: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
             names.dedup();
             for name in names {
-                if turn.user.is_none() && !turn.results.is_empty() && !turn.results.contains_key(name)
+                if turn.user.is_none()
+                    && !turn.results.is_empty()
+                    && !turn.results.contains_key(name)
                 {
                     self.error(
                         at.key("results").key_place(),
@@ -322,8 +328,10 @@ impl<'a> Lint<'a> {
             }
         }
         if expect.sent == Some(false) {
-            for (key, given) in [("code", expect.code.is_some()), ("param", expect.param.is_some())]
-            {
+            for (key, given) in [
+                ("code", expect.code.is_some()),
+                ("param", expect.param.is_some()),
+            ] {
                 if given {
                     self.error(
                         at.key(key).key_place(),
@@ -388,7 +396,10 @@ impl<'a> Lint<'a> {
             if custom == Some(true) && given {
                 self.error(
                     at.key(key).key_place(),
-                    format!("the custom tool `{}` takes free text, not arguments", call.name),
+                    format!(
+                        "the custom tool `{}` takes free text, not arguments",
+                        call.name
+                    ),
                     "use `input`",
                 );
             }
@@ -404,7 +415,12 @@ impl<'a> Lint<'a> {
                 .and_then(Value::as_object);
             if let Some(properties) = properties {
                 let place = at.key("arguments").key(name).key_place();
-                self.known("argument", name, properties.keys().map(String::as_str), place);
+                self.known(
+                    "argument",
+                    name,
+                    properties.keys().map(String::as_str),
+                    place,
+                );
             }
             self.matcher(matcher, at.key("arguments").key(name));
         }
@@ -445,9 +461,9 @@ impl<'a> Lint<'a> {
     fn schema(&mut self, schema: &Value, at: Cursor<'_>) {
         if let Err(error) = Schema::compile(schema) {
             self.error(
-                at.place(),
-                format!("this JSON Schema does not compile: {error}"),
-                "see json-schema.org, draft 2020-12",
+                at.pointer(&error.pointer).place(),
+                format!("this is not a JSON Schema: {}", error.message),
+                "write it as draft 2020-12 says (json-schema.org)",
             );
         }
     }
@@ -512,7 +528,12 @@ impl<'a> Lint<'a> {
             .wire_tools
             .iter()
             .filter_map(|tool| tool.get("name").and_then(Value::as_str));
-        let names: Vec<&str> = scenario.tools.keys().map(String::as_str).chain(wire).collect();
+        let names: Vec<&str> = scenario
+            .tools
+            .keys()
+            .map(String::as_str)
+            .chain(wire)
+            .collect();
         if names.contains(&name) {
             return;
         }

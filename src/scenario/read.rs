@@ -8,9 +8,6 @@ use crate::document::{Document, decode};
 use crate::scenario::lint::lint;
 use crate::scenario::model::Scenario;
 
-
-
-
 const WHAT: &str = "a scenario";
 
 /// Reads a scenario without cross-checks: syntax, keys, types and words only.
