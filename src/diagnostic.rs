@@ -129,6 +129,9 @@ impl fmt::Display for Diagnostic {
 
 impl Snippet {
     fn of(text: &str, place: Place) -> Option<Snippet> {
+        if text.is_empty() {
+            return None;
+        }
         let mut lines = text.split('\n').skip(place.line.saturating_sub(2));
         let before = if place.line > 1 { lines.next() } else { None };
         let line = lines.next()?.trim_end_matches('\r');
@@ -150,10 +153,12 @@ impl Snippet {
         let lead = if skip > 0 { 1 } else { 0 };
         let indent = from - cut_cells + lead;
         Some(Snippet {
-            before: before.map(|before| {
-                let cells = Cells::of(before, skip.saturating_add(2 * LINE_WIDTH));
-                cells.window(skip).0
-            }),
+            before: before
+                .map(|before| {
+                    let cells = Cells::of(before, skip.saturating_add(2 * LINE_WIDTH));
+                    cells.window(skip).0
+                })
+                .filter(|before| before != "…"),
             line: shown,
             indent,
             width: (to - from).min(LINE_WIDTH.saturating_sub(indent)).max(1),
@@ -195,11 +200,9 @@ impl Cells {
         self.cells.iter().map(|(_, width)| width).sum()
     }
 
-    /// Cells before the n-th character; past the end, one cell per missing character.
+    /// Cells before the n-th character. A place past the end (a missing value) is just after it.
     fn before(&self, n: usize) -> usize {
-        let inside: usize = self.cells.iter().take(n).map(|(_, width)| width).sum();
-        // A place past the end (a missing value) is marked just after it.
-        inside + usize::from(n > self.cells.len())
+        self.cells.iter().take(n).map(|(_, width)| width).sum()
     }
 
     /// What is shown from a cell on, and how many cells really were left out.

@@ -2,13 +2,22 @@
 //!
 //! Core. A schema is what the user wrote and nothing else: references to files and URLs are refused.
 
-use boon::{Compiler, Draft, SchemaIndex, Schemas, UrlLoader};
+use boon::{CompileError, Compiler, Draft, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
 
 /// A compiled schema.
 pub struct Schema {
     schemas: Schemas,
     index: SchemaIndex,
+}
+
+/// Why a schema does not compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadSchema {
+    /// The part that is wrong, as a JSON pointer; empty for the whole.
+    pub pointer: String,
+    /// One line.
+    pub message: String,
 }
 
 /// Refuses whatever is not in the schema itself.
@@ -23,9 +32,8 @@ impl UrlLoader for Refuse {
 const PLACE: &str = "schema:/";
 
 impl Schema {
-    /// Compiles a schema (draft 2020-12 unless it says otherwise). The error says what is wrong with
-    /// it, in one line.
-    pub fn compile(schema: &Value) -> Result<Schema, String> {
+    /// Compiles a schema (draft 2020-12 unless it says otherwise).
+    pub fn compile(schema: &Value) -> Result<Schema, BadSchema> {
         let mut schemas = Schemas::new();
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
@@ -34,7 +42,7 @@ impl Schema {
             .add_resource(PLACE, schema.clone())
             .and_then(|()| compiler.compile(PLACE, &mut schemas))
             .map(|index| Schema { schemas, index })
-            .map_err(|error| one_line(&error.to_string()))
+            .map_err(|error| bad_schema(&error))
     }
 
     /// Whether a value is valid; the error says what is not, in one line.
@@ -43,6 +51,42 @@ impl Schema {
             .validate(value, self.index)
             .map_err(|error| one_line(&error.to_string()))
     }
+}
+
+fn bad_schema(error: &CompileError) -> BadSchema {
+    match error {
+        CompileError::ValidationError { src, .. } => {
+            let deepest = deepest(src);
+            BadSchema {
+                pointer: deepest.instance_location.to_string(),
+                message: one_line(&deepest.kind.to_string()),
+            }
+        }
+        other => BadSchema {
+            pointer: String::new(),
+            message: one_line(&format!("{other:#}")),
+        },
+    }
+}
+
+/// The cause that says most: the one deepest in the value, the first of them.
+fn deepest<'e>(
+    error: &'e ValidationError<'static, 'static>,
+) -> &'e ValidationError<'static, 'static> {
+    let depth =
+        |error: &ValidationError<'_, '_>| error.instance_location.to_string().matches('/').count();
+    let mut best = error;
+    for cause in &error.causes {
+        let cause = deepest(cause);
+        if best.causes.is_empty() {
+            if depth(cause) > depth(best) {
+                best = cause;
+            }
+        } else {
+            best = cause;
+        }
+    }
+    best
 }
 
 /// The causes without the heading that only names our made-up place.
@@ -75,14 +119,27 @@ mod tests {
 
     #[test]
     fn a_broken_schema_does_not_compile_and_nothing_is_fetched() {
-        for (schema, word) in [
-            (json!({ "type": "text" }), "type"),
-            (json!({ "$ref": "file:///etc/hostname" }), "not followed"),
-            (json!({ "$ref": "#/$defs/absent" }), "absent"),
-            (json!({ "type": "string", "pattern": "(" }), "pattern"),
+        for (schema, pointer, word) in [
+            (
+                json!({ "properties": { "a": { "type": "text" } } }),
+                "/properties/a/type",
+                "value must be one of",
+            ),
+            (
+                json!({ "$ref": "file:///etc/hostname" }),
+                "",
+                "not followed",
+            ),
+            (json!({ "$ref": "#/$defs/absent" }), "", "absent"),
+            (
+                json!({ "type": "string", "pattern": "(" }),
+                "/pattern",
+                "regex",
+            ),
         ] {
             let error = Schema::compile(&schema).map(|_| ()).unwrap_err();
-            assert!(error.contains(word), "{error}");
+            assert_eq!(error.pointer, pointer);
+            assert!(error.message.contains(word), "{}", error.message);
         }
     }
 }

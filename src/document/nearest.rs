@@ -13,8 +13,9 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let other = candidate.to_lowercase().replace('_', "-");
             let allowed = 1.max(lower.chars().count().max(other.chars().count()) / 3);
             let distance = distance(&lower, &other);
-            // A word that was cut short (`param`) is near what it begins (`parameters`).
-            let begun = lower.len() >= 3 && other.starts_with(&lower);
+            // A word that was cut short (`param`) or drawn out (`ended`) is near the other.
+            let begun = (lower.len() >= 3 && other.starts_with(&lower))
+                || (other.len() >= 3 && lower.starts_with(&other));
             (distance <= allowed || begun).then_some((distance, candidate))
         })
         .min_by_key(|(distance, _)| *distance)
@@ -65,6 +66,7 @@ mod tests {
         check("filler-words", Some("filler_words"));
         check("param", Some("parameters"));
         check("User", Some("user"));
+        check("resultsets", Some("results"));
         check("zebra", None);
         check("", None);
     }

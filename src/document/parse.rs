@@ -76,11 +76,10 @@ pub(crate) fn parse(text: &str, what: &str) -> Result<Node, Problem> {
         }
     }
     match builder.root {
-        None => Err(Problem::new(format!("the file is empty, expected {what}")).at(Place::START)),
-        Some(Node {
-            kind: Kind::Null, ..
-        }) => Err(Problem::new(format!("the file is empty, expected {what}")).at(Place::START)),
-        Some(root) => Ok(root),
+        Some(root) if !matches!(root.kind, Kind::Null) => Ok(root),
+        _ => Err(Problem::new(format!("the file is empty, expected {what}"))
+            .help("docs/scenarios.md has an example of each kind of file")
+            .at(Place::START)),
     }
 }
 
@@ -212,7 +211,15 @@ impl Builder {
             return Err(complex_key(place));
         }
         let Some(size) = self.anchors.get(&anchor).map(|(_, size)| *size) else {
+<<<<<<< HEAD
             return Err(Problem::new("this alias stands inside the value it refers to").at(place));
+=======
+            return Err(
+                Problem::new("this alias stands inside the value it refers to")
+                    .help("write the value out")
+                    .at(place),
+            );
+>>>>>>> scen
         };
         self.count(size, place)?;
         let Some((node, _)) = self.anchors.get(&anchor) else {
@@ -274,6 +281,10 @@ fn too_deep(place: Place) -> Problem {
     Problem::new(format!(
         "lists and mappings are nested deeper than {MAX_DEPTH} levels"
     ))
+<<<<<<< HEAD
+=======
+    .help("flatten it")
+>>>>>>> scen
     .at(place)
 }
 
@@ -301,18 +312,24 @@ fn unknown_tag(tag: &Tag, place: Place) -> Problem {
 
 fn syntax(error: &ScanError) -> Problem {
     let marker = error.marker();
+    let deep = format!("lists and mappings are nested deeper than {MAX_DEPTH} levels");
     let (message, help) = match error.kind() {
+<<<<<<< HEAD
         ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
             ("a tab cannot indent YAML".to_string(), Some("use spaces"))
+=======
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart => {
+            ("a tab cannot indent YAML".to_string(), "use spaces")
+>>>>>>> scen
         }
         ErrorKind::UnknownAnchor => (
             "this alias names an anchor that does not exist".to_string(),
-            Some("a text that begins with `*` needs quotes"),
+            "a text that begins with `*` needs quotes",
         ),
-        ErrorKind::RecursionLimitExceeded => (
-            format!("lists and mappings are nested deeper than {MAX_DEPTH} levels"),
-            None,
-        ),
+<<<<<<< HEAD
         ErrorKind::UnclosedFlowCollection { open } => {
             (format!("this `{open}` is never closed"), None)
         }
@@ -324,15 +341,39 @@ fn syntax(error: &ScanError) -> Problem {
             Some(
                 "check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes",
             ),
+=======
+        ErrorKind::RecursionLimitExceeded => (deep, "flatten it"),
+        ErrorKind::UnclosedFlowCollection { open } => (
+            format!("this `{open}` is never closed"),
+            if *open == '[' { "add `]`" } else { "add `}`" },
+        ),
+        ErrorKind::MismatchedFlowCollectionEnd { open, close } => (
+            format!("`{open}` is closed by `{close}`"),
+            "close brackets in the order they were opened",
+        ),
+        ErrorKind::UnclosedQuotedScalar => (
+            "this quote is never closed".to_string(),
+            "add the same quote at the end of the text",
+        ),
+        ErrorKind::ExpectedBlockMappingKey
+        | ErrorKind::ExpectedBlockSequenceEntry
+        | ErrorKind::InvalidIndentation => (
+            "this does not line up with the lines above".to_string(),
+            "begin all keys of a mapping, and all `- ` of a list, in the same column",
+        ),
+        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => (
+            "a second `: ` cannot stand here".to_string(),
+            "put a text with `: ` in it in quotes",
+        ),
+        other => (
+            format!("this is not YAML: {other}"),
+            "check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes",
+>>>>>>> scen
         ),
     };
-    let problem = Problem::new(message).at(Place {
+    Problem::new(message).help(help).at(Place {
         line: marker.line().max(1),
         column: marker.col() + 1,
         len: 1,
-    });
-    match help {
-        Some(help) => problem.help(help),
-        None => problem,
-    }
+    })
 }

@@ -195,9 +195,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether every step so far existed.
-    pub fn exists(&self) -> bool {
-        !self.lost
+    /// The value at a JSON pointer below this one.
+    pub fn pointer(self, pointer: &str) -> Cursor<'a> {
+        pointer
+            .split('/')
+            .skip(1)
+            .fold(self, |at, step| match (&at.node.kind, step.parse()) {
+                (Kind::List(_), Ok(index)) => at.item(index),
+                _ => at.key(&step.replace("~1", "/").replace("~0", "~")),
+            })
     }
 
     /// Where the value stands.

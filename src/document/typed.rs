@@ -12,6 +12,10 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+<<<<<<< HEAD
+=======
+use crate::diagnostic::Place;
+>>>>>>> scen
 use crate::document::Problem;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::{Key, Kind, Node};
@@ -133,6 +137,8 @@ impl<'de> Value<'de> {
             },
             (Kind::Text(_), "a list") => problem.help("write `[ … ]`, or one `- ` item per line"),
             (Kind::Map(_), "a list") => problem.help("begin each item with `- `"),
+            (Kind::Null, "a list") => problem.help("add items, or write `[]` for none"),
+            (Kind::Null, "text") => problem.help("write `\"\"` if it is meant to be empty"),
             _ => problem,
         }
     }
@@ -264,7 +270,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
@@ -272,16 +278,18 @@ impl<'de> Deserializer<'de> for Value<'de> {
             Kind::Text(word) => Choice {
                 word,
                 place: self.node.place,
-                node: self.node,
                 value: None,
+                name,
                 words,
+                owner: self.owner,
             },
             Kind::Map(entries) if entries.len() == 1 => Choice {
                 word: &entries[0].0.name,
                 place: entries[0].0.place,
-                node: self.node,
                 value: Some(&entries[0].1),
+                name,
                 words,
+                owner: self.owner,
             },
             other => {
                 let known = list(words.iter().copied());
@@ -368,11 +376,16 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 /// One word of an enum, alone or with a value.
 struct Choice<'de> {
     word: &'de str,
-    place: crate::diagnostic::Place,
-    node: &'de Node,
+    place: Place,
     value: Option<&'de Node>,
+    /// The name of the Rust type.
+    name: &'static str,
     words: &'static [&'static str],
+    owner: Owner<'de>,
 }
+
+/// Enums each word of which takes a value: a bare word is a forgotten `{ word: … }`.
+const VALUED: [&str; 2] = ["Matcher", "Format"];
 
 impl<'de> EnumAccess<'de> for Choice<'de> {
     type Error = Problem;
@@ -383,7 +396,7 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
         seed: V,
     ) -> Result<(V::Value, Choice<'de>), Problem> {
         if !self.words.contains(&self.word) {
-            return Err(unknown_word(self.word, self.words).at(self.place));
+            return Err(self.unknown());
         }
         let word: StrDeserializer<'_, Problem> = self.word.into_deserializer();
         let variant = seed
@@ -394,6 +407,27 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
 }
 
 impl Choice<'_> {
+    fn unknown(&self) -> Problem {
+        let known = list(self.words.iter().copied());
+        if self.value.is_none() && VALUED.contains(&self.name) {
+            let example = self.words.last().copied().unwrap_or_default();
+            let text = crate::diagnostic::cut_to(self.word, 40);
+            return Problem::new(format!(
+                "expected one of {known} with a value, found the text `{text}`"
+            ))
+            .help(match self.name {
+                "Matcher" => format!("write `{{ contains: \"{text}\" }}`"),
+                _ => format!("write `{{ {example}: … }}`"),
+            })
+            .at(self.place);
+        }
+        let mut problem = unknown_word(self.word, self.words);
+        if let Owner::Key(key) = self.owner {
+            problem.message = format!("{} for `{key}`", problem.message);
+        }
+        problem.at(self.place)
+    }
+
     fn needs_value(&self) -> Problem {
         Problem::new(format!("`{}` needs a value", self.word))
             .help(format!("write `{{ {}: … }}`", self.word))
@@ -441,11 +475,13 @@ impl<'de> VariantAccess<'de> for Choice<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        let node = self.value.unwrap_or(self.node);
-        Value {
-            node,
-            owner: Owner::Key(self.word),
+        match self.value {
+            Some(node) => Value {
+                node,
+                owner: Owner::Key(self.word),
+            }
+            .deserialize_struct("value", fields, visitor),
+            None => Err(self.needs_value()),
         }
-        .deserialize_struct("value", fields, visitor)
     }
 }

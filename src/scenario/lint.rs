@@ -461,9 +461,9 @@ impl<'a> Lint<'a> {
     fn schema(&mut self, schema: &Value, at: Cursor<'_>) {
         if let Err(error) = Schema::compile(schema) {
             self.error(
-                at.place(),
-                format!("this JSON Schema does not compile: {error}"),
-                "see json-schema.org, draft 2020-12",
+                at.pointer(&error.pointer).place(),
+                format!("this is not a JSON Schema: {}", error.message),
+                "write it as draft 2020-12 says (json-schema.org)",
             );
         }
     }

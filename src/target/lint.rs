@@ -48,7 +48,12 @@ pub fn lint(document: &Document<'_>, file: &TargetFile, catalog: &Catalog) -> Di
     }
     if let Some(reference) = &file.reference {
         let names = file.targets.keys().map(String::as_str);
-        lint.known("target", reference, names, root.key("reference").place());
+        lint.known(
+            "there is no target",
+            reference,
+            names,
+            root.key("reference").place(),
+        );
     }
     for (name, target) in &file.targets {
         let at = root.key("targets").key(name);
@@ -76,6 +81,13 @@ impl Lint<'_> {
         self.found.push(one);
     }
 
+    /// An error whose line may hold a secret: it is neither repeated nor shown.
+    fn error_unshown(&mut self, place: Place, message: impl Into<String>, help: &str) {
+        let mut one = self.document.error(place, message).help(help);
+        one.snippet = None;
+        self.found.push(one);
+    }
+
     fn target(&mut self, target: &Target, at: Cursor<'_>) {
         if target.model.trim().is_empty() {
             self.error(
@@ -87,7 +99,7 @@ impl Lint<'_> {
         if let Some(endpoint) = &target.endpoint
             && let Err(reason) = check_endpoint(endpoint)
         {
-            self.error(
+            self.error_unshown(
                 at.key("endpoint").place(),
                 format!("the endpoint {reason}"),
                 "write the base URL, such as `https://example.com/v1`",
@@ -100,7 +112,11 @@ impl Lint<'_> {
         let provider_at = at.key("provider").place();
         let catalog = self.catalog;
         self.known(
+<<<<<<< HEAD
             "provider",
+=======
+            "unknown provider",
+>>>>>>> scen
             &target.provider,
             catalog.provider_ids(),
             provider_at,
@@ -115,7 +131,7 @@ impl Lint<'_> {
         let id = &provider.id;
         if let Some(dialect) = &target.dialect {
             let all = provider.dialects.keys().map(String::as_str);
-            let what = format!("dialect of `{id}`");
+            let what = format!("`{id}` has no dialect");
             self.known(&what, dialect, all, at.key("dialect").place());
         }
         if provider.origin.is_none() && target.endpoint.is_none() {
@@ -140,7 +156,7 @@ impl Lint<'_> {
                 }
             } else {
                 let all = provider.regions.iter().map(String::as_str);
-                self.known(&format!("region of `{id}`"), region, all, place);
+                self.known(&format!("`{id}` has no region"), region, all, place);
             }
         }
         self.model(target, provider, at);
@@ -171,7 +187,8 @@ impl Lint<'_> {
             return;
         };
         for (index, region) in target.regions.iter().enumerate() {
-            if !row.regions.is_empty() && !row.regions.contains(region) {
+            let exists = provider.regions.is_empty() || provider.regions.contains(region);
+            if exists && !row.regions.is_empty() && !row.regions.contains(region) {
                 let one = self.document.warning(
                     at.key("regions").item(index).place(),
                     format!(
@@ -211,7 +228,7 @@ impl Lint<'_> {
                 "write letters, digits and hyphens",
             );
         } else if CREDENTIAL_HEADERS.contains(&lower.as_str()) {
-            self.error(
+            self.error_unshown(
                 at.key_place(),
                 format!("`{name}` carries credentials, which never stand in this file"),
                 "use `auth:`, such as `auth: { bearer_env: MY_KEY }`",
@@ -252,17 +269,11 @@ impl Lint<'_> {
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !variable {
-            // The value may be the secret itself: it is not repeated in the message, and its line
-            // is not shown.
-            let mut one = self
-                .document
-                .error(
-                    at.key(key).place(),
-                    format!("`{key}` is not the name of an environment variable"),
-                )
-                .help("put the secret into a variable and write its name here");
-            one.snippet = None;
-            self.found.push(one);
+            self.error_unshown(
+                at.key(key).place(),
+                format!("`{key}` is not the name of an environment variable"),
+                "put the secret into a variable and write its name here",
+            );
         }
     }
 
@@ -281,7 +292,7 @@ impl Lint<'_> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known: {}", list(words)),
         };
-        self.error(place, format!("unknown {what} `{word}`"), help);
+        self.error(place, format!("{what} `{word}`"), help);
     }
 }
 
@@ -294,11 +305,11 @@ fn is_name(name: &str) -> bool {
 
 /// An absolute http(s) URL with a host and without user, query and fragment.
 fn check_endpoint(text: &str) -> Result<(), &'static str> {
-    let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
-    match uri.scheme_str() {
-        Some("http" | "https") => {}
-        _ => return Err("must begin with `http://` or `https://`"),
+    let lower = text.to_ascii_lowercase();
+    if !lower.starts_with("http://") && !lower.starts_with("https://") {
+        return Err("must begin with `http://` or `https://`");
     }
+    let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
     let authority = uri.authority().ok_or("has no host")?;
     if authority.as_str().contains('@') {
         return Err("must not carry a user or password");
