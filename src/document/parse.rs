@@ -211,15 +211,11 @@ impl Builder {
             return Err(complex_key(place));
         }
         let Some(size) = self.anchors.get(&anchor).map(|(_, size)| *size) else {
-<<<<<<< HEAD
-            return Err(Problem::new("this alias stands inside the value it refers to").at(place));
-=======
             return Err(
                 Problem::new("this alias stands inside the value it refers to")
                     .help("write the value out")
                     .at(place),
             );
->>>>>>> scen
         };
         self.count(size, place)?;
         let Some((node, _)) = self.anchors.get(&anchor) else {
@@ -281,10 +277,7 @@ fn too_deep(place: Place) -> Problem {
     Problem::new(format!(
         "lists and mappings are nested deeper than {MAX_DEPTH} levels"
     ))
-<<<<<<< HEAD
-=======
     .help("flatten it")
->>>>>>> scen
     .at(place)
 }
 
@@ -314,34 +307,16 @@ fn syntax(error: &ScanError) -> Problem {
     let marker = error.marker();
     let deep = format!("lists and mappings are nested deeper than {MAX_DEPTH} levels");
     let (message, help) = match error.kind() {
-<<<<<<< HEAD
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
-            ("a tab cannot indent YAML".to_string(), Some("use spaces"))
-=======
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart => {
             ("a tab cannot indent YAML".to_string(), "use spaces")
->>>>>>> scen
         }
         ErrorKind::UnknownAnchor => (
             "this alias names an anchor that does not exist".to_string(),
             "a text that begins with `*` needs quotes",
         ),
-<<<<<<< HEAD
-        ErrorKind::UnclosedFlowCollection { open } => {
-            (format!("this `{open}` is never closed"), None)
-        }
-        ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
-            (format!("`{open}` is closed by `{close}`"), None)
-        }
-        other => (
-            format!("this is not YAML: {other}"),
-            Some(
-                "check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes",
-            ),
-=======
         ErrorKind::RecursionLimitExceeded => (deep, "flatten it"),
         ErrorKind::UnclosedFlowCollection { open } => (
             format!("this `{open}` is never closed"),
@@ -368,7 +343,6 @@ fn syntax(error: &ScanError) -> Problem {
         other => (
             format!("this is not YAML: {other}"),
             "check indentation and quotes here and just above; a text with `: ` or ` #` in it needs quotes",
->>>>>>> scen
         ),
     };
     Problem::new(message).help(help).at(Place {

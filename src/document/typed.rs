@@ -12,10 +12,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-<<<<<<< HEAD
-=======
 use crate::diagnostic::Place;
->>>>>>> scen
 use crate::document::Problem;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::{Key, Kind, Node};
