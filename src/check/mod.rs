@@ -7,4 +7,8 @@ pub mod finding;
 pub mod json_schema;
 pub mod json_text;
 
+pub mod matcher;
+
 pub mod rules;
+
+pub mod expect;
