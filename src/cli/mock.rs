@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::cli::args::{Format, MockArgs};
 use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
-use crate::mock::{MockData, MockServer};
+use crate::mock::data::MockData;
+use crate::mock::server::MockServer;
 
 /// Serves until it is told to stop.
 pub fn run(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {

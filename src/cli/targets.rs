@@ -9,7 +9,9 @@ use crate::catalog::Catalog;
 use crate::catalog::provider::{Provider, ProviderAuth};
 use crate::conduct::identity::{Identities, Identity};
 use crate::dialect::Dialect;
-use crate::mock::{MockServer, Principal, Selection};
+use crate::mock::data::Principal;
+use crate::mock::route::Selection;
+use crate::mock::server::MockServer;
 use crate::plan::{self, PlannedTarget};
 use crate::target::model::{Target, TargetFile};
 
