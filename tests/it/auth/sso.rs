@@ -217,3 +217,22 @@ async fn a_role_that_is_not_assigned_is_denied() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_portal_that_cannot_be_reached_is_unreachable() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    for (name, key) in FORMS {
+        let home = Home::new(SSO)
+            .with("AWS_ENDPOINT_URL_SSO", format!("http://127.0.0.1:{port}"))
+            .cache(key, token(3600));
+        failed(
+            home.sign_in(profile(name)).await,
+            "unreachable",
+            &[&format!("`{name}`"), "network"],
+        );
+    }
+}
