@@ -1,8 +1,8 @@
 //! Reports: folds over the events of a run, and the written record.
 //!
 //! Core but for `store`. `summary` folds the events, `record` makes the one document of a run from
-//! it and holds the only types that are serialised to disk; every other report is a function of that
-//! document, so a run that was read back prints as it did when it ended.
+//! it, every other report is a function of that document, and so a run that was read back prints as it
+//! did when it ended. Only the types of `record` and `turns` are serialised to disk.
 
 pub mod event;
 
