@@ -140,42 +140,45 @@ impl Snippet {
             .filter(|before| !before.trim().is_empty());
 
         let start = place.column.saturating_sub(1);
-        let end = start.saturating_add(place.len.max(1));
-        let cells = Cells::of(line, end.saturating_add(LINE_WIDTH));
-        let from = cells.before(start);
-        let to = cells.before(end).max(from + 1);
-        let skip = if cells.width() > LINE_WIDTH {
+        // Only characters near the place are looked at: a line may be the whole file.
+        let skipped = start.saturating_sub(LINE_WIDTH);
+        let (from, to) = (start - skipped, start - skipped + place.len.max(1));
+        let cells = Cells::of(line, skipped, from + 2 * LINE_WIDTH);
+        let from = cells.before(from);
+        let to = cells.before(to).max(from + 1);
+        let hide = if skipped > 0 || (cells.width() > LINE_WIDTH && from > LEAD_WIDTH) {
             from.saturating_sub(LEAD_WIDTH)
         } else {
             0
         };
-        let (shown, cut_cells) = cells.window(skip);
-        let lead = if skip > 0 { 1 } else { 0 };
-        let indent = from - cut_cells + lead;
+        let (shown, hidden) = cells.window(hide);
+        let indent = from - hidden + usize::from(cells.cut_left || hidden > 0);
+        let room = LINE_WIDTH.saturating_sub(indent).max(1);
         Some(Snippet {
+            // A line that is shown in part has no readable line before it.
             before: before
-                .map(|before| {
-                    let cells = Cells::of(before, skip.saturating_add(2 * LINE_WIDTH));
-                    cells.window(skip).0
-                })
-                .filter(|before| before != "…"),
+                .filter(|_| !cells.cut_left && hidden == 0)
+                .map(|before| Cells::of(before, 0, 2 * LINE_WIDTH).window(0).0),
             line: shown,
             indent,
-            width: (to - from).min(LINE_WIDTH.saturating_sub(indent)).max(1),
+            width: (to - from).min(room),
         })
     }
 }
 
-/// A line as it is shown: each source character with its escaped form and its width in cells.
+/// A part of a line as it is shown: each character's escaped form and its width in cells.
 struct Cells {
     cells: Vec<(String, usize)>,
-    more: bool,
+    /// Whether the line has characters before this part.
+    cut_left: bool,
+    /// Whether it has characters after it.
+    cut_right: bool,
 }
 
 impl Cells {
-    /// The first `limit` characters of a line.
-    fn of(line: &str, limit: usize) -> Cells {
-        let mut chars = line.chars();
+    /// At most `limit` characters of a line, after `skipped` ones.
+    fn of(line: &str, skipped: usize, limit: usize) -> Cells {
+        let mut chars = line.chars().skip(skipped);
         let cells = chars
             .by_ref()
             .take(limit)
@@ -192,7 +195,8 @@ impl Cells {
             .collect();
         Cells {
             cells,
-            more: chars.next().is_some(),
+            cut_left: skipped > 0,
+            cut_right: chars.next().is_some(),
         }
     }
 
@@ -205,31 +209,27 @@ impl Cells {
         self.cells.iter().take(n).map(|(_, width)| width).sum()
     }
 
-    /// What is shown from a cell on, and how many cells really were left out.
-    fn window(&self, skip: usize) -> (String, usize) {
-        let mut left_out = 0;
-        let mut shown = String::new();
-        let mut width = 0;
+    /// What is shown when this many cells are hidden at the left, and how many really are.
+    fn window(&self, hide: usize) -> (String, usize) {
+        let mut hidden = 0;
         let mut rest = self.cells.iter().peekable();
-        while left_out < skip {
+        while hidden < hide {
             let Some((_, width)) = rest.next() else { break };
-            left_out += width;
+            hidden += width;
         }
-        if skip > 0 {
+        let mut shown = String::new();
+        if self.cut_left || hidden > 0 {
             shown.push('…');
         }
-        while let Some((text, cell)) = rest.peek() {
-            if width + cell > LINE_WIDTH {
-                break;
-            }
+        let mut width = 0;
+        while let Some((text, cell)) = rest.next_if(|(_, cell)| width + cell <= LINE_WIDTH) {
             shown.push_str(text);
             width += cell;
-            rest.next();
         }
-        if rest.peek().is_some() || self.more {
+        if rest.peek().is_some() || self.cut_right {
             shown.push('…');
         }
-        (shown.trim_end().to_string(), left_out)
+        (shown.trim_end().to_string(), hidden)
     }
 }
 
@@ -269,6 +269,9 @@ pub fn cut_to(text: &str, limit: usize) -> String {
         None => text.to_string(),
     }
 }
+
+/// The most complaints about one file: whoever has more has one cause for many of them.
+pub const MAX_DIAGNOSTICS: usize = 50;
 
 /// Complaints about one or more files, in the order they were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

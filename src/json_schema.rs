@@ -40,9 +40,11 @@ impl Schema {
         compiler.use_loader(Box::new(Refuse));
         compiler
             .add_resource(PLACE, schema.clone())
-            .and_then(|()| compiler.compile(PLACE, &mut schemas))
-            .map(|index| Schema { schemas, index })
-            .map_err(|error| bad_schema(&error))
+            .map_err(|error| bad_schema(&error))?;
+        let index = compiler
+            .compile(PLACE, &mut schemas)
+            .map_err(|error| bad_schema(&error))?;
+        Ok(Schema { schemas, index })
     }
 
     /// Whether a value is valid; the error says what is not, in one line.

@@ -17,7 +17,7 @@ use crate::document::tree::{Cursor, Node};
 /// The biggest file that is read, in bytes. Check the size on disk before reading a file whole.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most nodes a document may have once its aliases are followed.
-pub const MAX_NODES: usize = 200_000;
+pub const MAX_NODES: usize = 50_000;
 /// The deepest nesting of lists and mappings.
 pub const MAX_DEPTH: usize = 64;
 

@@ -97,15 +97,15 @@ fn number(text: &str) -> Result<Option<Kind>, Problem> {
     let all = |digits: &str, test: fn(&char) -> bool| {
         !digits.is_empty() && digits.chars().all(|c| test(&c))
     };
-    if let Some(digits) = text.strip_prefix("0x") {
-        if all(digits, char::is_ascii_hexdigit) {
-            return integer(digits, 16).map(Some);
-        }
+    if let Some(digits) = text.strip_prefix("0x")
+        && all(digits, char::is_ascii_hexdigit)
+    {
+        return integer(digits, 16).map(Some);
     }
-    if let Some(digits) = text.strip_prefix("0o") {
-        if all(digits, |c| ('0'..='7').contains(c)) {
-            return integer(digits, 8).map(Some);
-        }
+    if let Some(digits) = text.strip_prefix("0o")
+        && all(digits, |c| ('0'..='7').contains(c))
+    {
+        return integer(digits, 8).map(Some);
     }
     if all(unsigned, char::is_ascii_digit) {
         if unsigned.len() > 1 && unsigned.starts_with('0') {

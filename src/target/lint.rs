@@ -5,7 +5,7 @@
 
 use crate::catalog::Catalog;
 use crate::catalog::provider::Provider;
-use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Place};
 use crate::document::Document;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::Cursor;
@@ -77,6 +77,9 @@ struct Lint<'a> {
 
 impl Lint<'_> {
     fn error(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        if self.found.len() >= MAX_DIAGNOSTICS {
+            return;
+        }
         let one = self.document.error(place, message).help(help);
         self.found.push(one);
     }

@@ -3,19 +3,17 @@
 //! Core. Every complaint stands at the offending value. A scenario that passes here can be run:
 //! each name it uses exists, each schema and pattern compiles, and its expectations can be met.
 
-use regex::Regex;
+mod expectation;
+
 use serde_json::Value;
 
 use crate::catalog::Catalog;
-use crate::catalog::failure::UNKNOWN;
-use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Place};
 use crate::document::Document;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::Cursor;
 use crate::json_schema::Schema;
-use crate::scenario::model::{
-    CallExpectation, Expect, Format, Matcher, Range, Scenario, Tool, ToolChoice, Turn,
-};
+use crate::scenario::model::{Format, Scenario, Tool, ToolChoice, Turn};
 
 /// Cross-checks one scenario against itself and the catalog.
 pub fn lint(document: &Document<'_>, scenario: &Scenario, catalog: &Catalog) -> Diagnostics {
@@ -76,6 +74,9 @@ struct Lint<'a> {
 
 impl<'a> Lint<'a> {
     fn error(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        if self.found.len() >= MAX_DIAGNOSTICS {
+            return;
+        }
         let one = self.document.error(place, message).help(help);
         self.found.push(one);
     }
@@ -291,171 +292,6 @@ impl<'a> Lint<'a> {
             );
         }
         self.expect(&turn.expect, at.key("expect"));
-    }
-
-    fn expect(&mut self, expect: &'a Expect, at: Cursor<'_>) {
-        if let Some(class) = &expect.failure {
-            let classes = self.catalog.failures.classes.iter();
-            let ids = classes.map(|class| class.id.as_str()).chain([UNKNOWN]);
-            self.known("failure class", class, ids, at.key("failure").place());
-            for (key, given) in [
-                ("calls", expect.calls.is_some()),
-                ("text", expect.text.is_some()),
-                ("stop", expect.stop.is_some()),
-                ("usage", expect.usage.is_some()),
-            ] {
-                if given {
-                    self.error(
-                        at.key(key).key_place(),
-                        format!("`{key}` cannot hold for a turn that is expected to fail"),
-                        format!("remove `{key}` or `failure`"),
-                    );
-                }
-            }
-        } else {
-            for (key, given) in [
-                ("code", expect.code.is_some()),
-                ("param", expect.param.is_some()),
-                ("sent", expect.sent == Some(false)),
-            ] {
-                if given {
-                    self.error(
-                        at.key(key).key_place(),
-                        format!("`{key}` describes a failure, and none is expected"),
-                        "add `failure: …` with its class",
-                    );
-                }
-            }
-        }
-        if expect.sent == Some(false) {
-            for (key, given) in [
-                ("code", expect.code.is_some()),
-                ("param", expect.param.is_some()),
-            ] {
-                if given {
-                    self.error(
-                        at.key(key).key_place(),
-                        format!("`{key}` comes from a response, and no request is to leave"),
-                        format!("remove `{key}` or `sent: false`"),
-                    );
-                }
-            }
-        }
-        for (index, call) in expect.calls.iter().flatten().enumerate() {
-            self.call(call, at.key("calls").item(index));
-        }
-        if let Some(text) = &expect.text {
-            self.matcher(text, at.key("text"));
-        }
-        if let Some(usage) = &expect.usage {
-            let at = at.key("usage");
-            for (key, range) in [
-                ("input", usage.input),
-                ("output", usage.output),
-                ("cached", usage.cached),
-                ("reasoning", usage.reasoning),
-            ] {
-                if let Some(range) = range {
-                    self.range(range, at.key(key));
-                }
-            }
-        }
-    }
-
-    fn range(&mut self, range: Range, at: Cursor<'_>) {
-        match (range.min, range.max) {
-            (None, None) => self.error(
-                at.place(),
-                "an empty range checks nothing",
-                "add `min`, `max` or both",
-            ),
-            (Some(min), Some(max)) if min > max => self.error(
-                at.place(),
-                format!("no number is at least {min} and at most {max}"),
-                "swap `min` and `max`",
-            ),
-            _ => {}
-        }
-    }
-
-    fn call(&mut self, call: &'a CallExpectation, at: Cursor<'_>) {
-        self.declared(&call.name, at.key("name").place());
-        let custom = self.scenario.tools.get(&call.name).map(|tool| tool.custom);
-        if custom == Some(false) && call.input.is_some() {
-            self.error(
-                at.key("input").key_place(),
-                format!("`{}` takes JSON arguments, not free text", call.name),
-                "use `arguments`, or declare the tool with `custom: true`",
-            );
-        }
-        for (key, given) in [
-            ("arguments", !call.arguments.is_empty()),
-            ("arguments_equal", call.arguments_equal.is_some()),
-            ("arguments_schema", call.arguments_schema.is_some()),
-        ] {
-            if custom == Some(true) && given {
-                self.error(
-                    at.key(key).key_place(),
-                    format!(
-                        "the custom tool `{}` takes free text, not arguments",
-                        call.name
-                    ),
-                    "use `input`",
-                );
-            }
-        }
-        for (name, matcher) in &call.arguments {
-            let properties = self
-                .scenario
-                .tools
-                .get(&call.name)
-                .and_then(|tool| tool.parameters.as_ref())
-                .filter(|schema| schema.get("additionalProperties") == Some(&Value::Bool(false)))
-                .and_then(|schema| schema.get("properties"))
-                .and_then(Value::as_object);
-            if let Some(properties) = properties {
-                let place = at.key("arguments").key(name).key_place();
-                self.known(
-                    "argument",
-                    name,
-                    properties.keys().map(String::as_str),
-                    place,
-                );
-            }
-            self.matcher(matcher, at.key("arguments").key(name));
-        }
-        if let Some(schema) = &call.arguments_schema {
-            self.schema(schema, at.key("arguments_schema"));
-        }
-        if let Some(input) = &call.input {
-            self.matcher(input, at.key("input"));
-        }
-    }
-
-    fn matcher(&mut self, matcher: &Matcher, at: Cursor<'_>) {
-        match matcher {
-            Matcher::Matches(pattern) => {
-                if let Err(error) = Regex::new(pattern) {
-                    let text = error.to_string();
-                    let reason = text.lines().last().unwrap_or_default();
-                    self.error(
-                        at.key("matches").place(),
-                        format!(
-                            "this is not a regular expression: {}",
-                            reason.trim_start_matches("error: ")
-                        ),
-                        "the syntax is that of the Rust crate `regex`: no look-around, no back-references",
-                    );
-                }
-            }
-            Matcher::Schema(schema) => self.schema(schema, at.key("schema")),
-            Matcher::Contains(text) if text.is_empty() => self.error(
-                at.key("contains").place(),
-                "every text contains the empty text",
-                "name a word, or remove the expectation",
-            ),
-            Matcher::Contains(_) | Matcher::Equals(_) => {}
-        }
     }
 
     fn schema(&mut self, schema: &Value, at: Cursor<'_>) {
