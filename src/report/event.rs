@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::catalog::gap::GapRow;
 use crate::check::finding::Finding;
 
 /// One thing that happened.
@@ -21,7 +22,10 @@ pub enum RunEvent {
     /// All cells ended, or the run was stopped. Findings about the run as a whole (parity, stale gaps).
     Ended {
         interrupted: bool,
+        /// RFC 3339, UTC.
+        finished_at: String,
         findings: Vec<Placed>,
+        stale_gaps: Vec<StaleGap>,
     },
 }
 
@@ -145,12 +149,33 @@ pub struct KnownGap {
     pub date: String,
 }
 
+impl KnownGap {
+    /// A row of the catalog as reports show it.
+    pub fn of(row: &GapRow) -> KnownGap {
+        KnownGap {
+            id: row.id.clone(),
+            about: row.about.clone(),
+            consequence: row.consequence.clone(),
+            source: row.source.clone(),
+            date: row.date.clone(),
+        }
+    }
+}
+
 /// A finding about a place in the matrix that no single cell made.
 #[derive(Debug, Clone)]
 pub struct Placed {
     /// Index into the plan's cells.
     pub cell: usize,
     pub judged: Judged,
+}
+
+/// A known gap whose scenarios ran at a target without showing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleGap {
+    pub gap: KnownGap,
+    /// Index into the plan's targets.
+    pub target: usize,
 }
 
 /// One exchange, redacted, as it is kept in `turns.jsonl`.

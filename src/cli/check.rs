@@ -1,0 +1,267 @@
+//! `sameturn check`: settings → targets and identities → cells → reports.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+
+use crate::auth::environment::Environment;
+use crate::auth::seen::Seen;
+use crate::catalog;
+use crate::cli::args::{CheckArgs, Format};
+use crate::cli::exit::Exit;
+use crate::cli::settings::{self, CheckSettings, Mode};
+use crate::cli::targets::{self, Column};
+use crate::cli::ui::{Progress, Ui};
+use crate::conduct::cell::Conductor;
+use crate::conduct::run::{self, Work};
+use crate::mock::{MockData, MockServer};
+use crate::plan;
+use crate::report::event::{Cell, RunEvent, RunPlan, ScenarioSummary, TargetSummary};
+use crate::report::record::Run;
+use crate::report::requests::Requests;
+use crate::report::store::{self, Store};
+use crate::report::summary::{Fold, Overall};
+use crate::report::{console, junit, markdown};
+use crate::transport::Limits;
+use crate::transport::live::Live;
+
+/// Runs the command. An error is bad input: nothing was sent.
+pub fn run(args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let settings = settings::check(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime did not start")?;
+    runtime.block_on(check(args, settings, ui))
+}
+
+async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
+    if args.format == Format::Text {
+        ui.out(&format!("sameturn check: {}\n", settings.mode.words()))?;
+    }
+    let mock = match settings.mode {
+        Mode::Mocks => Some(start_mock(args.seed).await?),
+        Mode::TargetFile(_) | Mode::Server(_) => None,
+    };
+    let environment = Environment::of_process();
+    let catalog = catalog::shipped();
+    let columns = targets::expand(&settings.targets, catalog, &environment, mock.as_ref()).await?;
+    let plan = run_plan(args, &settings, &columns);
+    let work = work(settings, columns, &plan);
+    let seen = Arc::new(Seen::new(args.redact_accounts));
+    let conductor = Conductor {
+        transport: Live::new(Limits::CHECK.connect).context("the HTTP client did not start")?,
+        catalog,
+        limits: work.limits,
+        keep_streams: args.keep_streams,
+        seen: Arc::clone(&seen),
+    };
+
+    let (events, incoming) = unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let watcher = tokio::spawn(stop_on_ctrl_c(stop));
+    let run_id = plan.run_id.clone();
+    let _ = events.send(RunEvent::Started(plan));
+    let (_, report) = tokio::join!(
+        run::run(&conductor, &work.work, events, stopped),
+        collect(incoming, args, &run_id, &seen),
+    );
+    watcher.abort();
+    if let Some(mock) = mock {
+        mock.stop().await;
+    }
+    finish(args, ui, report)
+}
+
+async fn start_mock(seed: u64) -> anyhow::Result<MockServer> {
+    let data = MockData::shipped().map_err(anyhow::Error::msg)?;
+    let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    MockServer::start(any_port, data, seed)
+        .await
+        .context("the built-in mocks could not listen on loopback")
+}
+
+/// The first Ctrl-C ends the run gently, the second at once.
+async fn stop_on_ctrl_c(stop: watch::Sender<bool>) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        let _ = stop.send(true);
+    }
+}
+
+fn run_plan(args: &CheckArgs, settings: &CheckSettings, columns: &[Column]) -> RunPlan {
+    let cells = plan::cells(settings.scenarios.len(), columns.len(), args.repeat)
+        .into_iter()
+        .map(|(scenario, target, repeat)| Cell {
+            scenario,
+            target,
+            repeat,
+        })
+        .collect();
+    let now = SystemTime::now();
+    RunPlan {
+        run_id: store::new_run_id(),
+        started_at: store::format_time(now),
+        mode: settings.mode.words(),
+        seed: args.seed,
+        repeat: args.repeat,
+        reference: settings.reference.clone(),
+        targets: columns.iter().map(|column| summary(&column.target)).collect(),
+        scenarios: settings
+            .scenarios
+            .iter()
+            .map(|planned| ScenarioSummary {
+                name: planned.scenario.name.clone(),
+                about: planned.scenario.about.clone(),
+                digest: planned.digest.clone(),
+                origin: planned.origin.clone(),
+            })
+            .collect(),
+        cells,
+    }
+}
+
+fn summary(target: &plan::PlannedTarget) -> TargetSummary {
+    TargetSummary {
+        name: target.name.clone(),
+        provider: target.provider.id.clone(),
+        dialect: target.dialect.word().to_owned(),
+        model: target.model.clone(),
+        region: target.region.clone(),
+        endpoint: target.route.base_url(),
+        mocked: target.mocked,
+    }
+}
+
+/// The work, and the limits that go with it.
+struct Prepared {
+    work: Work,
+    limits: Limits,
+}
+
+fn work(settings: CheckSettings, columns: Vec<Column>, plan: &RunPlan) -> Prepared {
+    let (targets, identities) = columns
+        .into_iter()
+        .map(|column| (column.target, column.identities))
+        .unzip();
+    Prepared {
+        work: Work {
+            scenarios: settings.scenarios,
+            targets,
+            identities,
+            cells: plan.cells.clone(),
+            reference: settings.reference,
+        },
+        limits: settings.limits,
+    }
+}
+
+/// What was collected while the run went on.
+struct Report {
+    fold: Fold,
+    requests: Requests,
+    /// The run folder, or why there is none.
+    store: Result<Store, store::StoreError>,
+    seen: Arc<Seen>,
+}
+
+/// Feeds every event to every fold, until the run has ended.
+async fn collect(
+    mut events: UnboundedReceiver<RunEvent>,
+    args: &CheckArgs,
+    run_id: &str,
+    seen: &Arc<Seen>,
+) -> Report {
+    let mut fold = Fold::default();
+    let mut requests = Requests::default();
+    let mut progress = Progress::new();
+    let redact = {
+        let seen = Arc::clone(seen);
+        move |text: &str| seen.redact(text)
+    };
+    let mut store = Store::create(&args.results, run_id, args.keep_streams, Box::new(redact));
+    while let Some(event) = events.recv().await {
+        fold.push(&event);
+        progress.push(&event);
+        if args.show_requests {
+            requests.push(&event);
+        }
+        if let Ok(open) = &mut store
+            && let Err(error) = open.push(&event)
+        {
+            // The check goes on: what it finds is still printed.
+            store = Err(error);
+        }
+    }
+    Report {
+        fold,
+        requests,
+        store,
+        seen: Arc::clone(seen),
+    }
+}
+
+/// Writes and prints the reports, and says how the program ends.
+fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit> {
+    let Some(summary) = report.fold.summary() else {
+        return Ok(Exit::Interrupted);
+    };
+    let redact = |text: &str| report.seen.redact(text);
+    let run = Run::new(summary).redacted(&redact);
+    let folder = match &report.store {
+        Ok(store) => Some(store.folder().to_owned()),
+        Err(error) => {
+            ui.err(&format!("warning: the run is not kept: {error}\n"))?;
+            None
+        }
+    };
+    let mut written = true;
+    if let Some(file) = &args.junit {
+        let text = junit::render(&run).context("the JUnit file could not be made")?;
+        written &= write(file, &text, ui)?;
+    }
+    if let Some(file) = &args.markdown {
+        written &= write(file, &markdown::render(&run), ui)?;
+    }
+    let exit = match summary.overall() {
+        _ if summary.interrupted => Exit::Interrupted,
+        Overall::Findings => Exit::Findings,
+        Overall::Undetermined => Exit::Undetermined,
+        Overall::Pass if !written => Exit::BadInput,
+        Overall::Pass => Exit::Ok,
+    };
+    match args.format {
+        Format::Json => ui.out(&run.to_json())?,
+        Format::Text => {
+            if args.show_requests {
+                ui.out(&redact(&report.requests.text()))?;
+            }
+            let settings = console::Settings {
+                width: ui.width,
+                colour: ui.colour,
+                command: "sameturn check".to_owned(),
+                results: folder.map(|folder| folder.display().to_string()),
+                exit_code: exit.code(),
+            };
+            ui.out(&console::render(&run, &settings))?;
+        }
+    }
+    Ok(exit)
+}
+
+/// Writes a report; a file that cannot be written loses nothing else.
+fn write(file: &Path, text: &str, ui: &mut Ui) -> std::io::Result<bool> {
+    match std::fs::write(file, text) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            ui.err(&format!(
+                "error: {}: could not be written: {error}\n",
+                file.display()
+            ))?;
+            Ok(false)
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Finding and opening the files that people write. What is in them is for `scenario` and `target`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::catalog::Catalog;
+use crate::diagnostic::Diagnostics;
+use crate::plan::PlannedScenario;
+use crate::document;
+use crate::scenario::lint::Sourced;
+use crate::scenario::model::Scenario;
+use crate::scenario::{self, library};
+use crate::target;
+use crate::target::model::TargetFile;
+
+/// The name of the target file that is looked for in the working directory.
+pub const TARGET_FILE: &str = "sameturn.yaml";
+
+/// What was read, and what is odd about it without being wrong.
+#[derive(Debug)]
+pub struct Checked<T> {
+    pub value: T,
+    pub warnings: Diagnostics,
+}
+
+/// Reads the scenarios that are named, or the library. All mistakes in all files are reported at once.
+pub fn scenarios(
+    paths: &[PathBuf],
+    catalog: &Catalog,
+) -> anyhow::Result<Checked<Vec<PlannedScenario>>> {
+    let mut texts: Vec<(String, Vec<u8>)> = Vec::new();
+    if paths.is_empty() {
+        for (file, text) in library::scenarios() {
+            texts.push((file.to_owned(), text.as_bytes().to_vec()));
+        }
+    } else {
+        for file in found(paths)? {
+            texts.push((file.display().to_string(), open(&file)?));
+        }
+    }
+    let mut read: Vec<(&str, &str, Scenario)> = Vec::new();
+    let mut mistakes = Diagnostics::default();
+    let mut warnings = Diagnostics::default();
+    for (file, bytes) in &texts {
+        match scenario::read::read_checked(file, bytes, catalog) {
+            Ok((scenario, odd)) => {
+                warnings.0.extend(odd.0);
+                read.push((file, std::str::from_utf8(bytes).unwrap_or_default(), scenario));
+            }
+            Err(wrong) => mistakes.0.extend(wrong.0),
+        }
+    }
+    let set: Vec<Sourced<'_>> = read
+        .iter()
+        .map(|(file, text, scenario)| Sourced {
+            file,
+            text,
+            scenario,
+        })
+        .collect();
+    mistakes.0.extend(scenario::lint::check_set(&set).0);
+    if !mistakes.is_empty() {
+        return Err(mistakes.into());
+    }
+    let value = read
+        .into_iter()
+        .map(|(file, _, scenario)| PlannedScenario {
+            digest: scenario::digest::digest(&scenario),
+            origin: if paths.is_empty() {
+                "built in".to_owned()
+            } else {
+                file.to_owned()
+            },
+            scenario,
+        })
+        .collect();
+    Ok(Checked { value, warnings })
+}
+
+/// Reads a target file.
+pub fn targets(file: &Path, catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
+    target_file(&file.display().to_string(), &open(file)?, catalog)
+}
+
+/// The targets that the built-in mocks serve.
+pub fn mocked_targets(catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
+    let text = include_str!("../../mocks/targets.yaml");
+    target_file("mocks/targets.yaml", text.as_bytes(), catalog)
+}
+
+fn target_file(name: &str, bytes: &[u8], catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
+    let (value, warnings) = target::read::read_checked(name, bytes, catalog)?;
+    Ok(Checked { value, warnings })
+}
+
+/// The files behind paths: folders are searched for `.yaml` and `.yml`, in the order of their names.
+fn found(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        let before = files.len();
+        search(path, true, &mut files)?;
+        if files.len() == before {
+            bail!("{}: no .yaml file is in this folder", path.display());
+        }
+    }
+    Ok(files)
+}
+
+fn search(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let what = fs::metadata(path).with_context(|| format!("{}: could not be read", path.display()))?;
+    if what.is_dir() {
+        let mut inside: Vec<PathBuf> = fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+            .with_context(|| format!("{}: could not be read", path.display()))?;
+        inside.sort();
+        for one in inside {
+            search(&one, false, files)?;
+        }
+    } else if named
+        || path
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml")
+    {
+        files.push(path.to_owned());
+    }
+    Ok(())
+}
+
+/// Opens a file that is not too large to be meant.
+fn open(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let size = fs::metadata(file)
+        .with_context(|| format!("{}: could not be read", file.display()))?
+        .len();
+    if size > document::MAX_BYTES as u64 {
+        let mistake = document::too_big(&file.display().to_string(), size);
+        return Err(Diagnostics::from(mistake).into());
+    }
+    fs::read(file).with_context(|| format!("{}: could not be read", file.display()))
+}

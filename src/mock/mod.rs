@@ -1,0 +1,42 @@
+//! Mocked providers: what they send, and how they misbehave on purpose.
+//!
+//! The mock writes its wire form on its own. It must never use the client's encoder or decoder, so
+//! that one mistake cannot hide on both sides.
+
+pub mod outgoing;
+
+pub mod mutate;
+
+pub mod fault_file;
+
+pub mod http_fault;
+
+pub mod script;
+
+pub mod data;
+
+pub mod route;
+
+pub mod sigv4;
+
+pub mod refusal;
+
+pub mod admit;
+
+pub mod pattern;
+
+pub mod satisfy;
+
+pub mod pace;
+
+pub mod ask;
+
+pub mod answer;
+
+pub mod plain_model;
+
+pub mod outgoing_response;
+
+pub mod memory;
+
+pub mod server;

@@ -1,0 +1,472 @@
+//! An outgoing stream as plain data, and the exact bytes it becomes.
+//!
+//! Pure: the mock server and the tests of the rules send what [`write`] returns, so both send the
+//! same bytes. It must never wait, know a clock or a socket; a chunk only notes when it is due.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One event about to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutEvent {
+    /// The `event:` line, if there is one.
+    pub name: Option<String>,
+    /// The JSON of the `data:` line.
+    pub data: Value,
+    /// Text to send in place of the JSON.
+    pub raw: Option<String>,
+    /// Bytes to put in place of some text of the data, for what no string can hold.
+    pub patches: Vec<BytePatch>,
+}
+
+impl OutEvent {
+    /// An event whose name is the `type` of its data, as the Responses API sends them.
+    pub fn of(data: Value) -> OutEvent {
+        OutEvent {
+            name: data.get("type").and_then(Value::as_str).map(str::to_owned),
+            data,
+            raw: None,
+            patches: Vec::new(),
+        }
+    }
+
+    /// The `type` of its data.
+    pub fn kind(&self) -> Option<&str> {
+        self.data.get("type").and_then(Value::as_str)
+    }
+}
+
+/// The first occurrence of `find` in the data of an event is sent as `with`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BytePatch {
+    pub find: Vec<u8>,
+    pub with: Vec<u8>,
+}
+
+/// A whole answer about to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutStream {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Content-Type` header.
+    pub content_type: String,
+    pub events: Vec<OutEvent>,
+    /// How many `data: [DONE]` follow the events.
+    pub done_markers: u32,
+    pub framing: Framing,
+    pub pacing: Pacing,
+    pub ending: Ending,
+}
+
+impl OutStream {
+    /// A well-behaved stream of these events.
+    pub fn of(events: Vec<OutEvent>) -> OutStream {
+        OutStream {
+            status: 200,
+            content_type: "text/event-stream; charset=utf-8".to_owned(),
+            events,
+            done_markers: 0,
+            framing: Framing::default(),
+            pacing: Pacing::default(),
+            ending: Ending::default(),
+        }
+    }
+}
+
+/// How events are written down. All of it is legal by the WHATWG rules for event streams.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Framing {
+    pub newline: Newline,
+    pub bom: Bom,
+    /// A comment line before each event, as proxies send to keep a connection open.
+    pub comments: bool,
+    /// The JSON is spread over several `data:` lines.
+    pub multi_line_data: bool,
+    /// A space between the colon and the value.
+    pub space_after_colon: bool,
+    /// An `id:` line in each event.
+    pub ids: bool,
+    /// A `retry:` line at the start.
+    pub retry: bool,
+}
+
+impl Default for Framing {
+    fn default() -> Framing {
+        Framing {
+            newline: Newline::Lf,
+            bom: Bom::None,
+            comments: false,
+            multi_line_data: false,
+            space_after_colon: true,
+            ids: false,
+            retry: false,
+        }
+    }
+}
+
+/// How lines end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Newline {
+    Lf,
+    Crlf,
+    Cr,
+}
+
+/// A byte order mark at the start of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bom {
+    None,
+    /// In the same write as the first event.
+    Joined,
+    /// In a write of its own.
+    Alone,
+}
+
+/// How the bytes are spread over writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pacing {
+    /// Each event when it is due.
+    #[default]
+    Paced,
+    /// Everything at the end, in one write: streaming in name only.
+    OneWrite,
+    /// Each event in two writes, the cut in the middle of its bytes.
+    SplitEvents,
+    /// Each byte in a write of its own.
+    ByteByByte,
+}
+
+/// How the stream ends. Event numbers count from 0; a negative one counts from the end (-1 is the
+/// last event).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// As HTTP says it should.
+    #[default]
+    Clean,
+    /// The connection breaks after this event.
+    CutAfterEvent(i64),
+    /// The connection breaks in the middle of this event.
+    CutMidEvent(i64),
+    /// Nothing comes after this event, and the connection stays open.
+    StallAfterEvent(i64),
+    /// The body ends cleanly, but the blank line after the last event is missing.
+    NoBlankLineAtEnd,
+}
+
+/// What the server does with the connection after the last chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// End the body properly.
+    Close,
+    /// Break the connection inside the body.
+    Abort,
+    /// Send nothing more and keep the connection open.
+    Hang,
+}
+
+impl Ending {
+    /// What happens after the last chunk.
+    pub fn finish(self) -> Finish {
+        match self {
+            Ending::Clean | Ending::NoBlankLineAtEnd => Finish::Close,
+            Ending::CutAfterEvent(_) | Ending::CutMidEvent(_) => Finish::Abort,
+            Ending::StallAfterEvent(_) => Finish::Hang,
+        }
+    }
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub bytes: Vec<u8>,
+    /// Not to be sent before this event of the stream is due; at once where absent.
+    pub due: Option<usize>,
+    /// Must reach the reader in a read of its own: leave a moment before it is sent.
+    pub apart: bool,
+}
+
+/// The stream as bytes, one chunk per write, in order.
+pub fn write(stream: &OutStream) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let eol = stream.framing.newline.text();
+    let count = stream.events.len();
+    let last_whole = match stream.ending {
+        Ending::CutAfterEvent(n) | Ending::StallAfterEvent(n) => Some(position(n, count)),
+        Ending::CutMidEvent(n) => Some(position(n, count) - 1),
+        Ending::Clean | Ending::NoBlankLineAtEnd => None,
+    };
+    if stream.framing.bom != Bom::None {
+        chunks.push(Chunk {
+            bytes: b"\xef\xbb\xbf".to_vec(),
+            due: (count > 0).then_some(0),
+            apart: false,
+        });
+    }
+    if stream.framing.retry {
+        let line = format!("retry:{}3000{eol}{eol}", stream.framing.space());
+        chunks.push(Chunk {
+            bytes: line.into_bytes(),
+            due: (count > 0).then_some(0),
+            apart: false,
+        });
+    }
+    for (index, event) in stream.events.iter().enumerate() {
+        let whole = last_whole.is_none_or(|last| index as i64 <= last);
+        let mut bytes = event_bytes(event, index, &stream.framing);
+        if !whole {
+            if let Ending::CutMidEvent(_) = stream.ending {
+                bytes.truncate(bytes.len() / 2);
+                chunks.push(Chunk {
+                    bytes,
+                    due: Some(index),
+                    apart: false,
+                });
+            }
+            break;
+        }
+        chunks.push(Chunk {
+            bytes,
+            due: Some(index),
+            apart: false,
+        });
+    }
+    if last_whole.is_none() {
+        for _ in 0..stream.done_markers {
+            let line = format!("data:{}[DONE]{eol}{eol}", stream.framing.space());
+            chunks.push(Chunk {
+                bytes: line.into_bytes(),
+                due: None,
+                apart: false,
+            });
+        }
+    }
+    if stream.ending == Ending::NoBlankLineAtEnd
+        && let Some(last) = chunks.last_mut()
+    {
+        last.bytes
+            .truncate(last.bytes.len().saturating_sub(eol.len()));
+    }
+    join_bom(&mut chunks, stream.framing.bom);
+    spread(chunks, stream.pacing)
+}
+
+impl Newline {
+    fn text(self) -> &'static str {
+        match self {
+            Newline::Lf => "\n",
+            Newline::Crlf => "\r\n",
+            Newline::Cr => "\r",
+        }
+    }
+}
+
+impl Framing {
+    fn space(&self) -> &'static str {
+        if self.space_after_colon { " " } else { "" }
+    }
+}
+
+/// The place of event `n`; may be -1 (before the first) or past the end.
+fn position(n: i64, count: usize) -> i64 {
+    if n < 0 { n + count as i64 } else { n }
+}
+
+fn event_bytes(event: &OutEvent, index: usize, framing: &Framing) -> Vec<u8> {
+    let eol = framing.newline.text().as_bytes();
+    let space = framing.space();
+    let mut bytes = Vec::new();
+    if framing.comments {
+        bytes.extend_from_slice(b": keep-alive");
+        bytes.extend_from_slice(eol);
+    }
+    if let Some(name) = &event.name {
+        bytes.extend_from_slice(format!("event:{space}{name}").as_bytes());
+        bytes.extend_from_slice(eol);
+    }
+    if framing.ids {
+        bytes.extend_from_slice(format!("id:{space}{index}").as_bytes());
+        bytes.extend_from_slice(eol);
+    }
+    let data = match &event.raw {
+        Some(text) => text.clone(),
+        // Pretty-printed JSON has its line breaks between tokens, where a reader may join lines by "\n".
+        None if framing.multi_line_data => format!("{:#}", event.data),
+        None => event.data.to_string(),
+    };
+    for line in data.split('\n') {
+        let mut line = line.as_bytes().to_vec();
+        for patch in &event.patches {
+            patch_once(&mut line, patch);
+        }
+        bytes.extend_from_slice(format!("data:{space}").as_bytes());
+        bytes.extend_from_slice(&line);
+        bytes.extend_from_slice(eol);
+    }
+    bytes.extend_from_slice(eol);
+    bytes
+}
+
+fn patch_once(bytes: &mut Vec<u8>, patch: &BytePatch) {
+    if patch.find.is_empty() {
+        return;
+    }
+    let found = bytes
+        .windows(patch.find.len())
+        .position(|window| window == patch.find.as_slice());
+    if let Some(start) = found {
+        bytes.splice(start..start + patch.find.len(), patch.with.iter().copied());
+    }
+}
+
+fn join_bom(chunks: &mut Vec<Chunk>, bom: Bom) {
+    if chunks.len() < 2 {
+        return;
+    }
+    match bom {
+        Bom::None => {}
+        Bom::Joined => {
+            let mark = chunks.remove(0);
+            let first = &mut chunks[0];
+            first.bytes.splice(0..0, mark.bytes);
+        }
+        Bom::Alone => chunks[1].apart = true,
+    }
+}
+
+fn spread(chunks: Vec<Chunk>, pacing: Pacing) -> Vec<Chunk> {
+    match pacing {
+        Pacing::Paced => chunks,
+        Pacing::OneWrite => vec![Chunk {
+            due: chunks.iter().filter_map(|chunk| chunk.due).next_back(),
+            bytes: chunks.into_iter().flat_map(|chunk| chunk.bytes).collect(),
+            apart: false,
+        }],
+        Pacing::SplitEvents => chunks
+            .into_iter()
+            .flat_map(|chunk| {
+                let (head, tail) = chunk.bytes.split_at(chunk.bytes.len() / 2);
+                [
+                    Chunk {
+                        bytes: head.to_vec(),
+                        due: chunk.due,
+                        apart: chunk.apart,
+                    },
+                    Chunk {
+                        bytes: tail.to_vec(),
+                        due: None,
+                        apart: true,
+                    },
+                ]
+            })
+            .filter(|chunk| !chunk.bytes.is_empty())
+            .collect(),
+        Pacing::ByteByByte => chunks
+            .into_iter()
+            .flat_map(|chunk| {
+                let due = chunk.due;
+                chunk
+                    .bytes
+                    .into_iter()
+                    .enumerate()
+                    .map(move |(index, byte)| Chunk {
+                        bytes: vec![byte],
+                        due: due.filter(|_| index == 0),
+                        apart: false,
+                    })
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::mock::outgoing::*;
+
+    fn two_events() -> OutStream {
+        OutStream::of(vec![
+            OutEvent::of(json!({"type": "a", "n": 1})),
+            OutEvent::of(json!({"type": "b", "n": 2})),
+        ])
+    }
+
+    fn check(stream: &OutStream, expected: &str) {
+        let bytes: Vec<u8> = write(stream)
+            .into_iter()
+            .flat_map(|chunk| chunk.bytes)
+            .collect();
+        assert_eq!(String::from_utf8_lossy(&bytes), expected);
+    }
+
+    #[test]
+    fn framing_is_written_as_asked() {
+        let mut stream = two_events();
+        stream.done_markers = 1;
+        let plain = "event: a\ndata: {\"type\":\"a\",\"n\":1}\n\nevent: b\ndata: {\"type\":\"b\",\"n\":2}\n\ndata: [DONE]\n\n";
+        check(&stream, plain);
+        stream.framing.newline = Newline::Crlf;
+        check(&stream, &plain.replace('\n', "\r\n"));
+        stream.framing.newline = Newline::Cr;
+        check(&stream, &plain.replace('\n', "\r"));
+        stream.framing = Framing {
+            space_after_colon: false,
+            comments: true,
+            multi_line_data: true,
+            ..Framing::default()
+        };
+        stream.events.truncate(1);
+        stream.done_markers = 0;
+        check(
+            &stream,
+            ": keep-alive\nevent:a\ndata:{\ndata:  \"type\": \"a\",\ndata:  \"n\": 1\ndata:}\n\n",
+        );
+    }
+
+    #[test]
+    fn endings_cut_where_they_say() {
+        let mut stream = two_events();
+        stream.ending = Ending::CutAfterEvent(0);
+        check(&stream, "event: a\ndata: {\"type\":\"a\",\"n\":1}\n\n");
+        stream.ending = Ending::CutMidEvent(-1);
+        let bytes: Vec<u8> = write(&stream).into_iter().flat_map(|c| c.bytes).collect();
+        assert!(bytes.ends_with(b"event: b\ndata: {\""), "{bytes:?}");
+        stream.ending = Ending::NoBlankLineAtEnd;
+        let bytes: Vec<u8> = write(&stream).into_iter().flat_map(|c| c.bytes).collect();
+        assert!(bytes.ends_with(b"\"n\":2}\n") && !bytes.ends_with(b"\n\n"));
+    }
+
+    #[test]
+    fn pacing_changes_the_writes_and_never_the_bytes() {
+        let mut stream = two_events();
+        let whole: Vec<u8> = write(&stream).into_iter().flat_map(|c| c.bytes).collect();
+        for (pacing, writes) in [
+            (Pacing::OneWrite, 1),
+            (Pacing::SplitEvents, 4),
+            (Pacing::ByteByByte, whole.len()),
+        ] {
+            stream.pacing = pacing;
+            let chunks = write(&stream);
+            assert_eq!(chunks.len(), writes, "{pacing:?}");
+            let bytes: Vec<u8> = chunks.into_iter().flat_map(|c| c.bytes).collect();
+            assert_eq!(bytes, whole, "{pacing:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_no_string_can_hold() {
+        let mut stream = two_events();
+        stream.events[1].patches.push(BytePatch {
+            find: b"\"b\"".to_vec(),
+            with: b"\"\xff\"".to_vec(),
+        });
+        let chunks = write(&stream);
+        assert!(String::from_utf8(chunks[0].bytes.clone()).is_ok());
+        assert!(String::from_utf8(chunks[1].bytes.clone()).is_err());
+    }
+}
