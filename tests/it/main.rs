@@ -2,6 +2,7 @@
 
 mod auth;
 mod constructed_run;
+mod diagnostics;
 mod recordings;
 mod report;
 mod scenario;

@@ -186,6 +186,16 @@ fn the_library_that_ships_lints_clean() {
 }
 
 #[test]
+fn the_library_names_only_what_the_shipped_catalog_knows() {
+    for (path, text) in scenarios() {
+        let read =
+            scenario::read::read_checked(path, text.as_bytes(), sameturn::catalog::shipped());
+        let (_, warnings) = read.unwrap_or_else(|found| panic!("{found}"));
+        assert!(warnings.is_empty(), "{warnings}");
+    }
+}
+
+#[test]
 fn every_script_is_named_by_a_scenario() {
     let library = library();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mocks/scripts");
