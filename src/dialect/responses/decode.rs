@@ -49,6 +49,7 @@ fn failed(failure: Option<Failure>) -> Decoded {
             failure,
             ..TurnTrace::default()
         },
+        streamed: false,
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn plain_body(
     Decoded {
         events: vec![event],
         trace,
+        streamed: false,
     }
 }
 
@@ -250,6 +252,7 @@ impl ResponsesDecoder {
         Decoded {
             events: self.events,
             trace,
+            streamed: true,
         }
     }
 
