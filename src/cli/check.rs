@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -184,7 +184,20 @@ async fn collect(
         move |text: &str| seen.redact(text)
     };
     let mut store = Store::create(&args.results, run_id, args.keep_streams, Box::new(redact));
-    while let Some(event) = events.recv().await {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = seconds.tick() => {
+                if let Ok(open) = &mut store
+                    && let Err(error) = open.tick()
+                {
+                    store = Err(error);
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
         fold.push(&event);
         progress.push(&event);
         if args.show_requests {

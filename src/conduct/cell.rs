@@ -166,8 +166,10 @@ impl<'a, T: Transport> Lane<'a, T> {
                 .last()
                 .and_then(|trace| trace.failure.as_ref())
                 .map(|failure| failure.class.clone()),
+            // Without a stream the first output comes with the last, which is no time to first token.
             ttft: traces
                 .iter()
+                .filter(|_| scenario.stream)
                 .filter_map(|trace| trace.timing.first_output)
                 .collect(),
             total: totals,

@@ -1,8 +1,8 @@
 //! The fold of a run's events: what each cell came to, and what the run as a whole came to.
 //!
 //! Pure and incremental, so progress and the record of an unfinished run use it too. Never decides
-//! what a finding means: cells are judged where they are conducted; only a *must* finding about the
-//! run as a whole can still turn the cell it is placed in.
+//! what a finding means: cells are judged where they are conducted; only a finding about the run as
+//! a whole can still turn the cell it is placed in.
 
 use crate::check::finding::Severity;
 use crate::report::event::{CellResult, Placed, RunEvent, RunPlan, StaleGap, Verdict};
@@ -104,7 +104,7 @@ impl RunSummary {
 
     /// The verdict of a cell, with what was found about the run as a whole; `None` until it ended.
     ///
-    /// A *must* finding that no gap explains fails the cell it is placed in; one that a gap explains
+    /// A *must* or *should* finding that no gap explains fails the cell it is placed in; one that a gap explains
     /// makes a passed cell a known gap.
     pub fn verdict(&self, cell: usize) -> Option<Verdict> {
         let own = self.cells.get(cell)?.as_ref()?.verdict;
@@ -115,7 +115,7 @@ impl RunSummary {
             .map(|placed| &placed.judged);
         let fails = placed
             .clone()
-            .any(|one| one.gap.is_none() && one.finding.severity == Severity::Must);
+            .any(|one| one.gap.is_none() && one.finding.severity > Severity::Info);
         let waived = placed.any(|one| one.gap.is_some() && one.finding.severity > Severity::Info);
         Some(match own {
             _ if fails => Verdict::Fail,
