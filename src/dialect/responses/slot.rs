@@ -153,6 +153,7 @@ fn claim(slots: &[Slot], finals: &[Value]) -> Vec<Option<usize>> {
         let place = slot.index.and_then(|index| usize::try_from(index).ok());
         if let (None, Some(place)) = (*claim, place)
             && free.get(place) == Some(&true)
+            && (slot.done.is_some() || slot.may_be(&finals[place]))
         {
             free[place] = false;
             *claim = Some(place);

@@ -176,6 +176,22 @@ fn folds_a_stream_into_a_trace_with_times() {
 }
 
 #[test]
+fn reads_with_output_are_counted_once() {
+    let frames: Vec<String> = text_and_call().iter().map(frame).collect();
+    let reads = [
+        frames[..5].concat(),
+        frames[5..8].concat(),
+        frames[8..].concat(),
+    ];
+    let reads: Vec<&[u8]> = reads.iter().map(String::as_bytes).collect();
+    let timing = decoded(&exchange(200, &[], &reads, End::Complete), true)
+        .trace
+        .timing;
+    assert_eq!((timing.output_events, timing.output_reads), (4, 2));
+    assert_eq!(timing.first_output, Some(ms(10)));
+}
+
+#[test]
 fn a_plain_answer_gives_the_items_of_the_stream() {
     let streamed = stream(&text_and_call()).trace;
     let body = response(
@@ -358,6 +374,14 @@ fn items_that_share_an_index_or_change_their_ids_are_kept_apart_or_together() {
     ])
     .trace;
     assert_eq!(trace.items.len(), 1);
+    // an item of the terminal response that is known by its id is not also another one by its place
+    let trace = stream(&[
+        json!({"type": "response.output_text.delta", "output_index": 0, "item_id": "cut", "delta": "half"}),
+        done(1, &message("Hello")),
+        completed(json!([message("Hello")])),
+    ])
+    .trace;
+    assert_eq!(trace.text(), "half\nHello");
     // order is that of the indexes, not of arrival
     let trace = stream(&[done(1, &one), done(0, &two)]).trace;
     let ids: Vec<_> = trace.calls().map(|call| call.call_id.as_str()).collect();

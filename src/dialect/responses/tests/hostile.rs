@@ -3,10 +3,36 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::dialect::responses::tests::{decoded, exchange, frame, lines, stream, text_and_call};
+use crate::dialect::responses::tests::{
+    decoded, exchange, frame, lines, message, stream, text_and_call,
+};
 use crate::dialect::{Decoded, Dialect, decode_capture};
+use crate::frame::sse::LIMIT;
 use crate::turn::exchange::End;
 use crate::turn::trace::Content;
+
+#[test]
+fn an_item_of_another_type_in_its_place_is_another_item() {
+    let open = json!({"type": "function_call", "id": "fc_9", "call_id": "c", "name": "n", "arguments": ""});
+    let announced = json!({"type": "response.output_item.added", "output_index": 0, "item": open});
+    let last = json!({"status": "completed", "output": [message("Hello")]});
+    let trace = stream(&[
+        announced,
+        json!({"type": "response.completed", "response": last}),
+    ])
+    .trace;
+    assert_eq!((trace.text().as_str(), trace.calls().count()), ("Hello", 1));
+}
+
+#[test]
+fn a_line_beyond_the_limit_is_named_as_such() {
+    let body = vec![b'x'; LIMIT + 10];
+    let half = body.len() / 2;
+    let reads = [b"data: ", &body[..half], &body[half..]];
+    let trace = decoded(&exchange(200, &[], &reads, End::Complete), true).trace;
+    let failure = trace.failure.expect("a failure");
+    assert_eq!(failure.class, "answer_too_big");
+}
 
 proptest! {
     #[test]
