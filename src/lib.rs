@@ -5,7 +5,10 @@
 //! Modules are listed in the order of the data: a scenario's turn is encoded for a target, authorised,
 //! sent, decoded and assembled into a trace; everything else reads traces. `ARCHITECTURE.md` is the map.
 
+pub mod diagnostic;
+pub mod document;
 pub mod frame;
+pub mod json_schema;
 
 pub mod catalog;
 pub mod scenario;

@@ -6,7 +6,22 @@
 
 pub mod environment;
 
-use crate::auth::environment::Environment;
+pub mod credentials;
+
+pub mod aws_chain;
+pub mod aws_profile;
+pub mod bedrock_key;
+pub mod sign_in;
+pub mod sso_cache;
+
+pub mod authorize;
+
+pub mod staged;
+
+pub mod explain;
+pub mod redact;
+pub mod timestamp;
+
 use crate::catalog::provider::Provider;
 use crate::target::model::Auth;
 
@@ -21,7 +36,8 @@ pub struct Wanted<'a> {
 }
 
 /// Why signing in failed before a request left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct SignInFailure {
     /// A class of the failure catalogue, e.g. `credentials_expired`.
     pub class: &'static str,

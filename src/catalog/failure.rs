@@ -12,7 +12,15 @@ pub const UNKNOWN: &str = "unknown";
 #[derive(Debug, Clone)]
 pub struct Failures {
     pub classes: Vec<Class>,
-    patterns: Vec<(Pattern, Option<Regex>)>,
+    patterns: Vec<Compiled>,
+}
+
+/// A pattern with its regular expressions ready.
+#[derive(Debug, Clone)]
+struct Compiled {
+    pattern: Pattern,
+    text: Option<Regex>,
+    param: Option<Regex>,
 }
 
 /// The file `failures.yaml`.
@@ -52,6 +60,8 @@ pub struct Pattern {
     pub codes: Vec<String>,
     /// Provider error types, compared without case.
     pub kinds: Vec<String>,
+    /// A regular expression over the field that the provider blames. Case is ignored.
+    pub param: Option<String>,
     /// A regular expression over the message or, where there is none, the body. Case is ignored.
     pub text: Option<String>,
     pub source: String,
@@ -66,6 +76,8 @@ pub struct Symptom<'a> {
     pub status: u16,
     pub code: Option<&'a str>,
     pub kind: Option<&'a str>,
+    /// The field that the provider blames.
+    pub param: Option<&'a str>,
     /// The message, or the body as text where no message could be found.
     pub text: &'a str,
 }
@@ -81,14 +93,17 @@ impl Failures {
                     pattern.class
                 ));
             }
-            let regex =
-                match &pattern.text {
-                    Some(text) => Some(Regex::new(&format!("(?is){text}")).map_err(|error| {
-                        format!("pattern of class `{}`: {error}", pattern.class)
-                    })?),
-                    None => None,
-                };
-            patterns.push((pattern, regex));
+            let compile = |text: &Option<String>| match text {
+                Some(text) => Regex::new(&format!("(?is){text}"))
+                    .map(Some)
+                    .map_err(|error| format!("pattern of class `{}`: {error}", pattern.class)),
+                None => Ok(None),
+            };
+            patterns.push(Compiled {
+                text: compile(&pattern.text)?,
+                param: compile(&pattern.param)?,
+                pattern,
+            });
         }
         Ok(Failures {
             classes: file.classes,
@@ -103,28 +118,291 @@ impl Failures {
 
     /// All patterns, in the order they are tried.
     pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
-        self.patterns.iter().map(|(pattern, _)| pattern)
+        self.patterns.iter().map(|compiled| &compiled.pattern)
     }
 
     /// The class of a failure, or [`UNKNOWN`].
     pub fn classify(&self, symptom: &Symptom<'_>) -> &str {
         self.patterns
             .iter()
-            .find(|(pattern, regex)| pattern.matches(regex.as_ref(), symptom))
-            .map_or(UNKNOWN, |(pattern, _)| pattern.class.as_str())
+            .find(|compiled| compiled.matches(symptom))
+            .map_or(UNKNOWN, |compiled| compiled.pattern.class.as_str())
     }
 }
 
-impl Pattern {
-    fn matches(&self, regex: Option<&Regex>, symptom: &Symptom<'_>) -> bool {
+impl Compiled {
+    fn matches(&self, symptom: &Symptom<'_>) -> bool {
         let among = |list: &[String], value: Option<&str>| {
             list.is_empty()
                 || value.is_some_and(|value| list.iter().any(|one| one.eq_ignore_ascii_case(value)))
         };
-        (self.providers.is_empty() || self.providers.iter().any(|one| one == symptom.provider))
-            && (self.status.is_empty() || self.status.contains(&symptom.status))
-            && among(&self.codes, symptom.code)
-            && among(&self.kinds, symptom.kind)
-            && regex.is_none_or(|regex| regex.is_match(symptom.text))
+        let Pattern {
+            providers,
+            status,
+            codes,
+            kinds,
+            ..
+        } = &self.pattern;
+        (providers.is_empty() || providers.iter().any(|one| one == symptom.provider))
+            && (status.is_empty() || status.contains(&symptom.status))
+            && among(codes, symptom.code)
+            && among(kinds, symptom.kind)
+            && self
+                .param
+                .as_ref()
+                .is_none_or(|regex| symptom.param.is_some_and(|param| regex.is_match(param)))
+            && self
+                .text
+                .as_ref()
+                .is_none_or(|regex| regex.is_match(symptom.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::failure::Symptom;
+    use crate::catalog::shipped;
+
+    /// Bodies as they were observed, and forms nobody listed word for word:
+    /// class, status, code, param, text.
+    const CASES: &[(&str, u16, Option<&str>, Option<&str>, &str)] = &[
+        (
+            "wrong_route",
+            400,
+            Some("validation_error"),
+            None,
+            "model `xai.grok-4.3` isn't supported on this route",
+        ),
+        (
+            "wrong_route",
+            400,
+            Some("validation_error"),
+            None,
+            "The model 'openai.gpt-5.6-luna' does not support the '/v1/chat/completions' API",
+        ),
+        (
+            "wrong_route",
+            200,
+            None,
+            None,
+            r#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#,
+        ),
+        (
+            "wrong_route",
+            401,
+            Some("access_denied"),
+            None,
+            "Berm is not enabled for this account",
+        ),
+        (
+            "wrong_route",
+            404,
+            None,
+            None,
+            "Invalid URL (POST /responses)",
+        ),
+        ("wrong_route", 404, None, None, "{}"),
+        (
+            "context_overflow",
+            400,
+            Some("validation_error"),
+            None,
+            "prompt tokens (400007) exceed model maximum (278528) for openai.gpt-5.5",
+        ),
+        (
+            "context_overflow",
+            400,
+            Some("context_length_exceeded"),
+            None,
+            "Your input exceeds the context window of this model.",
+        ),
+        (
+            "context_overflow",
+            400,
+            None,
+            None,
+            "maximum context length is 32768 tokens. However, you requested 40000",
+        ),
+        (
+            "credentials_expired",
+            401,
+            None,
+            None,
+            "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z",
+        ),
+        (
+            "credentials_expired",
+            403,
+            None,
+            None,
+            "Bearer Token has expired",
+        ),
+        (
+            "credentials_expired",
+            403,
+            None,
+            None,
+            "The security token included in the request is expired",
+        ),
+        (
+            "invalid_credentials",
+            401,
+            Some("invalid_api_key"),
+            None,
+            "Invalid bearer token",
+        ),
+        (
+            "invalid_credentials",
+            401,
+            None,
+            None,
+            "The security token included in the request is invalid.",
+        ),
+        (
+            "invalid_credentials",
+            403,
+            None,
+            None,
+            "Authentication failed: Please make sure your API Key is valid.",
+        ),
+        (
+            "invalid_credentials",
+            403,
+            None,
+            None,
+            "Invalid API Key format: Must start with pre-defined prefix",
+        ),
+        (
+            "access_denied",
+            401,
+            Some("access_denied"),
+            None,
+            "User: arn:aws:sts::123456789012:assumed-role/R/S is not authorized to perform: bedrock-mantle:CreateInference on resource: x",
+        ),
+        (
+            "access_denied",
+            403,
+            None,
+            None,
+            "User: u is not authorized to perform: bedrock:InvokeModel with an explicit deny in a service control policy",
+        ),
+        (
+            "model_not_found",
+            404,
+            None,
+            None,
+            "The model 'gpt-4o' does not exist",
+        ),
+        (
+            "model_not_found",
+            404,
+            Some("model_not_found"),
+            None,
+            "The model `x` does not exist or you do not have access to it.",
+        ),
+        (
+            "model_not_found",
+            400,
+            Some("validation_error"),
+            None,
+            "Invocation of model ID openai.gpt-5.6-sol with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.",
+        ),
+        (
+            "response_not_found",
+            404,
+            None,
+            None,
+            "Response 'resp_x' not found.",
+        ),
+        ("throttled", 429, None, None, "slow"),
+        (
+            "quota_exhausted",
+            429,
+            Some("insufficient_quota"),
+            None,
+            "You exceeded your current quota",
+        ),
+        ("overloaded", 529, None, None, "busy"),
+        (
+            "unsupported_tool",
+            400,
+            Some("validation_error"),
+            None,
+            "Failed to deserialize the JSON body into the target type: ?[13]: Invalid 'tools': unknown variant `namespace`, expected `function` or `mcp` at line 1 column 107773",
+        ),
+        (
+            "unsupported_tool",
+            400,
+            Some("invalid_value"),
+            Some("tools[0].type"),
+            "Invalid value: 'telepathy'. Supported values are: 'function'.",
+        ),
+        (
+            "unsupported_parameter",
+            400,
+            Some("validation_error"),
+            None,
+            "Unsupported parameter: 'top_p' is not supported with this model.",
+        ),
+        (
+            "unsupported_parameter",
+            400,
+            None,
+            None,
+            "unsupported service_tier 'flex'",
+        ),
+        (
+            "invalid_request",
+            400,
+            Some("validation_error"),
+            None,
+            "invalid request body: Invalid 'input': value did not match any expected variant",
+        ),
+        (
+            "server_error",
+            0,
+            Some("server_error"),
+            None,
+            "The server had an error while processing your request. Sorry about that!",
+        ),
+        ("server_error", 502, None, None, "<html>bad gateway</html>"),
+        ("unknown", 418, None, None, "teapot"),
+        ("unknown", 0, None, None, "something nobody listed"),
+    ];
+
+    #[test]
+    fn what_came_back_decides_the_class() {
+        for &(class, status, code, param, text) in CASES {
+            let symptom = Symptom {
+                provider: "bedrock-mantle",
+                status,
+                code,
+                kind: None,
+                param,
+                text,
+            };
+            assert_eq!(
+                shipped().failures.classify(&symptom),
+                class,
+                "{status} {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_class_says_what_to_try_and_every_pattern_has_a_source() {
+        for class in &shipped().failures.classes {
+            assert!(
+                !class.cause.is_empty() && !class.fix.is_empty(),
+                "{}",
+                class.id
+            );
+        }
+        for pattern in shipped().failures.patterns() {
+            assert!(
+                !pattern.source.is_empty() && !pattern.date.is_empty(),
+                "{pattern:?}"
+            );
+        }
     }
 }

@@ -71,9 +71,6 @@ impl Catalog {
 }
 
 fn read<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, String> {
-    serde_yaml::from_str_with_options(
-        text,
-        serde_yaml::options! { strict_booleans: true, no_schema: false },
-    )
-    .map_err(|error| format!("{file}: {error}"))
+    serde_yaml::from_str_with_options(text, serde_yaml::options! { strict_booleans: true })
+        .map_err(|error| format!("{file}: {error}"))
 }

@@ -1,5 +1,114 @@
 //! The wire APIs: a neutral request becomes bytes, bytes become events and a trace.
 //!
-//! Core. A dialect is one folder; it knows no provider.
+//! Core. A dialect is one folder; it knows no provider: where a provider's name passes through here,
+//! it is only handed on to the failure catalogue. There is one decode path: what a live exchange,
+//! a captured file and a plain JSON answer go through is the same code.
 
+pub mod failure;
+pub mod responses;
 pub mod wire;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::catalog::failure::Failures;
+use crate::dialect::wire::WireEvent;
+use crate::turn::dialogue::TurnRequest;
+use crate::turn::exchange::Exchange;
+use crate::turn::trace::TurnTrace;
+
+/// A wire API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// The OpenAI Responses API.
+    Responses,
+}
+
+impl Dialect {
+    /// All that exist, in the order they are listed to users.
+    pub const ALL: [Dialect; 1] = [Dialect::Responses];
+
+    /// The word used in files and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Dialect::Responses => "responses",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A word that names no dialect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{word}` is not a dialect: there is {known}")]
+pub struct UnknownDialect {
+    pub word: String,
+    /// The words that exist, separated by commas.
+    pub known: String,
+}
+
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(word: &str) -> Result<Dialect, UnknownDialect> {
+        Dialect::ALL
+            .into_iter()
+            .find(|dialect| dialect.word() == word)
+            .ok_or_else(|| UnknownDialect {
+                word: word.to_owned(),
+                known: Dialect::ALL.map(Dialect::word).join(", "),
+            })
+    }
+}
+
+/// An answer in both forms: as it came, and as it is understood.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decoded {
+    /// The events in the order of their arrival; a plain JSON answer is one event without a name.
+    /// Empty where the answer was an error body instead of the dialect.
+    pub events: Vec<WireEvent>,
+    pub trace: TurnTrace,
+}
+
+/// The JSON body of a request.
+pub fn encode(dialect: Dialect, request: &TurnRequest<'_>) -> Value {
+    match dialect {
+        Dialect::Responses => responses::encode::body(request),
+    }
+}
+
+/// Decodes a finished exchange, whatever came back. `streamed` is what the request asked for.
+pub fn decode(
+    dialect: Dialect,
+    provider: &str,
+    failures: &Failures,
+    exchange: &Exchange,
+    streamed: bool,
+) -> Decoded {
+    match dialect {
+        Dialect::Responses => responses::decode::exchange(provider, failures, exchange, streamed),
+    }
+}
+
+/// Decodes a captured file as one answer: raw SSE text, one JSON event per line, or one JSON answer
+/// object, whichever it looks like. There are no arrival times in a file, so all are zero.
+pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
+    match dialect {
+        Dialect::Responses => responses::capture::one(bytes),
+    }
+}
+
+/// The same for a file that may hold several answers one after the other, as recordings of one JSON
+/// event per line do: a new answer begins where one is created after another has ended. Raw SSE text
+/// is always one answer, because an HTTP body holds one.
+pub fn decode_captures(dialect: Dialect, bytes: &[u8]) -> Vec<Decoded> {
+    match dialect {
+        Dialect::Responses => responses::capture::all(bytes),
+    }
+}

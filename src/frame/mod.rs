@@ -1,1 +1,3 @@
 //! Bytes to frames. Core: knows no JSON, no socket and no clock.
+
+pub mod sse;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::catalog::gap::GapRow;
 use crate::check::finding::Finding;
 
 /// One thing that happened.
@@ -143,6 +144,19 @@ pub struct KnownGap {
     pub consequence: String,
     pub source: String,
     pub date: String,
+}
+
+impl KnownGap {
+    /// A row of the catalog as reports show it.
+    pub fn of(row: &GapRow) -> KnownGap {
+        KnownGap {
+            id: row.id.clone(),
+            about: row.about.clone(),
+            consequence: row.consequence.clone(),
+            source: row.source.clone(),
+            date: row.date.clone(),
+        }
+    }
 }
 
 /// A finding about a place in the matrix that no single cell made.

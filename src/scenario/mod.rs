@@ -2,4 +2,9 @@
 //!
 //! Core: text in, values or diagnostics out. Finding and opening files is `cli`'s work.
 
+pub mod digest;
+pub mod library;
+pub mod lint;
 pub mod model;
+pub mod read;
+pub mod schema;

@@ -2,4 +2,7 @@
 //!
 //! Core: text in, values or diagnostics out.
 
+pub mod lint;
 pub mod model;
+pub mod read;
+pub mod schema;

@@ -1,0 +1,105 @@
+//! Secrets and what is signed in with them.
+//!
+//! Nothing here may show a secret: `Debug` says that one is there, no more, and nothing is
+//! serialised. [`Secret::expose`] is for the header of a request about to be sent.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use aws_smithy_runtime_api::client::identity::Identity;
+use secrecy::{ExposeSecret, SecretString};
+
+/// A value that is never shown.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(SecretString::from(value.into()))
+    }
+
+    /// The value itself, for a header about to be sent and for finding it in text that must be
+    /// redacted.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// What a request is authorised with.
+#[derive(Clone)]
+pub enum Credentials {
+    /// Nothing is added to the request.
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(Secret),
+    /// A SigV4 signature.
+    Aws {
+        /// Holds `aws_credential_types::Credentials`.
+        identity: Identity,
+        region: String,
+        /// The service name in the signature.
+        service: String,
+        /// When the credentials stop being valid, where their source says so.
+        expires: Option<SystemTime>,
+    },
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credentials::None => f.write_str("None"),
+            Credentials::Bearer(_) => f.write_str("Bearer([redacted])"),
+            Credentials::Aws {
+                region,
+                service,
+                expires,
+                ..
+            } => f
+                .debug_struct("Aws")
+                .field("identity", &"[redacted]")
+                .field("region", region)
+                .field("service", service)
+                .field("expires", expires)
+                .finish(),
+        }
+    }
+}
+
+impl Credentials {
+    /// Every secret in them, to be removed from what is stored.
+    pub fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Credentials::None => Vec::new(),
+            Credentials::Bearer(token) => vec![token.clone()],
+            Credentials::Aws { identity, .. } => identity
+                .data::<aws_credential_types::Credentials>()
+                .map(|keys| {
+                    let mut secrets = vec![
+                        Secret::new(keys.access_key_id()),
+                        Secret::new(keys.secret_access_key()),
+                    ];
+                    secrets.extend(keys.session_token().map(Secret::new));
+                    secrets
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Credentials, and how they were found.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    pub credentials: Credentials,
+    /// The region that was asked for, else what environment, profile or key say.
+    pub region: Option<String>,
+    /// Where the credentials came from, e.g. `bearer from OPENAI_API_KEY`. Safe to print.
+    pub how: String,
+    /// What works but probably is not what the user wants. Safe to print.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,280 @@
+//! Removing secrets from text that is stored or shown.
+//!
+//! Takes out the secrets in use wherever they stand (also percent-encoded), and whatever looks like
+//! a credential of the kinds we meet. Never lengthens the risk for readability: where in doubt, it
+//! goes. Replacements hold no quote or backslash, so redacted JSON stays JSON.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::auth::credentials::{Credentials, Secret};
+
+/// What stands where a secret stood.
+pub const REDACTED: &str = "[redacted]";
+
+/// Shorter values are not searched for: they would match ordinary text.
+const SHORTEST_SECRET: usize = 6;
+
+/// Headers whose whole value is a secret.
+const SECRET_HEADERS: [&str; 9] = [
+    "api-key",
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "x-amz-security-token",
+    "x-amz-sso_bearer_token",
+    "x-api-key",
+    "x-goog-api-key",
+];
+
+/// Shapes of credentials; the first group, where there is one, is kept.
+static SHAPES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        // An Authorization header inside text: the scheme is kept.
+        r#"(?i)(authorization\\?"?\s*[:=]\s*\\?"?(?:bearer |basic |aws4-hmac-sha256 )?)[^\s"'\\][^"'\r\n\\]*"#,
+        r"(?i)\b(bearer\s+)[a-z0-9._~+/=*-]{16,}",
+        // Parameters of a presigned URL.
+        r"(?i)(x-amz-(?:signature|security-token|credential)(?:=|%3d))[^&\s\x22'\\]+",
+        r"(?i)\b((?:signature|credential)=)[a-z0-9/_%.+=-]{16,}",
+        // Fields of credential files and of answers by STS, SSO and OIDC.
+        r#"(?i)("?(?:aws_?)?(?:secret_?access_?key|session_?token|access_?token|refresh_?token|client_?secret|security_?token|id_?token|access_?key_?id)\\?"?\s*[:=]\s*\\?"?)[^\s"',}&<\\]+"#,
+        r"(?i)(<(?:secretaccesskey|sessiontoken|accesskeyid)>)[^<]+",
+        // Keys and tokens by their own shape.
+        r"\bbedrock-api-key-[A-Za-z0-9+/=_-]+",
+        r"\bABSK[A-Za-z0-9+/=_-]{16,}",
+        r"\bsk-[A-Za-z0-9_*-]{12,}",
+        r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b",
+        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    ]
+    .iter()
+    .map(|shape| Regex::new(shape).expect("the shapes are constants and covered by tests"))
+    .collect()
+});
+
+static ACCOUNT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b\d{12}\b").expect("the shape is a constant"));
+
+/// Removes secrets from text. `Debug` shows how many it knows.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    /// The longest first, so that one inside another leaves no rest.
+    secrets: Vec<Secret>,
+    account_ids: bool,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redactor")
+            .field("secrets", &self.secrets.len())
+            .field("account_ids", &self.account_ids)
+            .finish()
+    }
+}
+
+impl Redactor {
+    /// Knows these secrets besides the usual shapes.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Redactor {
+        let mut known: Vec<Secret> = Vec::new();
+        for secret in secrets {
+            let value = secret.expose().trim();
+            let encoded = percent_encoded(value);
+            if encoded != value {
+                known.push(Secret::new(encoded));
+            }
+            known.push(Secret::new(value));
+        }
+        known.retain(|secret| secret.expose().len() >= SHORTEST_SECRET);
+        known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        Redactor {
+            secrets: known,
+            account_ids: false,
+        }
+    }
+
+    /// Knows the secrets of these credentials.
+    pub fn for_credentials<'a>(all: impl IntoIterator<Item = &'a Credentials>) -> Redactor {
+        Redactor::new(all.into_iter().flat_map(Credentials::secrets))
+    }
+
+    /// Whether twelve-digit numbers, as AWS account ids are, go too.
+    pub fn with_account_ids(mut self, remove: bool) -> Redactor {
+        self.account_ids = remove;
+        self
+    }
+
+    /// The text without secrets.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = text.to_string();
+        for secret in &self.secrets {
+            if text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), REDACTED);
+            }
+        }
+        for shape in SHAPES.iter() {
+            let with = if shape.captures_len() > 1 {
+                "${1}[redacted]"
+            } else {
+                REDACTED
+            };
+            if let std::borrow::Cow::Owned(changed) = shape.replace_all(&text, with) {
+                text = changed;
+            }
+        }
+        if self.account_ids {
+            text = ACCOUNT.replace_all(&text, "[account]").into_owned();
+        }
+        text
+    }
+
+    /// Headers without secrets; of an `Authorization` header the scheme is kept.
+    pub fn redact_headers(&self, headers: &[(String, String)]) -> Vec<(String, String)> {
+        headers
+            .iter()
+            .map(|(name, value)| {
+                let lower = name.to_ascii_lowercase();
+                let value = if !SECRET_HEADERS.contains(&lower.as_str()) {
+                    self.redact(value)
+                } else {
+                    match value.split_once(' ') {
+                        Some((scheme, _)) if lower.ends_with("authorization") => {
+                            format!("{scheme} {REDACTED}")
+                        }
+                        _ => REDACTED.to_string(),
+                    }
+                };
+                (name.clone(), value)
+            })
+            .collect()
+    }
+}
+
+/// Percent-encoding of everything but RFC 3986's unreserved characters.
+fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_use_go_wherever_they_stand() {
+        let redactor = Redactor::new([Secret::new("Marker/With+Signs="), Secret::new("short")]);
+        let text = redactor.redact(
+            "a Marker/With+Signs= b x=Marker%2FWith%2BSigns%3D {\"m\":\"Marker/With+Signs=\"} short",
+        );
+        assert!(!text.contains("Marker"), "{text}");
+        assert_eq!(text.matches(REDACTED).count(), 3);
+        assert!(text.ends_with("short"));
+        assert!(!format!("{redactor:?}").contains("Marker"));
+    }
+
+    #[test]
+    fn shapes_of_credentials_go() {
+        let redactor = Redactor::default();
+        for (text, secret) in [
+            (
+                "Incorrect API key provided: sk-proj-abcdEFGH1234_5678.",
+                "abcdEFGH",
+            ),
+            ("key ABSKQmVkcm9ja0FQSUtleS1tYXJrZXI= here", "QmVkcm9j"),
+            ("bedrock-api-key-YmVkcm9jay5hbWF6b24=", "YmVkcm9j"),
+            ("user AKIAIOSFODNN7EXAMPLE", "IOSFODNN"),
+            ("ASIAIOSFODNN7EXAMPLE", "IOSFODNN"),
+            ("https://x/?X-Amz-Signature=0011aabb&v=1", "0011aabb"),
+            ("X-Amz-Security-Token=IQoJb3JpZ2%2F&v=1", "IQoJb3"),
+            ("authorization: Bearer shorttok\nnext", "shorttok"),
+            ("{\"Authorization\": \"Bearer abc def\"}", "abc def"),
+            (
+                "Authorization: AWS4-HMAC-SHA256 Credential=AK/1/r/s/aws4_request, Signature=9f9f",
+                "9f9f",
+            ),
+            ("sent bearer abcdefghijklmnop0123", "abcdefgh"),
+            ("{\"SecretAccessKey\": \"wJalrXUtnFEMI/K7\"}", "wJalr"),
+            ("aws_session_token = FwoGZXIvYXdz", "FwoGZ"),
+            ("<SecretAccessKey>wJalrXUtnFEMI</SecretAccessKey>", "wJalr"),
+            ("t eyJhbGciOiJIUzI1.eyJzdWIiOiIx.c2lnbmF0dXJl t", "eyJzdWIi"),
+        ] {
+            let clean = redactor.redact(text);
+            assert!(!clean.contains(secret), "{text} -> {clean}");
+            assert!(clean.contains(REDACTED), "{text} -> {clean}");
+            assert_eq!(
+                redactor.redact(&clean),
+                clean,
+                "redacting twice changes nothing"
+            );
+        }
+    }
+
+    #[test]
+    fn ordinary_text_stays() {
+        let redactor = Redactor::default();
+        for text in [
+            "Invalid bearer token",
+            "the bearer of bad news",
+            "task-force-of-the-season ask-me-anything-please",
+            "{\"model\":\"openai.gpt-5.5\",\"max_output_tokens\":123456789012}",
+            "resp_68af4030592c81938ec0a5fbab4a3e9f05438e46b5f69a3b",
+            "Signature expired: 20250102T030405Z is now earlier than 20250102T030905Z",
+        ] {
+            assert_eq!(redactor.redact(text), text);
+        }
+    }
+
+    #[test]
+    fn redacted_json_is_json() {
+        let text = r#"{"error":{"message":"key sk-aaaaaaaaaaaaaaaa of \"Authorization: Bearer abcdefg\" is wrong"},"accessToken":"x-y","next":1}"#;
+        let clean = Redactor::default().redact(text);
+        let value: serde_json::Value = serde_json::from_str(&clean).expect("still JSON");
+        assert_eq!(value["next"], 1);
+        assert!(
+            !clean.contains("abcdefg") && !clean.contains("x-y"),
+            "{clean}"
+        );
+    }
+
+    #[test]
+    fn account_ids_go_when_asked() {
+        let arn = "arn:aws:sts::123456789012:assumed-role/dev";
+        assert_eq!(Redactor::default().redact(arn), arn);
+        assert_eq!(
+            Redactor::default().with_account_ids(true).redact(arn),
+            "arn:aws:sts::[account]:assumed-role/dev"
+        );
+    }
+
+    #[test]
+    fn secret_headers_keep_their_scheme_only() {
+        let headers = [
+            ("Authorization", "Bearer abc", "Bearer [redacted]"),
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/x, Signature=1",
+                "AWS4-HMAC-SHA256 [redacted]",
+            ),
+            ("authorization", "raw", "[redacted]"),
+            ("api-key", "abc def", "[redacted]"),
+            ("X-Amz-Security-Token", "abc", "[redacted]"),
+            ("x-echo", "sk-abcdefghijklmnop", "[redacted]"),
+            ("content-type", "application/json", "application/json"),
+        ];
+        let given: Vec<_> = headers
+            .iter()
+            .map(|(name, value, _)| (name.to_string(), value.to_string()))
+            .collect();
+        let clean = Redactor::default().redact_headers(&given);
+        for ((name, _, expected), (got_name, got)) in headers.iter().zip(&clean) {
+            assert_eq!((name, expected), (&got_name.as_str(), &got.as_str()));
+        }
+    }
+}

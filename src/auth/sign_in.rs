@@ -1,0 +1,258 @@
+//! Finding credentials for a target: the ways its provider knows, in order, or the one way that the
+//! target names.
+//!
+//! Decides offline whatever can be decided offline, so that no request is spent on credentials that
+//! are known to be useless. Never shows a value, only where it came from.
+
+use std::time::SystemTime;
+
+use crate::auth::aws_chain::{LIMITS, Limits, Sources};
+use crate::auth::credentials::{Credentials, Secret, SignedIn};
+use crate::auth::environment::Environment;
+use crate::auth::{SignInFailure, Wanted, aws_chain, aws_profile, bedrock_key, timestamp};
+use crate::catalog::provider::ProviderAuth;
+use crate::target::model::Auth;
+
+/// One way to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way<'a> {
+    None,
+    Bearer(&'a str),
+    Aws { profile: Option<&'a str> },
+}
+
+/// Signs in within the usual limits.
+pub async fn sign_in(
+    wanted: &Wanted<'_>,
+    environment: &Environment,
+) -> Result<SignedIn, SignInFailure> {
+    sign_in_within(wanted, environment, &LIMITS).await
+}
+
+/// Signs in.
+///
+/// A key (`api_key_env`) is sent as a bearer: all providers known so far take it so.
+pub async fn sign_in_within(
+    wanted: &Wanted<'_>,
+    environment: &Environment,
+    limits: &Limits,
+) -> Result<SignedIn, SignInFailure> {
+    let ways: Vec<Way<'_>> = match wanted.auth {
+        Some(Auth::None) => vec![Way::None],
+        Some(Auth::AwsChain) => vec![Way::Aws { profile: None }],
+        Some(Auth::AwsProfile(name)) => vec![Way::Aws {
+            profile: Some(name),
+        }],
+        Some(Auth::BearerEnv(name) | Auth::ApiKeyEnv(name)) => vec![Way::Bearer(name)],
+        None => wanted
+            .provider
+            .auth
+            .iter()
+            .map(|way| match way {
+                ProviderAuth::None => Way::None,
+                ProviderAuth::BearerEnv(name) => Way::Bearer(name),
+                ProviderAuth::AwsChain => Way::Aws { profile: None },
+            })
+            .collect(),
+    };
+    let mut absent: Vec<&str> = Vec::new();
+    for (at, way) in ways.iter().enumerate() {
+        match way {
+            Way::None => {
+                return Ok(SignedIn {
+                    credentials: Credentials::None,
+                    region: place(wanted, environment).await,
+                    how: "no credentials".to_string(),
+                    warnings: Vec::new(),
+                });
+            }
+            Way::Bearer(name) => match environment.get(name) {
+                Some(token) => {
+                    let hidden = match ways[at + 1..].contains(&Way::Aws { profile: None }) {
+                        true => aws_chain::sources(None, environment)
+                            .await
+                            .ok()
+                            .filter(Sources::any),
+                        false => None,
+                    };
+                    return bearer(name, token, hidden, wanted, environment).await;
+                }
+                None => absent.push(name),
+            },
+            Way::Aws { profile } => {
+                return aws(*profile, wanted, environment, limits)
+                    .await
+                    .map_err(|failure| also_absent(failure, &absent));
+            }
+        }
+    }
+    Err(SignInFailure {
+        class: "no_credentials",
+        message: match absent.as_slice() {
+            [] => format!("`{}` knows no way to sign in", wanted.provider.id),
+            names => format!("{} is not set", names.join(" or ")),
+        },
+        fix: absent
+            .first()
+            .map(|name| format!("put the key into the environment: `export {name}=…`")),
+    })
+}
+
+/// The region that environment and profile say: `AWS_REGION`, then `AWS_DEFAULT_REGION`, then the
+/// profile's `region`.
+pub async fn region(auth: Option<&Auth>, environment: &Environment) -> Option<String> {
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+        if let Some(region) = environment.get(name) {
+            return Some(region.to_string());
+        }
+    }
+    let named = match auth {
+        Some(Auth::AwsProfile(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    aws_profile::read(named, environment).await.ok()?.region
+}
+
+/// The region that was asked for, else what the environment says.
+async fn place(wanted: &Wanted<'_>, environment: &Environment) -> Option<String> {
+    match wanted.region {
+        Some(region) => Some(region.to_string()),
+        None => region(wanted.auth, environment).await,
+    }
+}
+
+async fn bearer(
+    variable: &str,
+    token: &str,
+    hidden: Option<Sources>,
+    wanted: &Wanted<'_>,
+    environment: &Environment,
+) -> Result<SignedIn, SignInFailure> {
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(SignInFailure {
+            class: "invalid_credentials",
+            message: format!("{variable} holds characters that no HTTP header may carry"),
+            fix: Some(format!(
+                "set {variable} again, without spaces or line breaks"
+            )),
+        });
+    }
+    let mut warnings = Vec::new();
+    let key = bedrock_key::read(token);
+    if let Some(at) = key.as_ref().and_then(|key| key.expires)
+        && at <= SystemTime::now()
+    {
+        let instead = hidden.as_ref().map_or(String::new(), |sources| {
+            format!(", or unset it to sign with AWS ({})", sources.describe())
+        });
+        return Err(SignInFailure {
+            class: "credentials_expired",
+            message: format!(
+                "the Bedrock API key in {variable} expired {}",
+                timestamp::write(at)
+            ),
+            fix: Some(format!("put a new key into {variable}{instead}")),
+        });
+    }
+    if let Some(sources) = &hidden {
+        warnings.push(format!(
+            "{variable} is set and hides the AWS credentials that are there too ({}); unset it, or \
+             say `auth: aws_chain`, to sign requests",
+            sources.describe()
+        ));
+    }
+    let mut region = place(wanted, environment).await;
+    if let Some(key) = key {
+        match &region {
+            None => region = Some(key.region),
+            Some(asked) if *asked != key.region => warnings.push(format!(
+                "the Bedrock API key in {variable} is for {}, but {asked} is asked",
+                key.region
+            )),
+            Some(_) => {}
+        }
+    }
+    let placed = wanted
+        .provider
+        .origin
+        .as_deref()
+        .is_some_and(|origin| origin.contains("{region}"));
+    if placed && region.is_none() {
+        return Err(no_region(wanted));
+    }
+    Ok(SignedIn {
+        credentials: Credentials::Bearer(Secret::new(token)),
+        region,
+        how: format!("bearer from {variable}"),
+        warnings,
+    })
+}
+
+async fn aws(
+    named: Option<&str>,
+    wanted: &Wanted<'_>,
+    environment: &Environment,
+    limits: &Limits,
+) -> Result<SignedIn, SignInFailure> {
+    let Some(service) = &wanted.provider.signing_name else {
+        return Err(SignInFailure {
+            class: "no_credentials",
+            message: format!("`{}` takes no AWS signatures", wanted.provider.id),
+            fix: Some("use `auth: bearer_env` in the target".to_string()),
+        });
+    };
+    let region = place(wanted, environment).await;
+    let narrowed;
+    let environment = match named {
+        Some(_) => {
+            narrowed = aws_chain::only_profile(environment);
+            &narrowed
+        }
+        None => environment,
+    };
+    let sources = aws_chain::sources(named, environment).await?;
+    // Without any credentials, those are what to mend first. The SDK wants some region even then.
+    let credentials = match &region {
+        None if sources.any() => return Err(no_region(wanted)),
+        None => aws_chain::load(&sources, named, "us-east-1", service, environment, limits).await?,
+        Some(region) => {
+            aws_chain::load(&sources, named, region, service, environment, limits).await?
+        }
+    };
+    let region = region.ok_or_else(|| no_region(wanted))?;
+    Ok(SignedIn {
+        credentials,
+        region: Some(region),
+        how: format!("SigV4, {}", sources.describe()),
+        warnings: Vec::new(),
+    })
+}
+
+fn no_region(wanted: &Wanted<'_>) -> SignInFailure {
+    SignInFailure {
+        class: "no_region",
+        message: format!(
+            "`{}` needs a region, and neither target nor environment nor profile names one",
+            wanted.provider.id
+        ),
+        fix: Some(match wanted.provider.regions.first() {
+            Some(example) => {
+                format!("`regions: [{example}]` in the target, or `export AWS_REGION={example}`")
+            }
+            None => "`regions:` in the target, or AWS_REGION".to_string(),
+        }),
+    }
+}
+
+/// Where there are no AWS credentials either, a key would do as well.
+fn also_absent(mut failure: SignInFailure, absent: &[&str]) -> SignInFailure {
+    if failure.class == "no_credentials" && !absent.is_empty() {
+        let names = absent.join(" and ");
+        failure.message = format!("{names} is not set, and {}", failure.message);
+        failure.fix = Some(match failure.fix {
+            Some(fix) => format!("{fix}; or set {}", absent[0]),
+            None => format!("set {}", absent[0]),
+        });
+    }
+    failure
+}

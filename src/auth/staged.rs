@@ -1,0 +1,178 @@
+//! Temporary circumstances: what a scenario needs when it says whose credentials are in use.
+//!
+//! Everything is real but the place: a home folder that lasts as long as the value, with files as
+//! the AWS CLI writes them, read by the same code as the user's own. Never touches the user's home
+//! or this process's environment.
+
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use crate::auth::environment::Environment;
+use crate::auth::{sso_cache, timestamp};
+use crate::catalog::provider::{Provider, ProviderAuth};
+use crate::scenario::model::CredentialState;
+use crate::target::model::Auth;
+
+/// The profile in a staged AWS home.
+const PROFILE: &str = "sameturn";
+const SESSION: &str = "sameturn";
+/// `.invalid` never resolves (RFC 2606).
+const START_URL: &str = "https://sameturn.invalid/start";
+/// A key that nobody issued, in no provider's form.
+const NOBODYS_KEY: &str = "sk-sameturn-nobody-issued-this-key";
+
+/// Circumstances that end with this value.
+#[derive(Debug)]
+pub struct Staged {
+    pub environment: Environment,
+    /// Takes the place of the target's own `auth`; where absent, the provider's usual ways apply.
+    pub auth: Option<Auth>,
+    /// Held so that the folder lives as long as the environment that names it.
+    home: TempDir,
+}
+
+impl Staged {
+    /// The temporary home.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+}
+
+/// Makes the circumstances a scenario asks for; `None` where only a mocked provider can
+/// (`denied`, `expired`), or where the provider has no such way to sign in.
+pub fn stage(
+    state: CredentialState,
+    provider: &Provider,
+    base: &Environment,
+) -> std::io::Result<Option<Staged>> {
+    let home = TempDir::with_prefix("sameturn-")?;
+    let environment = bare(provider, base, &home);
+    let signs = provider.auth.contains(&ProviderAuth::AwsChain);
+    match state {
+        CredentialState::Denied | CredentialState::Expired => Ok(None),
+        CredentialState::None => Ok(Some(Staged {
+            environment,
+            auth: None,
+            home,
+        })),
+        CredentialState::Invalid => Ok(bearer_variable(provider).map(|name| Staged {
+            environment: environment.with(name, NOBODYS_KEY),
+            auth: Some(Auth::BearerEnv(name.to_string())),
+            home,
+        })),
+        CredentialState::ExpiredSso | CredentialState::ExpiredSsoLegacy if !signs => Ok(None),
+        CredentialState::ExpiredSso | CredentialState::ExpiredSsoLegacy => {
+            let legacy = state == CredentialState::ExpiredSsoLegacy;
+            let region = base
+                .get("AWS_REGION")
+                .or(provider.regions.first().map(String::as_str))
+                .unwrap_or("us-east-1");
+            expired_session(legacy, region, &home)?;
+            Ok(Some(Staged {
+                environment,
+                auth: Some(Auth::AwsProfile(PROFILE.to_string())),
+                home,
+            }))
+        }
+    }
+}
+
+/// An AWS home with one profile of keys, for a mocked provider. The environment holds nothing else.
+pub fn with_static_keys(
+    access_key_id: &str,
+    secret: &str,
+    session_token: Option<&str>,
+    region: Option<&str>,
+) -> std::io::Result<Staged> {
+    let home = TempDir::with_prefix("sameturn-")?;
+    let mut keys = format!(
+        "[{PROFILE}]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret}\n"
+    );
+    if let Some(token) = session_token {
+        keys.push_str(&format!("aws_session_token = {token}\n"));
+    }
+    let mut config = format!("[profile {PROFILE}]\n");
+    if let Some(region) = region {
+        config.push_str(&format!("region = {region}\n"));
+    }
+    std::fs::create_dir(home.path().join(".aws"))?;
+    std::fs::write(home.path().join(".aws/credentials"), keys)?;
+    std::fs::write(home.path().join(".aws/config"), config)?;
+    Ok(Staged {
+        environment: at_home(Environment::default(), &home),
+        auth: Some(Auth::AwsProfile(PROFILE.to_string())),
+        home,
+    })
+}
+
+/// A bearer in the provider's own variable, for a mocked provider; `None` where it takes none. The
+/// environment holds nothing else.
+pub fn with_bearer(provider: &Provider, token: &str) -> std::io::Result<Option<Staged>> {
+    let home = TempDir::with_prefix("sameturn-")?;
+    Ok(bearer_variable(provider).map(|name| Staged {
+        environment: at_home(Environment::default(), &home).with(name, token),
+        auth: Some(Auth::BearerEnv(name.to_string())),
+        home,
+    }))
+}
+
+fn bearer_variable(provider: &Provider) -> Option<&str> {
+    provider.auth.iter().find_map(|way| match way {
+        ProviderAuth::BearerEnv(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+/// The environment without anything to sign in with.
+fn bare(provider: &Provider, base: &Environment, home: &TempDir) -> Environment {
+    let environment = base.clone().without(|name| {
+        name.starts_with("AWS_")
+            || provider
+                .auth
+                .iter()
+                .any(|way| matches!(way, ProviderAuth::BearerEnv(key) if key == name))
+    });
+    at_home(environment, home)
+}
+
+fn at_home(environment: Environment, home: &TempDir) -> Environment {
+    environment
+        .with("HOME", home.path().display().to_string())
+        .with("AWS_EC2_METADATA_DISABLED", "true")
+}
+
+/// Writes the configuration and the token cache of a session that ended an hour ago.
+fn expired_session(legacy: bool, region: &str, home: &TempDir) -> std::io::Result<()> {
+    let role = "sso_account_id = 111122223333\nsso_role_name = Developer\n";
+    let (config, key) = if legacy {
+        (
+            format!(
+                "[profile {PROFILE}]\nregion = {region}\nsso_start_url = {START_URL}\n\
+                 sso_region = {region}\n{role}"
+            ),
+            START_URL,
+        )
+    } else {
+        (
+            format!(
+                "[profile {PROFILE}]\nregion = {region}\nsso_session = {SESSION}\n{role}\
+                 \n[sso-session {SESSION}]\nsso_start_url = {START_URL}\nsso_region = {region}\n\
+                 sso_registration_scopes = sso:account:access\n"
+            ),
+            SESSION,
+        )
+    };
+    let ended = SystemTime::now() - Duration::from_secs(3600);
+    let token = serde_json::json!({
+        "startUrl": START_URL,
+        "region": region,
+        "accessToken": "a-session-that-is-over",
+        "expiresAt": timestamp::write(ended),
+    });
+    let home_text = home.path().display().to_string();
+    let cache = sso_cache::file(&home_text, key);
+    std::fs::create_dir_all(home.path().join(".aws/sso/cache"))?;
+    std::fs::write(home.path().join(".aws/config"), config)?;
+    std::fs::write(cache, token.to_string())
+}

@@ -1,0 +1,357 @@
+//! Expectations: what a scenario says must be true of an answer, against the trace of the answer.
+//!
+//! Core. Reads traces only, so that the same expectation holds at every provider and in every
+//! dialect; it must never look at an event.
+
+mod calls;
+
+use std::collections::BTreeSet;
+
+use crate::catalog;
+use crate::check::finding::{Evidence, Finding, Rule};
+use crate::check::matcher::{breaks, describe, mismatch};
+use crate::check::rules::collect::cut;
+use crate::check::rules::{must, should};
+use crate::scenario::model::{Expect, Range, Scenario, StopWord, Turn, UsageExpectation};
+use crate::turn::trace::{CallForm, Failure, Stop, TurnTrace};
+
+const SOURCE: &str = "the scenario";
+
+static CALLS: Rule = must(
+    "expect/calls",
+    "Exactly the expected calls come, in any order.",
+    SOURCE,
+);
+static TEXT: Rule = must(
+    "expect/text",
+    "The visible text meets its condition.",
+    SOURCE,
+);
+static STOP: Rule = must(
+    "expect/stop",
+    "The turn ends for the expected reason.",
+    SOURCE,
+);
+static USAGE: Rule = must(
+    "expect/usage",
+    "The token counts are within their ranges.",
+    SOURCE,
+);
+static FAILURE: Rule = must(
+    "expect/failure",
+    "The turn fails with the expected class, or does not fail.",
+    SOURCE,
+);
+static CODE: Rule = should(
+    "expect/code",
+    "The provider's error code is the expected one.",
+    SOURCE,
+);
+static PARAM: Rule = should(
+    "expect/param",
+    "The provider blames the expected field.",
+    SOURCE,
+);
+static SENT: Rule = must(
+    "expect/sent",
+    "A request leaves, or does not, as expected.",
+    SOURCE,
+);
+static FRESH: Rule = must(
+    "expect/fresh-call-ids",
+    "No call id was used before in the conversation.",
+    SOURCE,
+);
+static ARGUMENTS: Rule = must(
+    "expect/arguments",
+    "The arguments of a strict tool are valid by its schema.",
+    SOURCE,
+);
+
+/// All expectations, for listing.
+pub static RULES: &[&Rule] = &[
+    &CALLS, &TEXT, &STOP, &USAGE, &FAILURE, &CODE, &PARAM, &SENT, &FRESH, &ARGUMENTS,
+];
+
+/// What a turn's answer does not fulfil. `sent` says whether a request left; `used_call_ids` are
+/// those of earlier turns. When the turn failed unexpectedly, that alone is reported.
+pub fn check(
+    turn: &Turn,
+    scenario: &Scenario,
+    trace: &TurnTrace,
+    sent: bool,
+    used_call_ids: &BTreeSet<String>,
+) -> Vec<Finding> {
+    let expect = &turn.expect;
+    let mut out = Vec::new();
+    match (&expect.failure, &trace.failure) {
+        (None, None) => {
+            answer(expect, scenario, trace, used_call_ids, &mut out);
+        }
+        (Some(class), Some(failure)) if *class == failure.class => {
+            blamed(expect, failure, &mut out)
+        }
+        (expected, got) => {
+            out.push(other_failure(expected.as_deref(), got.as_ref()));
+            return out;
+        }
+    }
+    if let Some(wanted) = expect.sent
+        && wanted != sent
+    {
+        let words = |sent: bool| if sent { "a request" } else { "no request" };
+        out.push(finding(
+            &SENT,
+            if sent {
+                "a request left though none should have"
+            } else {
+                "no request left though one should have"
+            },
+            words(wanted),
+            words(sent),
+        ));
+    }
+    out
+}
+
+fn answer(
+    expect: &Expect,
+    scenario: &Scenario,
+    trace: &TurnTrace,
+    used_call_ids: &BTreeSet<String>,
+    out: &mut Vec<Finding>,
+) {
+    if let Some(wanted) = &expect.calls {
+        let got: Vec<_> = trace.calls().collect();
+        out.extend(
+            calls::problems(wanted, &got)
+                .into_iter()
+                .map(|problem| finding(&CALLS, problem.message, problem.expected, problem.got)),
+        );
+    }
+    strict_arguments(scenario, trace, out);
+    if let Some(matcher) = &expect.text {
+        let text = trace.text();
+        if let Some(why) = mismatch(matcher, &text.clone().into()) {
+            out.push(finding(
+                &TEXT,
+                format!("the text is not as expected: {why}"),
+                describe(matcher),
+                if text.is_empty() {
+                    "no text".to_owned()
+                } else {
+                    text
+                },
+            ));
+        }
+    }
+    if let Some(wanted) = expect.stop {
+        let wanted = stop(wanted);
+        if trace.stop != Some(wanted) {
+            let got = trace.stop.map_or("nothing", Stop::word);
+            out.push(finding(
+                &STOP,
+                format!(
+                    "the turn ended for another reason: {got} instead of {}",
+                    wanted.word()
+                ),
+                wanted.word(),
+                got,
+            ));
+        }
+    }
+    if let Some(wanted) = &expect.usage {
+        usage(wanted, trace, out);
+    }
+    if expect.fresh_call_ids == Some(true) {
+        fresh_call_ids(trace, used_call_ids, out);
+    }
+}
+
+fn blamed(expect: &Expect, failure: &Failure, out: &mut Vec<Finding>) {
+    for (rule, word, wanted, got) in [
+        (&CODE, "code", &expect.code, &failure.code),
+        (&PARAM, "param", &expect.param, &failure.param),
+    ] {
+        if wanted.is_some() && wanted != got {
+            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+            out.push(finding(
+                rule,
+                format!(
+                    "the error has the {word} {} instead of {}",
+                    shown(got),
+                    shown(wanted)
+                ),
+                shown(wanted),
+                shown(got),
+            ));
+        }
+    }
+}
+
+fn other_failure(expected: Option<&str>, got: Option<&Failure>) -> Finding {
+    let said = got.map(|failure| {
+        let status = failure
+            .status
+            .map_or(String::new(), |status| format!("HTTP {status}, "));
+        let code = failure
+            .code
+            .as_ref()
+            .map_or(String::new(), |code| format!("code {code}, "));
+        format!(
+            "{} ({status}{code}{:?})",
+            failure.class,
+            cut(&failure.message, 300)
+        )
+    });
+    let message = match (expected, &said) {
+        (Some(class), Some(said)) => format!("the turn failed with {said} instead of {class}"),
+        (Some(class), None) => format!("the turn should have failed with {class} and did not"),
+        (None, Some(said)) => format!("the turn failed: {said}"),
+        (None, None) => "the turn did not fail".to_owned(),
+    };
+    let mut finding = finding(
+        &FAILURE,
+        message,
+        expected.unwrap_or("no failure"),
+        said.unwrap_or_else(|| "no failure".to_owned()),
+    );
+    let class = got.and_then(|failure| catalog::shipped().failures.class(&failure.class));
+    finding.cause = class.map(|class| class.cause.clone());
+    finding.fix = class.map(|class| class.fix.clone());
+    finding
+}
+
+fn strict_arguments(scenario: &Scenario, trace: &TurnTrace, out: &mut Vec<Finding>) {
+    for call in trace.calls() {
+        let schema = scenario
+            .tools
+            .get(&call.name)
+            .filter(|tool| tool.strict && call.form == CallForm::Function)
+            .and_then(|tool| tool.parameters.as_ref());
+        let Some(schema) = schema else {
+            continue;
+        };
+        let problem = match serde_json::from_str(&call.arguments) {
+            Err(error) => Some(format!("they are not JSON: {error}")),
+            Ok(value) => breaks(schema, &value),
+        };
+        if let Some(problem) = problem {
+            out.push(finding(
+                &ARGUMENTS,
+                format!(
+                    "the arguments of {} break its strict schema: {problem}",
+                    call.name
+                ),
+                schema.to_string(),
+                call.arguments.clone(),
+            ));
+        }
+    }
+}
+
+fn usage(wanted: &UsageExpectation, trace: &TurnTrace, out: &mut Vec<Finding>) {
+    let Some(usage) = trace.usage else {
+        out.push(finding(
+            &USAGE,
+            "no usage is reported",
+            "token counts",
+            "none",
+        ));
+        return;
+    };
+    for (word, range, got) in [
+        ("input", wanted.input, Some(usage.input)),
+        ("output", wanted.output, Some(usage.output)),
+        ("cached", wanted.cached, usage.cached),
+        ("reasoning", wanted.reasoning, usage.reasoning),
+    ] {
+        let Some(range) = range else {
+            continue;
+        };
+        if !within(range, got) {
+            let got = got.map_or("not reported".to_owned(), |count| count.to_string());
+            out.push(finding(
+                &USAGE,
+                format!("{word} tokens are out of range: {got}"),
+                range_words(range),
+                got,
+            ));
+        }
+    }
+}
+
+/// A count that is not reported is within a range that has no lower end above 0.
+fn within(range: Range, count: Option<u64>) -> bool {
+    match count {
+        Some(count) => {
+            range.min.is_none_or(|min| count >= min) && range.max.is_none_or(|max| count <= max)
+        }
+        None => range.min.unwrap_or(0) == 0,
+    }
+}
+
+fn range_words(range: Range) -> String {
+    match (range.min, range.max) {
+        (Some(min), Some(max)) => format!("{min} to {max}"),
+        (Some(min), None) => format!("at least {min}"),
+        (None, Some(max)) => format!("at most {max}"),
+        (None, None) => "any".to_owned(),
+    }
+}
+
+fn fresh_call_ids(trace: &TurnTrace, used: &BTreeSet<String>, out: &mut Vec<Finding>) {
+    let mut here = BTreeSet::new();
+    for call in trace.calls() {
+        let before = used.contains(&call.call_id);
+        if before || !here.insert(call.call_id.as_str()) {
+            out.push(finding(
+                &FRESH,
+                format!(
+                    "the call id {} of {} was used before{}",
+                    call.call_id,
+                    call.name,
+                    if before {
+                        " in the conversation"
+                    } else {
+                        " in this answer"
+                    }
+                ),
+                "an id of its own",
+                call.call_id.clone(),
+            ));
+        }
+    }
+}
+
+fn stop(word: StopWord) -> Stop {
+    match word {
+        StopWord::End => Stop::End,
+        StopWord::ToolCalls => Stop::ToolCalls,
+        StopWord::Length => Stop::Length,
+        StopWord::ContentFilter => Stop::ContentFilter,
+    }
+}
+
+fn finding(
+    rule: &Rule,
+    message: impl Into<String>,
+    expected: impl Into<String>,
+    got: impl Into<String>,
+) -> Finding {
+    Finding {
+        rule: rule.id.to_owned(),
+        severity: rule.severity,
+        message: message.into(),
+        evidence: Evidence {
+            expected: Some(cut(&expected.into(), 300)),
+            got: Some(cut(&got.into(), 300)),
+            ..Evidence::default()
+        },
+        cause: None,
+        fix: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

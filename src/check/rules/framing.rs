@@ -1,0 +1,141 @@
+//! What the decoder could not use, as findings, and the framing an answer should have.
+//!
+//! Works for every dialect: it must never look into the JSON of an event.
+
+use crate::check::finding::Rule;
+use crate::check::rules::collect::{Collector, cut};
+use crate::check::rules::{Subject, info, must, should};
+
+const WHATWG: &str = "WHATWG HTML, server-sent events (read 2026-11-21)";
+
+static INVALID_UTF8: Rule = should(
+    "sse/invalid-utf8",
+    "Every byte of an event stream is valid UTF-8.",
+    WHATWG,
+);
+static UNTERMINATED: Rule = must(
+    "sse/unterminated-event",
+    "The last event is closed by a blank line; without it readers discard the event.",
+    WHATWG,
+);
+static WITHOUT_DATA: Rule = should(
+    "sse/event-without-data",
+    "An event that has a name also has data; readers drop one that has none.",
+    WHATWG,
+);
+static UNKNOWN_FIELD: Rule = info(
+    "sse/unknown-field",
+    "Lines use the fields event, data, id and retry; others are ignored.",
+    WHATWG,
+);
+static ID_FIELD: Rule = info(
+    "sse/id-field",
+    "Events carry no id field: these streams cannot be resumed by it.",
+    "OpenResponses specification 2026-04-24, streaming HTTP responses",
+);
+static LINE_TOO_LONG: Rule = must(
+    "sse/line-too-long",
+    "A line is short enough for a reader to keep.",
+    "limit of this program's decoder",
+);
+static MALFORMED: Rule = must(
+    "responses/malformed-json",
+    "The data of every event is one JSON text.",
+    "OpenAI API reference, Responses streaming events (2026-08-21)",
+);
+static NOT_A_RESPONSE: Rule = must(
+    "responses/not-a-response",
+    "The body is a response object, or a stream of response events.",
+    "OpenAI API reference, Responses (2026-08-21)",
+);
+static WITHOUT_TYPE: Rule = must(
+    "responses/event-without-type",
+    "Every event says its type in its data.",
+    "OpenAI API reference, Responses streaming events (2026-08-21)",
+);
+static INCREMENTAL: Rule = info(
+    "responses/arrives-incrementally",
+    "Output arrives over several reads: the stream is not held back and sent at once.",
+    "gateways that buffer a stream, seen in the wild (2026-11-21)",
+);
+static OTHER: Rule = should(
+    "sse/irregular",
+    "The decoder can make sense of everything that comes.",
+    "this program's decoder",
+);
+
+pub static RULES: &[&Rule] = &[
+    &INVALID_UTF8,
+    &UNTERMINATED,
+    &WITHOUT_DATA,
+    &UNKNOWN_FIELD,
+    &ID_FIELD,
+    &LINE_TOO_LONG,
+    &MALFORMED,
+    &NOT_A_RESPONSE,
+    &WITHOUT_TYPE,
+    &INCREMENTAL,
+    &OTHER,
+];
+
+/// How many output events make it worth asking whether they came one by one.
+const ENOUGH_EVENTS: usize = 5;
+
+pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
+    for irregularity in &subject.trace.irregularities {
+        // A connection that broke inside an event leaves half of it; that failure has its own name.
+        if irregularity.id == UNTERMINATED.id && subject.was_cut() {
+            continue;
+        }
+        let rule = RULES
+            .iter()
+            .find(|rule| rule.id == irregularity.id)
+            .copied()
+            .unwrap_or(&OTHER);
+        let message = match irregularity.id {
+            id if id == INVALID_UTF8.id => "a part of the stream is not valid UTF-8".to_owned(),
+            id if id == UNTERMINATED.id => {
+                "the stream ends inside an event: its blank line is missing, so readers drop it"
+                    .to_owned()
+            }
+            id if id == WITHOUT_DATA.id => "an event has no data".to_owned(),
+            id if id == UNKNOWN_FIELD.id => "a line has an unknown field".to_owned(),
+            id if id == ID_FIELD.id => "events carry an id field".to_owned(),
+            id if id == LINE_TOO_LONG.id => "a line is too long to keep".to_owned(),
+            id if id == MALFORMED.id => "the data of an event is not JSON".to_owned(),
+            id if id == NOT_A_RESPONSE.id => "the body is not a response".to_owned(),
+            id if id == WITHOUT_TYPE.id => "an event does not say its type".to_owned(),
+            id => format!("the decoder reports {id}"),
+        };
+        out.add(
+            rule,
+            irregularity.event,
+            message,
+            "",
+            cut(&irregularity.detail, 160),
+        );
+    }
+    arrives_incrementally(subject, out);
+}
+
+fn arrives_incrementally(subject: &Subject<'_>, out: &mut Collector<'_>) {
+    // A captured file has no reads to speak of.
+    if !subject.streamed || subject.head.is_none() {
+        return;
+    }
+    let deltas: Vec<u32> = subject
+        .events
+        .iter()
+        .filter(|event| event.kind().is_some_and(|kind| kind.ends_with(".delta")))
+        .map(|event| event.read)
+        .collect();
+    if deltas.len() >= ENOUGH_EVENTS && deltas.iter().all(|read| *read == deltas[0]) {
+        out.add(
+            &INCREMENTAL,
+            None,
+            "all output came in one read: the stream is buffered somewhere",
+            "several reads",
+            format!("{} output events in one read", deltas.len()),
+        );
+    }
+}

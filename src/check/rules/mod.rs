@@ -1,0 +1,163 @@
+//! The named rules of the wire: what holds on a good answer, whoever sends it.
+//!
+//! Core. A rule reads events and says what does not hold, with evidence; it must never know a
+//! provider. What one provider is known to do differently is a row of `gaps.yaml`, not a condition here.
+
+pub mod collect;
+pub mod ledger;
+
+pub mod framing;
+
+pub mod envelope;
+pub mod sequence;
+
+pub mod items;
+pub mod parts;
+pub mod strands;
+
+pub mod calls;
+pub mod hosted;
+
+pub mod final_object;
+pub mod reasoning;
+pub mod usage;
+
+pub mod contract;
+pub mod echo;
+
+use serde_json::Value;
+
+use crate::check::finding::{Finding, Rule, Severity};
+use crate::check::rules::collect::Collector;
+use crate::check::rules::ledger::Ledger;
+use crate::dialect::wire::WireEvent;
+use crate::turn::exchange::{End, Head};
+use crate::turn::trace::{Layer, TurnTrace};
+
+/// One answer to check.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// All events of the answer; of a plain JSON answer, its body as the only one.
+    pub events: &'a [WireEvent],
+    pub trace: &'a TurnTrace,
+    /// Whether the answer came as a stream of events.
+    pub streamed: bool,
+    /// The response head; `None` for a captured file.
+    pub head: Option<&'a Head>,
+    /// How the exchange ended; `None` for a captured file.
+    pub end: Option<&'a End>,
+    /// The JSON body that was sent; `None` for a captured file.
+    pub request: Option<&'a Value>,
+}
+
+impl Subject<'_> {
+    /// Whether the transport failed before the answer could be whole: what is missing then is not
+    /// the fault of what came.
+    pub fn was_cut(&self) -> bool {
+        self.end.is_some_and(|end| *end != End::Complete)
+            || self
+                .trace
+                .failure
+                .as_ref()
+                .is_some_and(|failure| failure.layer == Layer::Connection)
+    }
+
+    /// Whether there is no answer to check: an error response, or nothing at all.
+    pub fn is_refusal(&self) -> bool {
+        let refused = self
+            .head
+            .is_some_and(|head| !(200..300).contains(&head.status));
+        let answered = self.events.iter().any(|event| {
+            event
+                .kind()
+                .is_some_and(|kind| kind.starts_with("response."))
+        });
+        refused
+            || !answered
+                && self
+                    .trace
+                    .failure
+                    .as_ref()
+                    .is_some_and(|failure| failure.layer != Layer::Stream)
+    }
+}
+
+/// Everything that does not hold, in the order of the families, each in the order of the events.
+pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
+    if subject.is_refusal() {
+        return Vec::new();
+    }
+    let mut collector = Collector::new(subject.events);
+    framing::check(subject, &mut collector);
+    if dialect_word == "responses" {
+        let ledger = Ledger::read(subject);
+        envelope::check(&ledger, &mut collector);
+        sequence::check(&ledger, &mut collector);
+        items::check(&ledger, &mut collector);
+        parts::check(&ledger, &mut collector);
+        strands::check(&ledger, &mut collector);
+        calls::check(&ledger, &mut collector);
+        hosted::check(&ledger, &mut collector);
+        final_object::check(&ledger, &mut collector);
+        usage::check(&ledger, &mut collector);
+        reasoning::check(&ledger, &mut collector);
+        contract::check(&ledger, &mut collector);
+        echo::check(&ledger, &mut collector);
+    }
+    collector.finish()
+}
+
+/// All rules, family by family.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    [
+        framing::RULES,
+        envelope::RULES,
+        sequence::RULES,
+        items::RULES,
+        parts::RULES,
+        strands::RULES,
+        calls::RULES,
+        hosted::RULES,
+        final_object::RULES,
+        usage::RULES,
+        reasoning::RULES,
+        contract::RULES,
+        echo::RULES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+/// A rule whose breach breaks some client.
+pub(crate) const fn must(id: &'static str, about: &'static str, source: &'static str) -> Rule {
+    Rule {
+        id,
+        severity: Severity::Must,
+        about,
+        source,
+    }
+}
+
+/// A rule whose breach a careful client survives.
+pub(crate) const fn should(id: &'static str, about: &'static str, source: &'static str) -> Rule {
+    Rule {
+        id,
+        severity: Severity::Should,
+        about,
+        source,
+    }
+}
+
+/// Something worth knowing.
+pub(crate) const fn info(id: &'static str, about: &'static str, source: &'static str) -> Rule {
+    Rule {
+        id,
+        severity: Severity::Info,
+        about,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

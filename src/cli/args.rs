@@ -1,0 +1,212 @@
+//! The command line as typed. Raw flags die in `settings`: nothing below `cli` sees them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::scenario::model::parse_duration;
+
+/// The same agent turn through every provider: what differs, how it fails, how fast it is.
+///
+/// Exit codes: 0 all as expected, 1 findings, 2 bad input (nothing was sent), 3 could not be
+/// determined (no credentials, unreachable), 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "sameturn", version, max_term_width = 100)]
+pub struct Cli {
+    /// When to use colour.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    Always,
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios through the targets: conformance on the wire, and parity with the reference.
+    Check(Box<CheckArgs>),
+    /// Serve the mocked providers on loopback, for any client.
+    Mock(MockArgs),
+    /// Check captured streams against the wire rules, without a network.
+    Inspect(InspectArgs),
+    /// Check scenario and target files without sending anything.
+    Lint(LintArgs),
+    /// List the wire rules, or explain one.
+    Rules(RulesArgs),
+    /// Print the JSON Schema of a file that people write.
+    Schema(SchemaArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Scenario files or folders; the library that ships where none is named.
+    pub scenarios: Vec<PathBuf>,
+    /// The target file; ./sameturn.yaml where there is one, else the built-in mocks.
+    #[arg(long, value_name = "FILE", conflicts_with = "base_url")]
+    pub targets: Option<PathBuf>,
+    /// Use the built-in mocks although there is a ./sameturn.yaml.
+    #[arg(long, conflicts_with_all = ["base_url", "targets"])]
+    pub mocks: bool,
+    /// Only these targets; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// Only scenarios whose name matches; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    pub scenario: Vec<String>,
+    /// Only scenarios with this tag; may be repeated.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// How often each cell runs.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// The seed of everything random (the pace of the mocks).
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Also write a JUnit file.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Also write a Markdown file, fit for a CI job summary.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Where run folders are made.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub results: PathBuf,
+    /// Keep each raw answer in the run folder.
+    #[arg(long)]
+    pub keep_streams: bool,
+    /// Print where the requests to the targets differ.
+    #[arg(long)]
+    pub show_requests: bool,
+    /// Replace AWS account ids in everything written and printed.
+    #[arg(long)]
+    pub redact_accounts: bool,
+    /// The longest silence of an endpoint.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub idle_timeout: Duration,
+    /// The longest exchange as a whole.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// Any server, without a target file.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// The base URL of any server, e.g. http://127.0.0.1:8000/v1.
+    #[arg(long, value_name = "URL", requires = "model")]
+    pub base_url: Option<String>,
+    /// Its wire API.
+    #[arg(long, value_name = "DIALECT", default_value = "responses")]
+    pub dialect: String,
+    /// The model to ask for.
+    #[arg(long, value_name = "MODEL", requires = "base_url")]
+    pub model: Option<String>,
+    /// The environment variable that holds its API key; no key is sent where absent.
+    #[arg(long, value_name = "VAR", requires = "base_url")]
+    pub api_key_env: Option<String>,
+}
+
+/// What to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document and nothing else.
+    Json,
+}
+
+/// Flags of `mock`.
+#[derive(Debug, Args)]
+pub struct MockArgs {
+    /// The port; 0 lets the system choose.
+    #[arg(long, default_value_t = 8642)]
+    pub port: u16,
+    /// The address to bind. Anything but loopback lets others in: the mocks' keys are public.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub bind: std::net::IpAddr,
+    /// The seed of the pace.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// `json` prints one line that scripts can read.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Print a line per request on stderr.
+    #[arg(long)]
+    pub log: bool,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Captured answers: raw SSE, one JSON event per line, or one JSON response. `-` reads stdin.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// The wire API.
+    #[arg(long, value_name = "DIALECT", default_value = "responses")]
+    pub dialect: String,
+    /// Who sent it: its known gaps are told apart.
+    #[arg(long, value_name = "PROVIDER", default_value = "openai-compatible")]
+    pub provider: String,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Flags of `lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// Scenario files or folders; the library that ships where none is named.
+    pub scenarios: Vec<PathBuf>,
+    /// The target file; ./sameturn.yaml where there is one.
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
+}
+
+/// Flags of `rules`.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// A rule's id, or the beginning of some.
+    pub id: Option<String>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Flags of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Which file.
+    #[arg(value_enum)]
+    pub file: SchemaOf,
+}
+
+/// A file that people write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    Scenario,
+    Targets,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,30 @@
+//! The exit codes, which are documented API. Nothing else in the tree knows the numbers.
+
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All was as expected.
+    Ok,
+    /// There are findings.
+    Findings,
+    /// A file, flag or variable is wrong; nothing was sent.
+    BadInput,
+    /// It could not be determined: no credentials, unreachable.
+    Undetermined,
+    /// Stopped by Ctrl-C; what was finished is kept.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Findings => 1,
+            Exit::BadInput => 2,
+            Exit::Undetermined => 3,
+            Exit::Interrupted => 130,
+        })
+    }
+}

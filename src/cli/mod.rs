@@ -1,0 +1,60 @@
+//! The command line: flags become settings, each command is one file, `ui` alone prints, `exit` alone
+//! knows codes.
+//!
+//! Shell. The only room that names clap and anyhow.
+
+pub mod args;
+pub mod check;
+pub mod completions;
+pub mod exit;
+pub mod files;
+pub mod inspect;
+pub mod lint;
+pub mod mock;
+pub mod rules;
+pub mod schema;
+pub mod settings;
+pub mod ui;
+
+use clap::Parser;
+
+use crate::cli::args::{Cli, Command};
+use crate::cli::exit::Exit;
+use crate::cli::ui::Ui;
+
+/// Runs the program with the process's arguments.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version to stdout, mistakes to stderr.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::BadInput
+            } else {
+                Exit::Ok
+            };
+        }
+    };
+    // Without this the first TLS connection panics: neither reqwest nor aws-config chooses for us.
+    // An error means that it has been done already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+
+    let ui = Ui::new(cli.color);
+    let outcome = match cli.command {
+        Command::Check(args) => check::run(&args, &ui),
+        Command::Mock(args) => mock::run(&args, &ui),
+        Command::Inspect(args) => inspect::run(&args, &ui),
+        Command::Lint(args) => lint::run(&args, &ui),
+        Command::Rules(args) => rules::run(&args, &ui),
+        Command::Schema(args) => schema::run(&args, &ui),
+        Command::Completions(args) => completions::run(&args, &ui),
+    };
+    match outcome {
+        Ok(exit) => exit,
+        Err(error) => {
+            ui.error(&error);
+            Exit::BadInput
+        }
+    }
+}

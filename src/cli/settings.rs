@@ -1,0 +1,167 @@
+//! Flags, files and environment, resolved: what `check` will do, with no option left that has a default.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use globset::{Glob, GlobSetBuilder};
+use indexmap::IndexMap;
+
+use crate::catalog::{self, Catalog};
+use crate::cli::args::{CheckArgs, ServerArgs};
+use crate::cli::files;
+use crate::plan::PlannedScenario;
+use crate::target::model::{Auth, Target, TargetFile};
+use crate::target::{self};
+use crate::transport::Limits;
+
+/// Whom a run asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// The mocks that ship: no credentials, no network.
+    Mocks,
+    /// The targets of a file.
+    TargetFile(PathBuf),
+    /// One server, named on the command line.
+    Server(String),
+}
+
+impl Mode {
+    /// The first line of the output.
+    pub fn words(&self) -> String {
+        match self {
+            Mode::Mocks => {
+                "built-in mocks on this machine (no credentials, no network)".to_owned()
+            }
+            Mode::TargetFile(file) => format!("targets of {}", file.display()),
+            Mode::Server(url) => format!("the server at {url}"),
+        }
+    }
+}
+
+/// What `check` will do.
+#[derive(Debug)]
+pub struct CheckSettings {
+    pub mode: Mode,
+    pub scenarios: Vec<PlannedScenario>,
+    /// Only the chosen targets.
+    pub targets: TargetFile,
+    pub reference: String,
+    pub limits: Limits,
+}
+
+/// Resolves the flags of `check`. Every error is bad input: nothing has been sent.
+pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
+    let catalog = catalog::shipped();
+    let (mode, file) = mode(args, catalog)?;
+    let targets = choose_targets(file, &args.target)?;
+    let scenarios = choose_scenarios(files::scenarios(&args.scenarios, catalog)?, args)?;
+    let reference = targets
+        .reference
+        .clone()
+        .or_else(|| targets.targets.keys().next().cloned())
+        .unwrap_or_default();
+    Ok(CheckSettings {
+        mode,
+        scenarios,
+        targets,
+        reference,
+        limits: Limits {
+            idle: args.idle_timeout,
+            total: args.timeout,
+            ..Limits::CHECK
+        },
+    })
+}
+
+fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, TargetFile)> {
+    if let Some(url) = &args.server.base_url {
+        return Ok((Mode::Server(url.clone()), server(&args.server, url)?));
+    }
+    if let Some(file) = &args.targets {
+        return Ok((Mode::TargetFile(file.clone()), files::targets(file, catalog)?));
+    }
+    let usual = Path::new(files::TARGET_FILE);
+    if usual.exists() && !args.mocks {
+        return Ok((
+            Mode::TargetFile(usual.to_owned()),
+            files::targets(usual, catalog)?,
+        ));
+    }
+    Ok((Mode::Mocks, target::read::mocks(catalog)?))
+}
+
+/// A target file's worth of flags.
+fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
+    let parsed = reqwest::Url::parse(url)
+        .with_context(|| format!("--base-url: `{url}` is not a URL; write http://HOST:PORT/v1"))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        bail!("--base-url: `{url}` must begin with http:// or https://");
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        bail!("--base-url: `{url}` must not have a query or fragment");
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        bail!("--base-url: a password does not belong into a URL; use --api-key-env");
+    }
+    args.dialect
+        .parse::<crate::dialect::Dialect>()
+        .context("--dialect")?;
+    let target = Target {
+        provider: "openai-compatible".to_owned(),
+        dialect: Some(args.dialect.clone()),
+        model: args.model.clone().unwrap_or_default(),
+        regions: Vec::new(),
+        auth: Some(match &args.api_key_env {
+            Some(variable) => Auth::BearerEnv(variable.clone()),
+            None => Auth::None,
+        }),
+        endpoint: Some(url.to_owned()),
+        headers: IndexMap::new(),
+    };
+    Ok(TargetFile {
+        reference: None,
+        targets: IndexMap::from([("server".to_owned(), target)]),
+    })
+}
+
+fn choose_targets(mut file: TargetFile, names: &[String]) -> anyhow::Result<TargetFile> {
+    for name in names {
+        if !file.targets.contains_key(name) {
+            let known: Vec<&str> = file.targets.keys().map(String::as_str).collect();
+            bail!("--target: there is no `{name}`; there is {}", known.join(", "));
+        }
+    }
+    if !names.is_empty() {
+        file.targets.retain(|name, _| names.contains(name));
+        file.reference = file
+            .reference
+            .filter(|reference| names.contains(reference));
+    }
+    Ok(file)
+}
+
+fn choose_scenarios(
+    all: Vec<PlannedScenario>,
+    args: &CheckArgs,
+) -> anyhow::Result<Vec<PlannedScenario>> {
+    let mut globs = GlobSetBuilder::new();
+    for text in &args.scenario {
+        globs.add(Glob::new(text).with_context(|| format!("--scenario: `{text}` is not a glob"))?);
+    }
+    let globs = globs.build().context("--scenario")?;
+    let names: Vec<String> = all.iter().map(|one| one.scenario.name.clone()).collect();
+    let chosen: Vec<PlannedScenario> = all
+        .into_iter()
+        .filter(|one| args.scenario.is_empty() || globs.is_match(&one.scenario.name))
+        .filter(|one| {
+            args.tag.is_empty() || one.scenario.tags.iter().any(|tag| args.tag.contains(tag))
+        })
+        .collect();
+    if chosen.is_empty() {
+        bail!(
+            "no scenario is left to run: --scenario and --tag choose among {}",
+            names.join(", ")
+        );
+    }
+    Ok(chosen)
+}

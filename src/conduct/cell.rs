@@ -1,0 +1,582 @@
+//! One cell: a scenario at a target, turn by turn.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::auth::{self, SignInFailure, SignedIn, Wanted};
+use crate::catalog::Catalog;
+use crate::catalog::gap::Place;
+use crate::check::finding::{Evidence, Finding, Severity};
+use crate::check::rules::{self, Subject};
+use crate::check::expect;
+use crate::conduct::identity::{self, Identities};
+use crate::dialect::{self, Decoded};
+use crate::plan::{self, PlannedScenario, PlannedTarget};
+use crate::report::event::{
+    CellResult, ExchangeRecord, Judged, KnownGap, RunEvent, Verdict,
+};
+use crate::scenario::model::{CredentialState, RegionState, Scenario};
+use crate::transport::{Limits, Outgoing, Transport};
+use crate::turn::dialogue::{self, Stuck, TurnRequest};
+use crate::turn::exchange::{End, Exchange};
+use crate::turn::trace::{Content, Failure, Item, Layer, TurnTrace};
+
+/// A response body is kept as evidence of a failure up to this size.
+const EVIDENCE_BYTES: usize = 16 * 1024;
+
+/// A new sign-in is made this long before the old one expires.
+const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+
+/// What all cells of a run share.
+#[derive(Debug)]
+pub struct Conductor<T> {
+    pub transport: T,
+    pub catalog: &'static Catalog,
+    pub limits: Limits,
+    /// Whether each response body goes into the record.
+    pub keep_streams: bool,
+}
+
+/// A target's own thread of work: its cells run one after another, so that they do not disturb each
+/// other's times.
+pub struct Lane<'a, T> {
+    pub conductor: &'a Conductor<T>,
+    pub target: &'a PlannedTarget,
+    pub identities: &'a Identities,
+    pub events: UnboundedSender<RunEvent>,
+    /// Sign-ins of the target's lasting identities; those staged for one cell are not kept.
+    signed: HashMap<Option<CredentialState>, SignedIn>,
+}
+
+/// A finished cell with what it is compared by.
+#[derive(Debug)]
+pub struct CellOutcome {
+    pub result: CellResult,
+    pub traces: Vec<TurnTrace>,
+}
+
+/// What one turn came to.
+struct TurnOutcome {
+    trace: TurnTrace,
+    findings: Vec<Finding>,
+    sent: bool,
+    total: Option<Duration>,
+}
+
+impl<'a, T: Transport> Lane<'a, T> {
+    /// A lane that has signed in nowhere yet.
+    pub fn new(
+        conductor: &'a Conductor<T>,
+        target: &'a PlannedTarget,
+        identities: &'a Identities,
+        events: UnboundedSender<RunEvent>,
+    ) -> Lane<'a, T> {
+        Lane {
+            conductor,
+            target,
+            identities,
+            events,
+            signed: HashMap::new(),
+        }
+    }
+
+    /// Runs one cell to its end.
+    pub async fn run(&mut self, cell: usize, planned: &PlannedScenario) -> CellOutcome {
+        let scenario = &planned.scenario;
+        if let Err(reason) = plan::applies(scenario, self.target) {
+            return without_turns(cell, Verdict::NotApplicable, reason);
+        }
+        let signed = match self.sign_in(scenario).await {
+            Ok(Ok(signed)) => Ok(signed),
+            Ok(Err(failure)) => Err(failure),
+            Err(reason) => return without_turns(cell, Verdict::Undetermined, reason),
+        };
+
+        let mut traces: Vec<TurnTrace> = Vec::new();
+        let mut findings = Vec::new();
+        let mut totals = Vec::new();
+        let mut undetermined = None;
+        let mut entries = Vec::new();
+        let mut call_ids = BTreeSet::new();
+        for index in 0..scenario.turns.len() {
+            let answer: &[Item] = traces.last().map_or(&[], |trace| &trace.items);
+            if let Err(stuck) = dialogue::advance(scenario, index, answer, &mut entries) {
+                if findings.is_empty() {
+                    findings.push(stuck_finding(index, &stuck));
+                }
+                break;
+            }
+            let turn = &scenario.turns[index];
+            let mut outcome = match &signed {
+                Ok(signed) => self.turn(cell, scenario, index, &entries, signed).await,
+                Err(failure) => not_sent(failure),
+            };
+            let failure = outcome.trace.failure.clone();
+            let expected = turn.expect.failure.as_deref();
+            if let Some(failure) = &failure
+                && expected != Some(failure.class.as_str())
+                && self.says_nothing(scenario, failure)
+            {
+                undetermined = Some(self.reason(failure, signed.as_ref().err()));
+                traces.push(outcome.trace);
+                break;
+            }
+            outcome.findings.extend(expect::check(
+                turn,
+                scenario,
+                &outcome.trace,
+                outcome.sent,
+                &call_ids,
+            ));
+            for finding in &mut outcome.findings {
+                finding.evidence.turn = Some(index + 1);
+                self.explain(finding, failure.as_ref());
+            }
+            call_ids.extend(outcome.trace.calls().map(|call| call.call_id.clone()));
+            totals.extend(outcome.total);
+            findings.extend(outcome.findings);
+            traces.push(outcome.trace);
+            if failure.is_some() {
+                break;
+            }
+        }
+
+        let judged = self.judge(scenario, findings);
+        let (verdict, reason) = match undetermined {
+            Some(reason) => (Verdict::Undetermined, reason),
+            None => (verdict(&judged), String::new()),
+        };
+        let result = CellResult {
+            cell,
+            verdict,
+            reason,
+            failure: traces
+                .last()
+                .and_then(|trace| trace.failure.as_ref())
+                .map(|failure| failure.class.clone()),
+            ttft: traces
+                .iter()
+                .filter_map(|trace| trace.timing.first_output)
+                .collect(),
+            total: totals,
+            findings: judged,
+            outline: traces.iter().map(outline).collect(),
+        };
+        CellOutcome { result, traces }
+    }
+
+    /// Signs in as the scenario wants. The outer error is a reason why that cannot even be tried.
+    async fn sign_in(
+        &mut self,
+        scenario: &Scenario,
+    ) -> Result<Result<SignedIn, SignInFailure>, String> {
+        let given = &scenario.given;
+        let key = given.credentials;
+        if given.region.is_none()
+            && let Some(signed) = self.signed.get(&key)
+            && !signed.expires_within(REFRESH_BEFORE, SystemTime::now())
+        {
+            return Ok(Ok(signed.clone()));
+        }
+        let mut made = None;
+        let identity = identity::choose(given, self.target, self.identities, &mut made)
+            .map_err(|error| format!("could not make a temporary AWS home: {error}"))?
+            .ok_or("this target has no such principal")?;
+        let region = match given.region {
+            Some(RegionState::None) => None,
+            None => self.target.region.as_deref(),
+        };
+        let wanted = Wanted {
+            provider: &self.target.provider,
+            auth: identity.auth.as_ref(),
+            region,
+        };
+        let signed = auth::sign_in(&wanted, &identity.environment).await;
+        if let Ok(signed) = &signed
+            && given.region.is_none()
+            && matches!(key, None | Some(CredentialState::Denied | CredentialState::Expired))
+        {
+            self.signed.insert(key, signed.clone());
+        }
+        Ok(signed)
+    }
+
+    /// One exchange: encode, authorise, send, decode, check the wire.
+    async fn turn(
+        &self,
+        cell: usize,
+        scenario: &Scenario,
+        index: usize,
+        entries: &[dialogue::Entry],
+        signed: &SignedIn,
+    ) -> TurnOutcome {
+        let target = self.target;
+        let body = dialect::encode(
+            target.dialect,
+            &TurnRequest {
+                model: plan::model(scenario, target),
+                stream: scenario.stream,
+                system: scenario.system.as_deref(),
+                tools: &scenario.tools,
+                wire_tools: &scenario.wire_tools,
+                settings: &scenario.settings,
+                format: scenario.format.as_ref(),
+                entries,
+            },
+        );
+        let bytes = Bytes::from(body.to_string());
+        let url = plan::scenario_route(scenario, target).url();
+        let mut headers = vec![
+            ("content-type".to_owned(), "application/json".to_owned()),
+            ("accept".to_owned(), accept(scenario.stream).to_owned()),
+            (
+                "user-agent".to_owned(),
+                concat!("sameturn/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ),
+        ];
+        headers.extend(target.headers.iter().cloned());
+        let shown = headers.clone();
+        if let Err(failure) = auth::authorize(
+            &signed.credentials,
+            "POST",
+            &url,
+            &mut headers,
+            &bytes,
+            SystemTime::now(),
+        ) {
+            return not_sent(&failure);
+        }
+        let exchange = self
+            .conductor
+            .transport
+            .send(
+                Outgoing {
+                    method: "POST",
+                    url: url.clone(),
+                    headers: headers.clone(),
+                    body: bytes,
+                },
+                self.limits(scenario),
+            )
+            .await;
+        let decoded = dialect::decode(
+            target.dialect,
+            &target.provider.id,
+            &self.conductor.catalog.failures,
+            &exchange,
+            scenario.stream,
+        );
+        let findings = rules::check(
+            target.dialect.word(),
+            &Subject {
+                events: &decoded.events,
+                trace: &decoded.trace,
+                streamed: scenario.stream,
+                head: exchange.head.as_ref(),
+                end: Some(&exchange.end),
+                request: Some(&body),
+            },
+        );
+        let shown = redacted(shown, &headers);
+        self.tell(record(
+            cell, index, scenario, &url, shown, &body, &exchange, &decoded,
+            self.conductor.keep_streams,
+        ));
+        TurnOutcome {
+            sent: !matches!(exchange.end, End::Unreachable { .. }),
+            total: matches!(exchange.end, End::Complete).then_some(exchange.total),
+            trace: decoded.trace,
+            findings,
+        }
+    }
+
+    fn tell(&self, record: ExchangeRecord) {
+        // Nobody listens any more only when the run is being torn down.
+        let _ = self.events.send(RunEvent::Exchange(Box::new(record)));
+    }
+
+    fn limits(&self, scenario: &Scenario) -> Limits {
+        let mut limits = self.conductor.limits;
+        limits.idle = scenario.limits.idle.unwrap_or(limits.idle);
+        limits.total = scenario.limits.total.unwrap_or(limits.total);
+        limits
+    }
+
+    /// Whether a failure tells nothing about the provider: it never answered. Where the scenario itself
+    /// made the circumstances, every failure tells something.
+    fn says_nothing(&self, scenario: &Scenario, failure: &Failure) -> bool {
+        let staged = scenario.given.credentials.is_some() || scenario.given.region.is_some();
+        let class = self.conductor.catalog.failures.class(&failure.class);
+        !staged
+            && (failure.layer == Layer::Local
+                || (failure.layer == Layer::Connection
+                    && class.is_some_and(|class| class.undetermined)))
+    }
+
+    fn reason(&self, failure: &Failure, local: Option<&SignInFailure>) -> String {
+        let fix = local
+            .and_then(|failure| failure.fix.clone())
+            .or_else(|| {
+                let class = self.conductor.catalog.failures.class(&failure.class)?;
+                Some(class.fix.clone())
+            })
+            .unwrap_or_default();
+        format!("{}: {}. {fix}", failure.class, failure.message.trim_end_matches('.'))
+            .trim_end()
+            .to_owned()
+    }
+
+    /// Adds cause and fix from the catalogue of failures, or what anybody can do about a broken wire.
+    fn explain(&self, finding: &mut Finding, failure: Option<&Failure>) {
+        if finding.rule.starts_with("expect/")
+            && let Some(failure) = failure
+            && let Some(class) = self.conductor.catalog.failures.class(&failure.class)
+        {
+            finding.cause.get_or_insert_with(|| class.cause.clone());
+            finding.fix.get_or_insert_with(|| class.fix.clone());
+        }
+        if !finding.rule.starts_with("expect/") {
+            finding.cause.get_or_insert_with(|| {
+                "The provider, or a gateway before it, writes the stream this way.".to_owned()
+            });
+            finding.fix.get_or_insert_with(|| {
+                format!(
+                    "`sameturn rules {}` says what a client may rely on; run again with --keep-streams and send the stream to whoever serves it.",
+                    finding.rule
+                )
+            });
+        } else {
+            finding.cause.get_or_insert_with(|| {
+                "The model or the endpoint behaves differently from what the scenario says.".to_owned()
+            });
+            finding.fix.get_or_insert_with(|| {
+                "Run it again with --repeat 5: a rate tells a changed endpoint from a model's mood; --show-requests shows what was asked."
+                    .to_owned()
+            });
+        }
+    }
+
+    fn judge(&self, scenario: &Scenario, findings: Vec<Finding>) -> Vec<Judged> {
+        findings
+            .into_iter()
+            .map(|finding| judge(self.conductor.catalog, self.target, &scenario.name, finding))
+            .collect()
+    }
+}
+
+/// Looks up the known gap that explains a finding.
+pub fn judge(
+    catalog: &Catalog,
+    target: &PlannedTarget,
+    scenario: &str,
+    finding: Finding,
+) -> Judged {
+    let place = Place {
+        provider: &target.provider.id,
+        model: &target.model,
+        scenario,
+    };
+    let gap = catalog
+        .gaps
+        .iter()
+        .find(|gap| gap.explains(&place, &finding.rule, &finding.message))
+        .map(|gap| KnownGap::of(&gap.row));
+    Judged { finding, gap }
+}
+
+/// The verdict that findings add up to: info weighs nothing, a known gap is told apart.
+pub fn verdict(findings: &[Judged]) -> Verdict {
+    let weighing = |judged: &&Judged| judged.finding.severity > Severity::Info;
+    if findings.iter().filter(weighing).any(|judged| judged.gap.is_none()) {
+        Verdict::Fail
+    } else if findings.iter().any(|judged| judged.gap.is_some()) {
+        Verdict::KnownGap
+    } else {
+        Verdict::Pass
+    }
+}
+
+fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {
+    CellOutcome {
+        result: CellResult {
+            cell,
+            verdict,
+            reason,
+            failure: None,
+            ttft: Vec::new(),
+            total: Vec::new(),
+            findings: Vec::new(),
+            outline: Vec::new(),
+        },
+        traces: Vec::new(),
+    }
+}
+
+fn accept(stream: bool) -> &'static str {
+    if stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    }
+}
+
+/// A turn that ended before its request left.
+fn not_sent(failure: &SignInFailure) -> TurnOutcome {
+    TurnOutcome {
+        trace: TurnTrace {
+            failure: Some(Failure {
+                class: failure.class.to_owned(),
+                layer: Layer::Local,
+                status: None,
+                code: None,
+                kind: None,
+                param: None,
+                message: failure.message.clone(),
+                retry_after: None,
+            }),
+            ..TurnTrace::default()
+        },
+        findings: Vec::new(),
+        sent: false,
+        total: None,
+    }
+}
+
+fn stuck_finding(index: usize, stuck: &Stuck) -> Finding {
+    let (message, got) = match stuck {
+        Stuck::NoCalls => (
+            "the script has tool results, but the answer before called no tool".to_owned(),
+            "no call".to_owned(),
+        ),
+        Stuck::NoResult { tool } => (
+            format!("the answer called `{tool}`, which the script has no result for"),
+            format!("a call of `{tool}`"),
+        ),
+    };
+    Finding {
+        rule: "expect/script-goes-on".to_owned(),
+        severity: Severity::Must,
+        message,
+        evidence: Evidence {
+            turn: Some(index + 1),
+            expected: Some("calls of the tools that `results` names".to_owned()),
+            got: Some(got),
+            ..Evidence::default()
+        },
+        cause: None,
+        fix: Some(
+            "Say in `expect.calls` of the turn before what must be called, or give every tool a result."
+                .to_owned(),
+        ),
+    }
+}
+
+/// The headers as sent, with every one that authorisation added or changed blanked.
+fn redacted(
+    before: Vec<(String, String)>,
+    after: &[(String, String)],
+) -> Vec<(String, String)> {
+    after
+        .iter()
+        .map(|header| {
+            if before.contains(header) {
+                header.clone()
+            } else {
+                (header.0.clone(), "(redacted)".to_owned())
+            }
+        })
+        .collect()
+}
+
+/// SHA-256 of the provider-neutral turn, hexadecimal.
+pub fn digest(scenario: &Scenario, index: usize) -> String {
+    let neutral = dialogue::neutral(scenario, index).to_string();
+    Sha256::digest(neutral.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "a record is made once, of all that is known")]
+fn record(
+    cell: usize,
+    index: usize,
+    scenario: &Scenario,
+    url: &str,
+    request_headers: Vec<(String, String)>,
+    body: &Value,
+    exchange: &Exchange,
+    decoded: &Decoded,
+    keep_streams: bool,
+) -> ExchangeRecord {
+    let trace = &decoded.trace;
+    let response_body = if keep_streams {
+        Some(exchange.body.to_vec())
+    } else if trace.failure.is_some() {
+        Some(exchange.body[..exchange.body.len().min(EVIDENCE_BYTES)].to_vec())
+    } else {
+        None
+    };
+    ExchangeRecord {
+        cell,
+        turn: index + 1,
+        digest: digest(scenario, index),
+        method: "POST".to_owned(),
+        url: url.to_owned(),
+        request_headers,
+        request_body: body.to_string(),
+        status: exchange.head.as_ref().map(|head| head.status),
+        response_headers: exchange
+            .head
+            .as_ref()
+            .map(|head| head.headers.clone())
+            .unwrap_or_default(),
+        end: end_words(&exchange.end),
+        failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
+        headers_after: exchange.head.as_ref().map(|head| head.at),
+        ttft: trace.timing.first_output,
+        total: Some(exchange.total),
+        response_bytes: exchange.body.len() as u64,
+        events: decoded.events.len() as u64,
+        response_body,
+    }
+}
+
+fn end_words(end: &End) -> String {
+    match end {
+        End::Complete => "complete".to_owned(),
+        End::Unreachable { reason } => format!("unreachable: {reason}"),
+        End::NoHead { after } => format!("no response head after {after:?}"),
+        End::Refused { reason } => format!("refused: {reason}"),
+        End::Dropped { reason } => format!("dropped: {reason}"),
+        End::Stalled { after } => format!("stalled after {after:?}"),
+        End::TooLong { after } => format!("longer than {after:?}"),
+        End::TooBig { limit } => format!("more than {limit} bytes"),
+    }
+}
+
+/// What an answer did, on one line.
+fn outline(trace: &TurnTrace) -> String {
+    if let Some(failure) = &trace.failure {
+        return format!("fails: {}", failure.class);
+    }
+    let mut parts = Vec::new();
+    for item in &trace.items {
+        parts.push(match &item.content {
+            Content::Text { .. } => "text".to_owned(),
+            Content::Refusal { .. } => "refusal".to_owned(),
+            Content::Reasoning { .. } => "reasoning".to_owned(),
+            Content::Call(call) => format!("calls {}", call.name),
+            Content::Other { kind } => kind.clone(),
+        });
+    }
+    if let Some(stop) = trace.stop {
+        parts.push(format!("({})", stop.word()));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,84 @@
+//! Who asks: the target's own identity, and the others that a scenario may call for.
+//!
+//! Each is an environment and a way to sign in; temporary AWS homes live as long as the identity.
+
+use std::io;
+
+use crate::auth::environment::Environment;
+use crate::auth::staged::{self, Staged};
+use crate::plan::PlannedTarget;
+use crate::scenario::model::{CredentialState, Given, RegionState};
+use crate::target::model::Auth;
+
+/// An environment, and how to sign in with it.
+#[derive(Debug)]
+pub struct Identity {
+    pub environment: Environment,
+    /// The target's way to sign in; the provider's usual ways where absent.
+    pub auth: Option<Auth>,
+    /// A temporary AWS home that must outlive the identity's use.
+    home: Option<tempfile::TempDir>,
+}
+
+impl Identity {
+    /// The process's own environment, and the target's way to sign in.
+    pub fn own(environment: Environment, auth: Option<Auth>) -> Identity {
+        Identity {
+            environment,
+            auth,
+            home: None,
+        }
+    }
+
+    /// Whether it stands on files of its own that vanish with it.
+    pub fn is_staged(&self) -> bool {
+        self.home.is_some()
+    }
+}
+
+impl From<Staged> for Identity {
+    fn from(staged: Staged) -> Identity {
+        Identity {
+            environment: staged.environment,
+            auth: staged.auth,
+            home: Some(staged.home),
+        }
+    }
+}
+
+/// The identities of a target.
+#[derive(Debug)]
+pub struct Identities {
+    pub own: Identity,
+    /// One that is known and not allowed; only mocks have it.
+    pub denied: Option<Identity>,
+    /// One that was valid once; only mocks have it.
+    pub expired: Option<Identity>,
+}
+
+/// The identity that a scenario calls for, made if need be. `None` where this target has no such one.
+pub fn choose<'a>(
+    given: &Given,
+    target: &PlannedTarget,
+    identities: &'a Identities,
+    made: &'a mut Option<Identity>,
+) -> io::Result<Option<&'a Identity>> {
+    let staged = if given.region == Some(RegionState::None) {
+        // Keys that nobody issued will do: without a region no request leaves.
+        Some(staged::with_static_keys(
+            "AKIDSAMETURNNOREGION",
+            "no-region",
+            None,
+            None,
+        )?)
+    } else {
+        match given.credentials {
+            None => return Ok(Some(&identities.own)),
+            Some(CredentialState::Denied) => return Ok(identities.denied.as_ref()),
+            Some(CredentialState::Expired) => return Ok(identities.expired.as_ref()),
+            Some(state) => staged::stage(state, &target.provider, &identities.own.environment)?,
+        }
+    };
+    *made = staged.map(Identity::from);
+    Ok(made.as_ref())
+}

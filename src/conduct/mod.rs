@@ -1,0 +1,8 @@
+//! Conducting: one cell from start to finish, and all cells of a run.
+//!
+//! Shell. encode → authorise → send → decode → check, then the script's tool results and the next
+//! request. Holds no rule and no provider's name; prints nothing.
+
+pub mod cell;
+pub mod identity;
+pub mod run;

@@ -1,0 +1,591 @@
+//! The fold of Responses events into a trace.
+//!
+//! An item is what its `output_item.done` says, because that is what an agent acts on and replays;
+//! where it never came, what the terminal response says, and else what the deltas add up to. It
+//! judges nothing: contradictions between these are for the rules, which read the events.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::dialect::failure::Envelope;
+use crate::dialect::responses::item::{
+    content, has_output, is_item, object, some_text, text_of, usage,
+};
+use crate::dialect::wire::WireEvent;
+use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace};
+
+/// The fold, fed one event after the other.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    slots: Vec<Slot>,
+    by_index: HashMap<u64, usize>,
+    by_id: HashMap<String, usize>,
+    response_id: Option<String>,
+    model: Option<String>,
+    service_tier: Option<String>,
+    terminal: Option<Terminal>,
+    error: Option<Envelope>,
+    timing: Timing,
+    output_read: Option<u32>,
+}
+
+/// How a turn ended, by its last response object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Completed,
+    Incomplete,
+    Failed,
+    /// A plain answer that is none of these, such as one still queued.
+    Unfinished,
+}
+
+#[derive(Debug)]
+struct Terminal {
+    outcome: Outcome,
+    response: Value,
+    at: Duration,
+}
+
+/// What is known of one output item.
+#[derive(Debug, Default)]
+struct Slot {
+    index: Option<u64>,
+    id: Option<String>,
+    added: Option<Value>,
+    done: Option<Value>,
+    started: Option<Duration>,
+    ended: Option<Duration>,
+    pieces: BTreeMap<(Channel, u64), Piece>,
+    /// A delta of it counted as output.
+    streamed: bool,
+}
+
+/// One text that arrives in deltas.
+#[derive(Debug, Default)]
+struct Piece {
+    deltas: String,
+    done: Option<String>,
+}
+
+impl Piece {
+    fn text(&self) -> &str {
+        self.done.as_deref().unwrap_or(&self.deltas)
+    }
+}
+
+/// What kind of text a delta belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Channel {
+    Text,
+    Refusal,
+    Reasoning,
+    Summary,
+    Arguments,
+    Input,
+}
+
+impl Channel {
+    /// The channel of an event type without its `.delta` or `.done`.
+    fn of(stem: &str) -> Option<Channel> {
+        Some(match stem {
+            "response.output_text" => Channel::Text,
+            "response.refusal" => Channel::Refusal,
+            // The second is how the OpenResponses specification of 2026-04-24 calls it.
+            "response.reasoning_text" | "response.reasoning" => Channel::Reasoning,
+            "response.reasoning_summary_text" => Channel::Summary,
+            "response.function_call_arguments" => Channel::Arguments,
+            "response.custom_tool_call_input" => Channel::Input,
+            _ => return None,
+        })
+    }
+
+    /// The channel of a content or summary part.
+    fn of_part(kind: &str) -> Option<Channel> {
+        Some(match kind {
+            "output_text" => Channel::Text,
+            "refusal" => Channel::Refusal,
+            "reasoning_text" => Channel::Reasoning,
+            "summary_text" => Channel::Summary,
+            _ => return None,
+        })
+    }
+
+    /// The field of a `.done` event or part that has the whole text.
+    fn whole(self) -> &'static str {
+        match self {
+            Channel::Text | Channel::Reasoning | Channel::Summary => "text",
+            Channel::Refusal => "refusal",
+            Channel::Arguments => "arguments",
+            Channel::Input => "input",
+        }
+    }
+
+    /// The field that numbers the parts.
+    fn part_index(self) -> &'static str {
+        match self {
+            Channel::Summary => "summary_index",
+            _ => "content_index",
+        }
+    }
+}
+
+impl Assembler {
+    /// Takes the next event. What comes after the terminal event is not part of the turn any more,
+    /// because agents stop reading there.
+    pub fn take(&mut self, event: &WireEvent) {
+        if self.terminal.is_some() {
+            return;
+        }
+        self.timing.first_event.get_or_insert(event.at);
+        let Some(json) = event.json() else {
+            return;
+        };
+        let Some(kind) = event.kind() else {
+            // Gateways put a bare error envelope into a stream that they can no longer refuse.
+            if event.name.as_deref() == Some("error")
+                || json.get("error").is_some_and(Value::is_object)
+            {
+                self.take_error(json);
+            }
+            return;
+        };
+        match kind {
+            "response.created" | "response.queued" | "response.in_progress" => {
+                self.take_meta(&json["response"]);
+            }
+            "response.completed" => {
+                self.take_terminal(Outcome::Completed, &json["response"], event)
+            }
+            "response.incomplete" => {
+                self.take_terminal(Outcome::Incomplete, &json["response"], event)
+            }
+            "response.failed" => self.take_terminal(Outcome::Failed, &json["response"], event),
+            "error" => self.take_error(json),
+            "response.output_item.added" => self.take_added(json, event.at),
+            "response.output_item.done" => self.take_done(json, event),
+            "response.content_part.done" | "response.reasoning_summary_part.done" => {
+                self.take_part(json, event.at);
+            }
+            _ => self.take_text(kind, json, event),
+        }
+    }
+
+    /// Takes a plain answer: a response object as a whole.
+    pub fn take_response(&mut self, event: &WireEvent) {
+        self.timing.first_event.get_or_insert(event.at);
+        let Some(response) = event.json() else {
+            return;
+        };
+        let outcome = match text_of(response, "status") {
+            "completed" => Outcome::Completed,
+            "incomplete" => Outcome::Incomplete,
+            "failed" => Outcome::Failed,
+            _ => Outcome::Unfinished,
+        };
+        self.take_terminal(outcome, response, event);
+    }
+
+    /// How the turn ended; `None` while it has not.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.terminal.as_ref().map(|terminal| terminal.outcome)
+    }
+
+    /// The error that was told: by the failed response, completed by what an `error` event added,
+    /// or by an `error` event alone.
+    pub fn error(&self) -> Option<Envelope> {
+        let of_response = self
+            .terminal
+            .as_ref()
+            .and_then(|terminal| terminal.response.get("error"))
+            .filter(|error| !error.is_null())
+            .map(Envelope::of_json);
+        match (of_response, self.error.clone()) {
+            (Some(mut error), Some(event)) => {
+                error.code = error.code.or(event.code);
+                error.kind = error.kind.or(event.kind);
+                error.param = error.param.or(event.param);
+                if error.message.is_empty() {
+                    error.message = event.message;
+                }
+                Some(error)
+            }
+            (of_response, event) => of_response.or(event),
+        }
+    }
+
+    /// What it all came to. Failure, irregularities and the times of head and end are not known here.
+    pub fn finish(mut self) -> TurnTrace {
+        let terminal = self.terminal.take();
+        let mut items = items(self.slots, terminal.as_ref());
+        items.sort_by_key(|(order, _)| *order);
+        let items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
+
+        let mut timing = self.timing;
+        if let Some(terminal) = &terminal {
+            let calls = items
+                .iter()
+                .any(|item| matches!(item.content, Content::Call(_)));
+            if calls {
+                timing.first_call.get_or_insert(terminal.at);
+            }
+            if timing.first_output.is_none() && items.iter().any(|item| has_output(&item.content)) {
+                timing.first_output = Some(terminal.at);
+                timing.output_events = 1;
+                timing.output_reads = 1;
+            }
+        }
+        TurnTrace {
+            response_id: self.response_id,
+            model: self.model,
+            service_tier: self.service_tier,
+            stop: terminal
+                .as_ref()
+                .and_then(|terminal| stop(terminal, &items)),
+            usage: terminal
+                .as_ref()
+                .and_then(|terminal| usage(&terminal.response)),
+            items,
+            failure: None,
+            irregularities: Vec::new(),
+            timing,
+        }
+    }
+
+    fn take_meta(&mut self, response: &Value) {
+        let newest = |old: &mut Option<String>, key: &str| {
+            if let Some(text) = some_text(response, key) {
+                *old = Some(text);
+            }
+        };
+        newest(&mut self.response_id, "id");
+        newest(&mut self.model, "model");
+        newest(&mut self.service_tier, "service_tier");
+    }
+
+    fn take_terminal(&mut self, outcome: Outcome, response: &Value, event: &WireEvent) {
+        self.take_meta(response);
+        self.terminal = Some(Terminal {
+            outcome,
+            response: response.clone(),
+            at: event.at,
+        });
+    }
+
+    fn take_error(&mut self, json: &Value) {
+        if self.error.is_none() {
+            self.error = Some(Envelope::of_json(json));
+        }
+    }
+
+    fn take_added(&mut self, json: &Value, at: Duration) {
+        let item = &json["item"];
+        let mut slot = self.slot(json, item.get("id"));
+        // A second item under the same index is an item of its own: agents run both.
+        if self.slots[slot].added.is_some() || self.slots[slot].done.is_some() {
+            slot = self.new_slot(json, item.get("id"));
+        }
+        let slot = &mut self.slots[slot];
+        slot.started.get_or_insert(at);
+        slot.added = Some(item.clone());
+    }
+
+    fn take_done(&mut self, json: &Value, event: &WireEvent) {
+        let item = &json["item"];
+        let mut slot = self.slot(json, item.get("id"));
+        if self.slots[slot].done.is_some() {
+            slot = self.new_slot(json, item.get("id"));
+        }
+        let slot = &mut self.slots[slot];
+        slot.started.get_or_insert(event.at);
+        slot.ended = Some(event.at);
+        if !is_item(item) {
+            return;
+        }
+        slot.done = Some(item.clone());
+        let content = content(item);
+        let first = !slot.streamed && has_output(&content);
+        slot.streamed |= first;
+        if matches!(content, Content::Call(_)) {
+            self.timing.first_call.get_or_insert(event.at);
+        }
+        if first {
+            self.count_output(event);
+        }
+    }
+
+    fn take_part(&mut self, json: &Value, at: Duration) {
+        let part = &json["part"];
+        let Some(channel) = Channel::of_part(text_of(part, "type")) else {
+            return;
+        };
+        let piece = self.piece(channel, json, at);
+        if piece.done.is_none() {
+            piece.done = part[channel.whole()].as_str().map(str::to_owned);
+        }
+    }
+
+    fn take_text(&mut self, kind: &str, json: &Value, event: &WireEvent) {
+        let Some((stem, step)) = kind.rsplit_once('.') else {
+            return;
+        };
+        let Some(channel) = Channel::of(stem) else {
+            return;
+        };
+        match step {
+            "delta" => {
+                let delta = text_of(json, "delta");
+                if delta.is_empty() {
+                    return;
+                }
+                self.piece(channel, json, event.at).deltas.push_str(delta);
+                let slot = self.slot(json, json.get("item_id"));
+                self.slots[slot].streamed = true;
+                self.count_output(event);
+            }
+            "done" => {
+                let piece = self.piece(channel, json, event.at);
+                piece.done = json[channel.whole()].as_str().map(str::to_owned);
+            }
+            _ => {}
+        }
+    }
+
+    fn count_output(&mut self, event: &WireEvent) {
+        self.timing.first_output.get_or_insert(event.at);
+        self.timing.output_events = self.timing.output_events.saturating_add(1);
+        if self.output_read != Some(event.read) {
+            self.output_read = Some(event.read);
+            self.timing.output_reads = self.timing.output_reads.saturating_add(1);
+        }
+    }
+
+    fn piece(&mut self, channel: Channel, json: &Value, at: Duration) -> &mut Piece {
+        let slot = self.slot(json, json.get("item_id"));
+        let slot = &mut self.slots[slot];
+        slot.started.get_or_insert(at);
+        let part = json[channel.part_index()].as_u64().unwrap_or(0);
+        slot.pieces.entry((channel, part)).or_default()
+    }
+
+    /// The slot that an event is about: by its output index, else by the item's id (some gateways
+    /// change the ids with every event, so the index weighs more), else the latest.
+    fn slot(&mut self, json: &Value, id: Option<&Value>) -> usize {
+        let index = json["output_index"].as_u64();
+        let id_text = id.and_then(Value::as_str);
+        let known = match (index, id_text) {
+            (Some(index), id) => self.by_index.get(&index).copied().or_else(|| {
+                // An id that is known under another index is another item.
+                let slot = *self.by_id.get(id?)?;
+                self.slots[slot].index.is_none().then_some(slot)
+            }),
+            (None, Some(id)) => self.by_id.get(id).copied(),
+            (None, None) => self.slots.len().checked_sub(1),
+        };
+        known.unwrap_or_else(|| self.new_slot(json, id))
+    }
+
+    fn new_slot(&mut self, json: &Value, id: Option<&Value>) -> usize {
+        let slot = self.slots.len();
+        let index = json["output_index"].as_u64();
+        let id = id.and_then(Value::as_str).map(str::to_owned);
+        if let Some(index) = index {
+            self.by_index.insert(index, slot);
+        }
+        if let Some(id) = &id {
+            self.by_id.entry(id.clone()).or_insert(slot);
+        }
+        self.slots.push(Slot {
+            index,
+            id,
+            ..Slot::default()
+        });
+        slot
+    }
+}
+
+/// Why the turn ended.
+fn stop(terminal: &Terminal, items: &[Item]) -> Option<Stop> {
+    match terminal.outcome {
+        Outcome::Completed => {
+            let calls = items
+                .iter()
+                .any(|item| matches!(item.content, Content::Call(_)));
+            Some(if calls { Stop::ToolCalls } else { Stop::End })
+        }
+        Outcome::Incomplete => match text_of(&terminal.response["incomplete_details"], "reason") {
+            "max_output_tokens" => Some(Stop::Length),
+            "content_filter" => Some(Stop::ContentFilter),
+            _ => None,
+        },
+        Outcome::Failed | Outcome::Unfinished => None,
+    }
+}
+
+/// The items with their place in the order: output index, then arrival.
+fn items(slots: Vec<Slot>, terminal: Option<&Terminal>) -> Vec<((u64, usize), Item)> {
+    let finals: &[Value] = terminal
+        .and_then(|terminal| terminal.response["output"].as_array())
+        .map_or(&[], Vec::as_slice);
+    let of_slot = claim(&slots, finals);
+    let mut claimed = vec![false; finals.len()];
+    for one in of_slot.iter().flatten() {
+        claimed[*one] = true;
+    }
+    let arrivals = slots.len();
+    let mut items = Vec::new();
+    for (arrival, (slot, last)) in slots.into_iter().zip(of_slot).enumerate() {
+        let order = (slot.index.unwrap_or(u64::MAX), arrival);
+        let last = last
+            .map(|last| &finals[last])
+            .filter(|last| slot.may_be(last));
+        let item = slot.item(last);
+        if is_item(&item.wire) {
+            items.push((order, item));
+        }
+    }
+    for (index, last) in finals.iter().enumerate() {
+        if claimed[index] || !is_item(last) {
+            continue;
+        }
+        let item = Item {
+            id: some_text(last, "id"),
+            content: content(last),
+            wire: last.clone(),
+            started: None,
+            ended: terminal.map(|terminal| terminal.at),
+        };
+        items.push(((index as u64, arrivals + index), item));
+    }
+    items
+}
+
+/// Which item of the terminal response each slot is: by id, and else by its place.
+fn claim(slots: &[Slot], finals: &[Value]) -> Vec<Option<usize>> {
+    let mut by_id: HashMap<&str, usize> = HashMap::new();
+    for (index, last) in finals.iter().enumerate() {
+        let id = text_of(last, "id");
+        if !id.is_empty() {
+            by_id.entry(id).or_insert(index);
+        }
+    }
+    let mut free = vec![true; finals.len()];
+    let mut claims = vec![None; slots.len()];
+    for (claim, slot) in claims.iter_mut().zip(slots) {
+        let found = slot.ids().find_map(|id| by_id.get(id).copied());
+        if let Some(found) = found.filter(|found| free[*found]) {
+            free[found] = false;
+            *claim = Some(found);
+        }
+    }
+    for (claim, slot) in claims.iter_mut().zip(slots) {
+        let place = slot.index.and_then(|index| usize::try_from(index).ok());
+        if let (None, Some(place)) = (*claim, place)
+            && free.get(place) == Some(&true)
+        {
+            free[place] = false;
+            *claim = Some(place);
+        }
+    }
+    claims
+}
+
+impl Slot {
+    /// The ids that events gave the item, latest first.
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        [
+            self.done.as_ref().map(|item| text_of(item, "id")),
+            self.added.as_ref().map(|item| text_of(item, "id")),
+            self.id.as_deref(),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|id| !id.is_empty())
+    }
+
+    /// Whether an item of the terminal response can be this one: of the type that was announced.
+    fn may_be(&self, last: &Value) -> bool {
+        let announced = self.added.as_ref().map_or("", |item| text_of(item, "type"));
+        is_item(last) && (announced.is_empty() || announced == text_of(last, "type"))
+    }
+
+    fn item(self, last: Option<&Value>) -> Item {
+        let wire = match (&self.done, last) {
+            (Some(done), _) => done.clone(),
+            (None, Some(last)) => last.clone(),
+            (None, None) => self.built(),
+        };
+        Item {
+            id: some_text(&wire, "id").or(self.id),
+            content: content(&wire),
+            wire,
+            started: self.started,
+            ended: self.ended,
+        }
+    }
+
+    /// The item as far as it came: what was announced, filled with what the deltas add up to.
+    fn built(&self) -> Value {
+        let mut item = match &self.added {
+            Some(Value::Object(fields)) => fields.clone(),
+            _ => serde_json::Map::new(),
+        };
+        if !item.get("type").is_some_and(Value::is_string) {
+            let Some((channel, _)) = self.pieces.keys().next() else {
+                return Value::Null;
+            };
+            let kind = match channel {
+                Channel::Text | Channel::Refusal => "message",
+                Channel::Reasoning | Channel::Summary => "reasoning",
+                Channel::Arguments => "function_call",
+                Channel::Input => "custom_tool_call",
+            };
+            item.insert("type".to_owned(), kind.into());
+            if let Some(id) = &self.id {
+                item.insert("id".to_owned(), id.as_str().into());
+            }
+            if kind == "message" {
+                item.insert("role".to_owned(), "assistant".into());
+            }
+        }
+        let mut lists: BTreeMap<&str, BTreeMap<(u64, Channel), Value>> = BTreeMap::new();
+        for ((channel, part), piece) in &self.pieces {
+            let text = piece.text();
+            let (list, value) = match channel {
+                Channel::Text => (
+                    "content",
+                    object([
+                        ("type", "output_text".into()),
+                        ("text", text.into()),
+                        ("annotations", Value::Array(Vec::new())),
+                    ]),
+                ),
+                Channel::Refusal => (
+                    "content",
+                    object([("type", "refusal".into()), ("refusal", text.into())]),
+                ),
+                Channel::Reasoning => (
+                    "content",
+                    object([("type", "reasoning_text".into()), ("text", text.into())]),
+                ),
+                Channel::Summary => (
+                    "summary",
+                    object([("type", "summary_text".into()), ("text", text.into())]),
+                ),
+                Channel::Arguments | Channel::Input => {
+                    item.insert(channel.whole().to_owned(), text.into());
+                    continue;
+                }
+            };
+            lists
+                .entry(list)
+                .or_default()
+                .insert((*part, *channel), value);
+        }
+        for (list, parts) in lists {
+            item.insert(list.to_owned(), parts.into_values().collect());
+        }
+        Value::Object(item)
+    }
+}

@@ -1,0 +1,12 @@
+//! The OpenAI Responses API: request bodies, streamed events and plain answers.
+//!
+//! Core. It knows the wire form and no provider; what an answer breaks is kept in the trace.
+
+pub mod assemble;
+pub mod capture;
+pub mod decode;
+pub mod encode;
+pub mod item;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! The plan of a run: scenarios × targets × regions × repeats, in a stable order, and which of them
+//! apply.
+//!
+//! Core. Knows providers as rows of the catalog only.
+
+use crate::catalog::provider::{Model, Provider, ProviderAuth, glob};
+use crate::dialect::Dialect;
+use crate::scenario::model::{CredentialState, ModelState, RegionState, RouteState, Scenario};
+use crate::target::model::Auth;
+
+/// A scenario that will run.
+#[derive(Debug, Clone)]
+pub struct PlannedScenario {
+    pub scenario: Scenario,
+    /// SHA-256 of its meaning, hexadecimal.
+    pub digest: String,
+    /// `built in`, or the file.
+    pub origin: String,
+}
+
+/// A target in one region: a column of the matrix.
+#[derive(Debug, Clone)]
+pub struct PlannedTarget {
+    pub name: String,
+    pub provider: Provider,
+    pub dialect: Dialect,
+    pub model: String,
+    /// `None` where the provider has no regions, or where nothing names one.
+    pub region: Option<String>,
+    pub route: Route,
+    pub auth: Option<Auth>,
+    pub headers: Vec<(String, String)>,
+    /// Whether a built-in mock serves it, which can be told to misbehave.
+    pub mocked: bool,
+}
+
+/// Where requests go, in the parts that a scenario may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Scheme, host and whatever comes before the base path; no slash at the end.
+    pub origin: String,
+    /// `/v1`; empty where it is not known.
+    pub base_path: String,
+    /// The other base path of the provider, which does not serve this model.
+    pub wrong_base_path: Option<String>,
+    /// `/responses`.
+    pub path: String,
+}
+
+impl Route {
+    /// The URL of a request.
+    pub fn url(&self) -> String {
+        format!("{}{}{}", self.origin, self.base_path, self.path)
+    }
+
+    /// The base URL, as SDKs take it.
+    pub fn base_url(&self) -> String {
+        format!("{}{}", self.origin, self.base_path)
+    }
+
+    /// The same route with a path prefix after the host, before everything else.
+    pub fn with_prefix(&self, prefix: &str) -> Route {
+        let host_end = self
+            .origin
+            .find("://")
+            .map(|at| at + 3)
+            .and_then(|from| self.origin[from..].find('/').map(|at| from + at))
+            .unwrap_or(self.origin.len());
+        let (host, rest) = self.origin.split_at(host_end);
+        Route {
+            origin: format!("{host}{prefix}{rest}"),
+            ..self.clone()
+        }
+    }
+
+    /// The same route over the base path that does not serve the model.
+    pub fn wrong(&self) -> Option<Route> {
+        Some(Route {
+            base_path: self.wrong_base_path.clone()?,
+            ..self.clone()
+        })
+    }
+}
+
+/// Works out where a target's requests go.
+///
+/// `endpoint` replaces the provider's origin and base path; a base path of the provider at its end
+/// is recognised, so that the other one can still be asked. Errors say what is missing.
+pub fn route(
+    provider: &Provider,
+    model: Option<&Model>,
+    dialect_word: &str,
+    region: Option<&str>,
+    endpoint: Option<&str>,
+) -> Result<Route, String> {
+    let path = provider
+        .dialects
+        .get(dialect_word)
+        .ok_or_else(|| format!("provider `{}` has no dialect `{dialect_word}`", provider.id))?
+        .clone();
+    let own = model
+        .and_then(|model| model.base_path.clone())
+        .or_else(|| provider.base_paths.first().cloned())
+        .unwrap_or_default();
+    let fill = |text: &str| text.replace("{region}", region.unwrap_or("no-region"));
+    let (origin, base_path) = match (endpoint, &provider.origin) {
+        (Some(endpoint), _) => {
+            let endpoint = fill(endpoint.trim_end_matches('/'));
+            let known = provider
+                .base_paths
+                .iter()
+                .filter(|base| endpoint.ends_with(base.as_str()))
+                .max_by_key(|base| base.len());
+            match known {
+                Some(base) => (
+                    endpoint[..endpoint.len() - base.len()].to_owned(),
+                    base.clone(),
+                ),
+                None => (endpoint, String::new()),
+            }
+        }
+        (None, Some(origin)) => (fill(origin), own),
+        (None, None) => {
+            return Err(format!(
+                "provider `{}` has no address of its own: name an `endpoint`",
+                provider.id
+            ));
+        }
+    };
+    let wrong_base_path = if base_path.is_empty() {
+        None
+    } else {
+        provider
+            .base_paths
+            .iter()
+            .find(|other| **other != base_path)
+            .cloned()
+    };
+    Ok(Route {
+        origin,
+        base_path,
+        wrong_base_path,
+        path,
+    })
+}
+
+/// Whether a scenario applies to a target; the reason where it does not.
+pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String> {
+    let only = &scenario.only;
+    let provider = &target.provider;
+    if !only.providers.is_empty() && !only.providers.contains(&provider.id) {
+        return Err(format!("is about {}", only.providers.join(", ")));
+    }
+    let dialect = target.dialect.word();
+    if !only.dialects.is_empty() && !only.dialects.iter().any(|one| one == dialect) {
+        return Err(format!("is about the dialect {}", only.dialects.join(", ")));
+    }
+    if !only.models.is_empty() && !only.models.iter().any(|one| glob(one, &target.model)) {
+        return Err(format!("is about the models {}", only.models.join(", ")));
+    }
+
+    let given = &scenario.given;
+    if let Some(fault) = &given.fault
+        && !target.mocked
+    {
+        return Err(format!(
+            "needs an endpoint that misbehaves on request (fault `{fault}`): mocks only"
+        ));
+    }
+    let signs = signs(target);
+    let has_key = has_key(target);
+    match given.credentials {
+        Some(CredentialState::Denied | CredentialState::Expired) if !target.mocked => {
+            return Err("needs a principal that only the mocks have".to_owned());
+        }
+        Some(CredentialState::ExpiredSso | CredentialState::ExpiredSsoLegacy) if !signs => {
+            return Err("this target does not sign in with AWS credentials".to_owned());
+        }
+        Some(_) if !signs && !has_key => {
+            return Err("this target takes no credentials".to_owned());
+        }
+        _ => {}
+    }
+    if given.region == Some(RegionState::None) && provider.regions.is_empty() {
+        return Err("this provider has no regions".to_owned());
+    }
+    if given.route == Some(RouteState::Wrong) && target.route.wrong_base_path.is_none() {
+        return Err("this target has only one route".to_owned());
+    }
+    match given.model {
+        Some(ModelState::Absent) if provider.absent_model.is_none() => {
+            Err("no model is known to be absent at this provider".to_owned())
+        }
+        Some(ModelState::RuntimeId) if provider.runtime_id.is_none() => {
+            Err("this provider has no other surface with ids of its own".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn signs(target: &PlannedTarget) -> bool {
+    match &target.auth {
+        Some(Auth::AwsChain | Auth::AwsProfile(_)) => true,
+        Some(_) => target.provider.signing_name.is_some(),
+        None => target.provider.auth.contains(&ProviderAuth::AwsChain),
+    }
+}
+
+fn has_key(target: &PlannedTarget) -> bool {
+    match &target.auth {
+        Some(Auth::BearerEnv(_) | Auth::ApiKeyEnv(_)) => true,
+        Some(Auth::None) => false,
+        _ => target
+            .provider
+            .auth
+            .iter()
+            .any(|one| matches!(one, ProviderAuth::BearerEnv(_))),
+    }
+}
+
+/// The model id that a scenario asks a target for.
+pub fn model<'a>(scenario: &Scenario, target: &'a PlannedTarget) -> &'a str {
+    let other = match scenario.given.model {
+        Some(ModelState::Absent) => target.provider.absent_model.as_deref(),
+        Some(ModelState::RuntimeId) => target.provider.runtime_id.as_deref(),
+        None => None,
+    };
+    other.unwrap_or(&target.model)
+}
+
+/// The route that a scenario asks. A mock is told by path prefixes what to answer and how to misbehave.
+pub fn scenario_route(scenario: &Scenario, target: &PlannedTarget) -> Route {
+    let given = &scenario.given;
+    let mut route = match given.route {
+        Some(RouteState::Wrong) => target.route.wrong().unwrap_or_else(|| target.route.clone()),
+        None => target.route.clone(),
+    };
+    if target.mocked {
+        if let Some(script) = &given.script {
+            route = route.with_prefix(&format!("/script/{script}"));
+        }
+        if let Some(fault) = &given.fault {
+            route = route.with_prefix(&format!("/fault/{fault}"));
+        }
+    }
+    route
+}
+
+/// All cells, repeat by repeat, scenario by scenario, with the targets side by side, so that the time
+/// of day favours none of them. Pairs are indexes of a scenario and a target; the repeat counts from 1.
+pub fn cells(scenarios: usize, targets: usize, repeat: u32) -> Vec<(usize, usize, u32)> {
+    let mut cells = Vec::with_capacity(scenarios * targets * repeat as usize);
+    for round in 1..=repeat {
+        for scenario in 0..scenarios {
+            for target in 0..targets {
+                cells.push((scenario, target, round));
+            }
+        }
+    }
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::shipped;
+    use crate::plan::{cells, route};
+
+    fn mantle(model: &str, endpoint: Option<&str>) -> crate::plan::Route {
+        let catalog = shipped();
+        let provider = catalog.provider("bedrock-mantle").expect("in the catalog");
+        route(
+            provider,
+            catalog.model("bedrock-mantle", model),
+            "responses",
+            Some("us-east-1"),
+            endpoint,
+        )
+        .expect("a route")
+    }
+
+    #[test]
+    fn the_family_of_the_model_chooses_the_base_path() {
+        assert_eq!(
+            mantle("openai.gpt-5.5", None).url(),
+            "https://bedrock-mantle.us-east-1.api.aws/openai/v1/responses"
+        );
+        assert_eq!(
+            mantle("openai.gpt-oss-120b", None).url(),
+            "https://bedrock-mantle.us-east-1.api.aws/v1/responses"
+        );
+        assert_eq!(
+            mantle("openai.gpt-5.5", None).wrong().expect("another").url(),
+            "https://bedrock-mantle.us-east-1.api.aws/v1/responses"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_keeps_its_base_path() {
+        let own = mantle("openai.gpt-5.5", Some("http://127.0.0.1:1/x/{region}/openai/v1/"));
+        assert_eq!(own.url(), "http://127.0.0.1:1/x/us-east-1/openai/v1/responses");
+        assert_eq!(own.wrong_base_path.as_deref(), Some("/v1"));
+        assert_eq!(
+            own.with_prefix("/fault/stall").url(),
+            "http://127.0.0.1:1/fault/stall/x/us-east-1/openai/v1/responses"
+        );
+        let odd = mantle("openai.gpt-5.5", Some("http://127.0.0.1:1/gateway"));
+        assert_eq!(odd.url(), "http://127.0.0.1:1/gateway/responses");
+        assert_eq!(odd.wrong_base_path, None);
+    }
+
+    #[test]
+    fn targets_stand_side_by_side() {
+        assert_eq!(
+            cells(2, 2, 1),
+            [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 1)]
+        );
+        assert_eq!(cells(1, 1, 3).len(), 3);
+    }
+}

@@ -1,0 +1,211 @@
+//! Real sockets, by reqwest.
+//!
+//! What reqwest would do behind our back is switched off: retries, redirects, decompression. Proxies
+//! from the environment are used, but never for loopback.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use reqwest::redirect::Policy;
+use tokio::time::timeout;
+
+use crate::transport::{Limits, Outgoing, Transport};
+use crate::turn::exchange::{End, Exchange, Head, Read};
+
+/// Sends through the network.
+#[derive(Debug, Clone)]
+pub struct Live {
+    remote: reqwest::Client,
+    loopback: reqwest::Client,
+}
+
+impl Live {
+    /// A transport with its own connection pool.
+    pub fn new(connect: Duration) -> Result<Live, reqwest::Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .retry(reqwest::retry::never())
+                .redirect(Policy::none())
+                .tcp_nodelay(true)
+                .connect_timeout(connect)
+        };
+        Ok(Live {
+            remote: builder().build()?,
+            loopback: builder().no_proxy().build()?,
+        })
+    }
+}
+
+impl Transport for Live {
+    async fn send(&self, request: Outgoing, limits: Limits) -> Exchange {
+        let start = Instant::now();
+        let client = if is_loopback(&request.url) {
+            &self.loopback
+        } else {
+            &self.remote
+        };
+        let built = build(client, request);
+        let failed = |end: End| Exchange {
+            head: None,
+            body: bytes::Bytes::new(),
+            reads: Vec::new(),
+            end,
+            total: start.elapsed(),
+        };
+        let built = match built {
+            Ok(built) => built,
+            Err(error) => {
+                return failed(End::Unreachable {
+                    reason: chain(&error),
+                });
+            }
+        };
+        let response = match timeout(limits.idle, client.execute(built)).await {
+            Err(_) => {
+                return failed(End::NoHead {
+                    after: limits.idle,
+                });
+            }
+            Ok(Err(error)) if error.is_connect() => {
+                return failed(End::Unreachable {
+                    reason: chain(&error),
+                });
+            }
+            Ok(Err(error)) => {
+                return failed(End::Refused {
+                    reason: chain(&error),
+                });
+            }
+            Ok(Ok(response)) => response,
+        };
+        let head = Head {
+            status: response.status().as_u16(),
+            headers: response
+                .headers()
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        name.as_str().to_owned(),
+                        String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                    )
+                })
+                .collect(),
+            at: start.elapsed(),
+        };
+        let (body, reads, end) = read_body(response, start, limits).await;
+        Exchange {
+            head: Some(head),
+            body: body.freeze(),
+            reads,
+            end,
+            total: start.elapsed(),
+        }
+    }
+}
+
+fn build(client: &reqwest::Client, request: Outgoing) -> Result<reqwest::Request, reqwest::Error> {
+    let method = match request.method {
+        "GET" => reqwest::Method::GET,
+        "DELETE" => reqwest::Method::DELETE,
+        _ => reqwest::Method::POST,
+    };
+    let mut builder = client.request(method, &request.url).body(request.body);
+    for (name, value) in request.headers {
+        builder = builder.header(name, value);
+    }
+    builder.build()
+}
+
+async fn read_body(
+    mut response: reqwest::Response,
+    start: Instant,
+    limits: Limits,
+) -> (BytesMut, Vec<Read>, End) {
+    let mut body = BytesMut::new();
+    let mut reads = Vec::new();
+    loop {
+        let left = limits.total.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            let end = End::TooLong {
+                after: limits.total,
+            };
+            return (body, reads, end);
+        }
+        let end = match timeout(limits.idle.min(left), response.chunk()).await {
+            Err(_) if limits.idle <= left => End::Stalled { after: limits.idle },
+            Err(_) => End::TooLong {
+                after: limits.total,
+            },
+            Ok(Err(error)) => End::Dropped {
+                reason: chain(&error),
+            },
+            Ok(Ok(None)) => End::Complete,
+            Ok(Ok(Some(chunk))) => {
+                let at = start.elapsed();
+                let room = limits.body - body.len();
+                let kept = chunk.len().min(room);
+                body.extend_from_slice(&chunk[..kept]);
+                reads.push(Read { at, len: kept });
+                if kept < chunk.len() {
+                    End::TooBig { limit: limits.body }
+                } else {
+                    continue;
+                }
+            }
+        };
+        return (body, reads, end);
+    }
+}
+
+/// An error and its sources on one line. reqwest's top line alone says nothing.
+fn chain(error: &dyn Error) -> String {
+    let mut out = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !out.contains(&text) {
+            if !out.is_empty() {
+                out.push_str(": ");
+            }
+            out.push_str(&text);
+        }
+        next = error.source();
+    }
+    out
+}
+
+/// Whether a URL's host is this machine.
+fn is_loopback(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return false;
+    };
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::transport::live::is_loopback;
+
+    #[test]
+    fn loopback_is_told_from_the_rest() {
+        for url in [
+            "http://127.0.0.1:1/v1",
+            "http://127.9.0.1/",
+            "http://localhost:8",
+            "http://[::1]:8/",
+        ] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["https://api.openai.com/v1", "http://10.0.0.1/", "x"] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}
