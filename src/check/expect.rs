@@ -5,15 +5,11 @@
 
 mod calls;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeSet;
 
 use crate::catalog;
 use crate::check::finding::{Evidence, Finding, Rule};
-use crate::check::json_schema::violations;
-use crate::check::matcher::{describe, mismatch};
+use crate::check::matcher::{breaks, describe, mismatch};
 use crate::check::rules::collect::cut;
 use crate::check::rules::{must, should};
 use crate::scenario::model::{Expect, Range, Scenario, StopWord, Turn, UsageExpectation};
@@ -238,11 +234,7 @@ fn strict_arguments(scenario: &Scenario, trace: &TurnTrace, out: &mut Vec<Findin
         };
         let problem = match serde_json::from_str(&call.arguments) {
             Err(error) => Some(format!("they are not JSON: {error}")),
-            Ok(value) => match violations(schema, &value) {
-                Ok(told) if told.is_empty() => None,
-                Ok(told) => Some(told.join("; ")),
-                Err(error) => Some(format!("the schema cannot be used: {error}")),
-            },
+            Ok(value) => breaks(schema, &value),
         };
         if let Some(problem) = problem {
             out.push(finding(
@@ -360,3 +352,6 @@ fn finding(
         fix: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

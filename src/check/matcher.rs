@@ -5,8 +5,8 @@
 use regex::Regex;
 use serde_json::Value;
 
-use crate::check::json_schema::violations;
 use crate::check::rules::collect::{cut, show};
+use crate::json_schema::Schema;
 use crate::scenario::model::Matcher;
 
 /// How many characters of a value a message shows.
@@ -43,16 +43,16 @@ pub fn mismatch(matcher: &Matcher, value: &Value) -> Option<String> {
                 },
                 other => other.clone(),
             };
-            match violations(schema, &parsed) {
-                Ok(told) if told.is_empty() => None,
-                Ok(told) => Some(format!(
-                    "{} breaks the schema: {}",
-                    show(Some(&parsed)),
-                    told.join("; ")
-                )),
-                Err(error) => Some(format!("the schema cannot be used: {error}")),
-            }
+            breaks(schema, &parsed).map(|why| format!("{}: {why}", show(Some(&parsed))))
         }
+    }
+}
+
+/// Why a value is not valid by a schema; `None` when it is.
+pub fn breaks(schema: &Value, value: &Value) -> Option<String> {
+    match Schema::compile(schema) {
+        Ok(schema) => schema.check(value).err(),
+        Err(error) => Some(format!("the schema cannot be used: {}", error.message)),
     }
 }
 

@@ -4,7 +4,6 @@
 
 pub mod finding;
 
-pub mod json_schema;
 pub mod json_text;
 
 pub mod matcher;

@@ -46,7 +46,9 @@ fn identify<'a>(
     if scheme.eq_ignore_ascii_case("bearer") {
         let key = authorization[scheme.len()..].trim();
         let Some(who) = principals.iter().find(|one| one.bearer == key) else {
-            return Err(nobody(Refusal::new("invalid-bearer").with("key", shortened(key))));
+            return Err(nobody(
+                Refusal::new("invalid-bearer").with("key", shortened(key)),
+            ));
         };
         if who.expired {
             return Err((Some(who), too_old("expired-bearer", now - 2 * WINDOW, now)));

@@ -62,7 +62,10 @@ pub fn tokens_of_json(value: &Value) -> u64 {
     match value {
         Value::String(text) => tokens(text),
         Value::Array(list) => list.iter().map(tokens_of_json).sum(),
-        Value::Object(map) => map.iter().map(|(key, value)| tokens(key) + tokens_of_json(value)).sum(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| tokens(key) + tokens_of_json(value))
+            .sum(),
         Value::Null => 0,
         Value::Bool(_) | Value::Number(_) => 1,
     }

@@ -39,7 +39,10 @@ pub enum ToolKind {
 
 impl Ask {
     pub fn flag(&self, key: &str, default: bool) -> bool {
-        self.body.get(key).and_then(Value::as_bool).unwrap_or(default)
+        self.body
+            .get(key)
+            .and_then(Value::as_bool)
+            .unwrap_or(default)
     }
 
     pub fn number(&self, key: &str) -> Option<u64> {
@@ -59,7 +62,12 @@ pub fn model_named(body: &[u8]) -> String {
 }
 
 /// Reads and checks a request, in the order in which the providers were seen to complain.
-pub fn read<'a>(provider: &'a Provider, region: Option<&str>, base_path: &str, bytes: &[u8]) -> Result<(Ask, &'a Model), Refusal> {
+pub fn read<'a>(
+    provider: &'a Provider,
+    region: Option<&str>,
+    base_path: &str,
+    bytes: &[u8],
+) -> Result<(Ask, &'a Model), Refusal> {
     let body: Value = serde_json::from_slice(bytes)
         .map_err(|error| Refusal::new("bad-json").with("value", error))?;
     let Value::Object(body) = body else {
@@ -88,7 +96,16 @@ pub fn read<'a>(provider: &'a Provider, region: Option<&str>, base_path: &str, b
     }
     check_parameters(provider, model, &body, &tools)?;
     let stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
-    Ok((Ask { body, model: id, stream, items, tools }, model))
+    Ok((
+        Ask {
+            body,
+            model: id,
+            stream,
+            items,
+            tools,
+        },
+        model,
+    ))
 }
 
 fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
@@ -122,7 +139,9 @@ fn read_items(provider: &Provider, body: &Map<String, Value>) -> Result<Vec<Valu
                     "message" => has("role") && has("content"),
                     "function_call" => has("call_id") && has("name") && has("arguments"),
                     "custom_tool_call" => has("call_id") && has("name") && has("input"),
-                    "function_call_output" | "custom_tool_call_output" => has("call_id") && has("output"),
+                    "function_call_output" | "custom_tool_call_output" => {
+                        has("call_id") && has("output")
+                    }
                     _ => true,
                 };
                 if !whole {
@@ -137,12 +156,23 @@ fn read_items(provider: &Provider, body: &Map<String, Value>) -> Result<Vec<Valu
     }
 }
 
-fn read_tool(provider: &Provider, model: &Model, row: &Value, index: usize, length: usize, tools: &mut Vec<Tool>) -> Result<(), Refusal> {
+fn read_tool(
+    provider: &Provider,
+    model: &Model,
+    row: &Value,
+    index: usize,
+    length: usize,
+    tools: &mut Vec<Tool>,
+) -> Result<(), Refusal> {
     let kind = row["type"].as_str().unwrap_or_default();
     let known = &model.kind.tools;
     if !known.iter().any(|one| one == kind) {
         let expected = match known.len() {
-            _ if provider.errors.get("unknown-tool-type").is_some_and(|row| !row.body.contains("unknown variant")) => {
+            _ if provider
+                .errors
+                .get("unknown-tool-type")
+                .is_some_and(|row| !row.body.contains("unknown variant")) =>
+            {
                 quoted(known, '\'', "and")
             }
             2 => quoted(known, '`', "or"),
@@ -154,19 +184,31 @@ fn read_tool(provider: &Provider, model: &Model, row: &Value, index: usize, leng
             .with("expected", expected)
             .with("column", length));
     }
-    let bad = || Refusal::new("bad-tool").with("index", index).with("column", length);
+    let bad = || {
+        Refusal::new("bad-tool")
+            .with("index", index)
+            .with("column", length)
+    };
     match kind {
         "function" | "custom" => tools.push(one_tool(row, None).ok_or_else(bad)?),
         "namespace" => {
             let name = row["name"].as_str().ok_or_else(bad)?;
-            if provider.manner.reserved_namespaces.iter().any(|one| one == name) {
+            if provider
+                .manner
+                .reserved_namespaces
+                .iter()
+                .any(|one| one == name)
+            {
                 return Err(Refusal::new("reserved-namespace").with("value", name));
             }
             for row in list(row.get("tools")) {
                 tools.extend(one_tool(row, Some(name)));
             }
         }
-        "web_search" if row.get("search_content_types").is_some() && provider.errors.contains_key("web-search-field") => {
+        "web_search"
+            if row.get("search_content_types").is_some()
+                && provider.errors.contains_key("web-search-field") =>
+        {
             return Err(Refusal::new("web-search-field"));
         }
         _ => {}
@@ -181,13 +223,21 @@ fn one_tool(row: &Value, namespace: Option<&str>) -> Option<Tool> {
         _ => return None,
     };
     Some(Tool {
-        name: row["name"].as_str().filter(|name| !name.is_empty())?.to_owned(),
+        name: row["name"]
+            .as_str()
+            .filter(|name| !name.is_empty())?
+            .to_owned(),
         namespace: namespace.map(str::to_owned),
         kind,
     })
 }
 
-fn check_parameters(provider: &Provider, model: &Model, body: &Map<String, Value>, tools: &[Tool]) -> Result<(), Refusal> {
+fn check_parameters(
+    provider: &Provider,
+    model: &Model,
+    body: &Map<String, Value>,
+    tools: &[Tool],
+) -> Result<(), Refusal> {
     if let Some(tier) = body.get("service_tier").and_then(Value::as_str)
         && !model.kind.service_tiers.iter().any(|one| one == tier)
     {
@@ -202,17 +252,26 @@ fn check_parameters(provider: &Provider, model: &Model, body: &Map<String, Value
     }
     if model.kind.sampling == Sampling::Fixed {
         for key in ["temperature", "top_p"] {
-            let Some(value) = body.get(key).filter(|value| value.as_f64().is_some_and(|value| value != 1.0)) else {
+            let Some(value) = body
+                .get(key)
+                .filter(|value| value.as_f64().is_some_and(|value| value != 1.0))
+            else {
                 continue;
             };
             let by_value = key == "temperature" && provider.errors.contains_key("sampling-value");
-            let id = if by_value { "sampling-value" } else { "sampling-parameter" };
+            let id = if by_value {
+                "sampling-value"
+            } else {
+                "sampling-parameter"
+            };
             return Err(Refusal::new(id).with("type", key).with("value", value));
         }
     }
     let choice = body.get("tool_choice").unwrap_or(&Value::Null);
     match choice {
-        Value::String(word) if word != "auto" && model.kind.tool_choice == ToolChoices::AutoOnly => {
+        Value::String(word)
+            if word != "auto" && model.kind.tool_choice == ToolChoices::AutoOnly =>
+        {
             Err(Refusal::new("tool-choice-unsupported")
                 .with("model", &model.id)
                 .with("value", choice))
@@ -233,7 +292,12 @@ fn check_parameters(provider: &Provider, model: &Model, body: &Map<String, Value
 /// Every result belongs to a call, and every call has a result.
 pub fn check_pairs(conversation: &[Value]) -> Result<(), Refusal> {
     let ids = |ending: &str| -> Vec<&str> {
-        let fits = |kind: &str| matches!(kind.strip_suffix(ending), Some("function_call" | "custom_tool_call"));
+        let fits = |kind: &str| {
+            matches!(
+                kind.strip_suffix(ending),
+                Some("function_call" | "custom_tool_call")
+            )
+        };
         conversation
             .iter()
             .filter(|item| item["type"].as_str().is_some_and(fits))
@@ -255,7 +319,11 @@ fn quoted(words: &[String], mark: char, last: &str) -> String {
     for (index, word) in words.iter().enumerate() {
         if index > 0 {
             let is_last = index + 1 == words.len() && !last.is_empty();
-            let comma = if words.len() > 2 || !is_last { ", " } else { " " };
+            let comma = if words.len() > 2 || !is_last {
+                ", "
+            } else {
+                " "
+            };
             out.push_str(comma);
             if is_last {
                 out.push_str(last);

@@ -309,7 +309,9 @@ impl MockData {
 
 impl Provider {
     pub fn region(&self, name: Option<&str>) -> Option<&Region> {
-        self.regions.iter().find(|one| one.region.as_deref() == name)
+        self.regions
+            .iter()
+            .find(|one| one.region.as_deref() == name)
     }
 
     pub fn model(&self, id: &str) -> Option<&Model> {
@@ -368,7 +370,10 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
         }
         let known = |name: &String| regions.iter().any(|one| one.region.as_ref() == Some(name));
         if let Some(strange) = row.regions.iter().find(|name| !known(name)) {
-            return Err(format!("{path}: `{}` is in no known region `{strange}`", row.id));
+            return Err(format!(
+                "{path}: `{}` is in no known region `{strange}`",
+                row.id
+            ));
         }
         whole.push(Model {
             id: row.id,
@@ -394,7 +399,11 @@ mod tests {
     #[test]
     fn the_shipped_data_is_whole() {
         let data = MockData::shipped().unwrap();
-        let names: Vec<&str> = data.providers.iter().map(|p| p.manner.name.as_str()).collect();
+        let names: Vec<&str> = data
+            .providers
+            .iter()
+            .map(|p| p.manner.name.as_str())
+            .collect();
         assert_eq!(names, ["openai", "bedrock-mantle"]);
         assert_eq!(data.provider("bedrock-mantle").unwrap().regions.len(), 14);
         for fault in &data.http_faults {
@@ -426,7 +435,12 @@ mod tests {
         let keys = |provider: &str| -> Vec<String> {
             let body = &data.provider(provider).unwrap().errors["server-error"].body;
             let value: Value = serde_json::from_str(body).unwrap();
-            value["error"].as_object().unwrap().keys().cloned().collect()
+            value["error"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect()
         };
         assert_eq!(keys("openai"), ["message", "type", "param", "code"]);
         assert_eq!(keys("bedrock-mantle"), ["code", "message", "param", "type"]);

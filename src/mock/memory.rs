@@ -52,7 +52,9 @@ impl Memory {
 
     pub fn forget(&mut self, place: &Place) -> bool {
         let found = self.all.shift_remove(place);
-        self.bytes -= found.as_ref().map_or(0, |stored| stored.size.min(self.bytes));
+        self.bytes -= found
+            .as_ref()
+            .map_or(0, |stored| stored.size.min(self.bytes));
         found.is_some()
     }
 }

@@ -464,10 +464,8 @@ fn place_in(len: usize, key: &str) -> Option<usize> {
 
 fn set(parent: &mut Value, key: &str, value: &Value, only_existing: bool) {
     match parent {
-        Value::Object(object) => {
-            if !only_existing || object.contains_key(key) {
-                object.insert(key.to_owned(), value.clone());
-            }
+        Value::Object(object) if !only_existing || object.contains_key(key) => {
+            object.insert(key.to_owned(), value.clone());
         }
         Value::Array(list) if key == "-" => list.push(value.clone()),
         Value::Array(list) => {

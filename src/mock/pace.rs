@@ -73,7 +73,15 @@ mod tests {
         assert_ne!(firsts[3], Pace::of(8, 3, region).now());
         firsts.sort_unstable();
         let ms = |index: usize| firsts[index].as_secs_f64() * 1000.0;
-        assert!((ms(1000) / region.ttft_ms.median - 1.0).abs() < 0.1, "{}", ms(1000));
-        assert!((ms(1900) / region.ttft_ms.p95 - 1.0).abs() < 0.15, "{}", ms(1900));
+        assert!(
+            (ms(1000) / region.ttft_ms.median - 1.0).abs() < 0.1,
+            "{}",
+            ms(1000)
+        );
+        assert!(
+            (ms(1900) / region.ttft_ms.p95 - 1.0).abs() < 0.15,
+            "{}",
+            ms(1900)
+        );
     }
 }

@@ -112,8 +112,14 @@ mod tests {
             ("^(a|b)*c$", 9, 9),
         ] {
             let text = matching(pattern, min, max).unwrap_or_else(|| panic!("{pattern}"));
-            assert!(Regex::new(pattern).unwrap().is_match(&text), "{pattern}: {text}");
-            assert!((min..=max).contains(&text.chars().count()), "{pattern}: {text}");
+            assert!(
+                Regex::new(pattern).unwrap().is_match(&text),
+                "{pattern}: {text}"
+            );
+            assert!(
+                (min..=max).contains(&text.chars().count()),
+                "{pattern}: {text}"
+            );
         }
     }
 

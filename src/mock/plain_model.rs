@@ -16,7 +16,13 @@ use crate::mock::script::{Script, Step, Stop};
 const QUOTE: usize = 160;
 
 /// The answer to this conversation, which ends with the items of the request.
-pub fn answer(provider: &Provider, model: &Model, ask: &Ask, conversation: &[Value], script: Option<&Script>) -> Answer {
+pub fn answer(
+    provider: &Provider,
+    model: &Model,
+    ask: &Ask,
+    conversation: &[Value],
+    script: Option<&Script>,
+) -> Answer {
     let step = script.and_then(|script| script.steps.get(answers_in(conversation)));
     let mut answer = match step {
         Some(step) => scripted(step, ask),
@@ -42,7 +48,10 @@ pub fn answer(provider: &Provider, model: &Model, ask: &Ask, conversation: &[Val
         calls += usize::from(is_call);
         !is_call || calls <= most
     });
-    let reasons = answer.items.iter().any(|item| matches!(item, Said::Reasoning(_)));
+    let reasons = answer
+        .items
+        .iter()
+        .any(|item| matches!(item, Said::Reasoning(_)));
     if model.kind.reasoning && ask.wants_encrypted_reasoning() && !reasons {
         answer.items.insert(0, Said::Reasoning(String::new()));
     }
@@ -111,7 +120,10 @@ fn choice<'a>(model: &Model, ask: &'a Ask) -> Choice<'a> {
         Some(Value::String(word)) if word == "required" => Choice::Required,
         Some(Value::Object(named)) if model.kind.tool_choice == ToolChoices::Any => {
             if let Some(Value::Array(tools)) = named.get("tools") {
-                let names = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+                let names = tools
+                    .iter()
+                    .filter_map(|tool| tool["name"].as_str())
+                    .collect();
                 let must = named.get("mode").is_some_and(|mode| mode == "required");
                 return Choice::Among(names, must);
             }
@@ -141,7 +153,10 @@ fn plain(model: &Model, ask: &Ask, conversation: &[Value]) -> Vec<Said> {
         Choice::Auto => (function_first(&|_| true), false),
         Choice::Required => (function_first(&|_| true), true),
         Choice::Named(name) => (function_first(&|tool| tool.name == name), true),
-        Choice::Among(names, must) => (function_first(&|tool| names.contains(&tool.name.as_str())), must),
+        Choice::Among(names, must) => (
+            function_first(&|tool| names.contains(&tool.name.as_str())),
+            must,
+        ),
     };
     if let Some(tool) = tool
         && (must || result.is_none())
@@ -171,7 +186,9 @@ fn call(tool: &Tool) -> Call {
         ToolKind::Custom(format) => {
             let grammar = &format["definition"];
             let text = match (format["syntax"].as_str(), grammar.as_str()) {
-                (Some("regex"), Some(regex)) => pattern::matching(&format!("^(?:{regex})$"), 0, 10_000),
+                (Some("regex"), Some(regex)) => {
+                    pattern::matching(&format!("^(?:{regex})$"), 0, 10_000)
+                }
                 _ => None,
             };
             CallContent::Input(text.unwrap_or_else(|| HARMLESS.to_owned()))
@@ -189,7 +206,10 @@ fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {
-            let texts: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
+            let texts: Vec<&str> = parts
+                .iter()
+                .filter_map(|part| part["text"].as_str())
+                .collect();
             texts.join("\n")
         }
         other => other.to_string(),
@@ -197,8 +217,12 @@ fn text_of(content: &Value) -> String {
 }
 
 fn last_words(conversation: &[Value]) -> String {
-    let user = conversation.iter().rev().find(|item| item["role"] == "user");
-    user.map(|item| text_of(&item["content"])).unwrap_or_default()
+    let user = conversation
+        .iter()
+        .rev()
+        .find(|item| item["role"] == "user");
+    user.map(|item| text_of(&item["content"]))
+        .unwrap_or_default()
 }
 
 fn quote(text: &str) -> String {

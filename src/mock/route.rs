@@ -85,7 +85,11 @@ pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere>
         return Err(Nowhere {
             what: "provider",
             name: name.to_owned(),
-            there_are: data.providers.iter().map(|one| one.manner.name.clone()).collect(),
+            there_are: data
+                .providers
+                .iter()
+                .map(|one| one.manner.name.clone())
+                .collect(),
         });
     };
     let (region, rest) = match provider.region(None) {
@@ -95,7 +99,11 @@ pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere>
             let region = provider.region(Some(name)).ok_or_else(|| Nowhere {
                 what: "region",
                 name: name.to_owned(),
-                there_are: provider.regions.iter().filter_map(|one| one.region.clone()).collect(),
+                there_are: provider
+                    .regions
+                    .iter()
+                    .filter_map(|one| one.region.clone())
+                    .collect(),
             })?;
             (region, rest)
         }
@@ -112,13 +120,20 @@ pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere>
             operation: Operation::Unknown,
         });
     };
-    let listed = provider.manner.models_listed_on.iter().any(|one| one == base);
+    let listed = provider
+        .manner
+        .models_listed_on
+        .iter()
+        .any(|one| one == base);
     let after = after.strip_suffix('/').unwrap_or(after);
     let operation = if after == "/responses" {
         Operation::Respond
     } else if after == "/models" && listed {
         Operation::ListModels
-    } else if let Some(id) = after.strip_prefix("/responses/").filter(|id| !id.contains('/')) {
+    } else if let Some(id) = after
+        .strip_prefix("/responses/")
+        .filter(|id| !id.contains('/'))
+    {
         Operation::Stored(id)
     } else if let Some(id) = after.strip_prefix("/models/").filter(|_| listed) {
         Operation::OneModel(id)
@@ -165,7 +180,13 @@ mod tests {
         let stored = "/bedrock-mantle/eu-west-1/v1/responses/resp_1";
         assert_eq!(operation(stored), Ok(Operation::Stored("resp_1")));
         assert_eq!(operation("/openai/v2/responses"), Ok(Operation::Unknown));
-        assert_eq!(operation("/bedrock-mantle/us-west-1/v1").unwrap_err().there_are.len(), 14);
+        assert_eq!(
+            operation("/bedrock-mantle/us-west-1/v1")
+                .unwrap_err()
+                .there_are
+                .len(),
+            14
+        );
         assert_eq!(operation("/").unwrap_err().what, "provider");
     }
 }

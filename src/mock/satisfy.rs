@@ -18,15 +18,25 @@ const DEEPEST: usize = 24;
 
 /// A value of this schema: as close as we get where none can be found.
 pub fn satisfy(schema: &Value) -> Value {
-    let with_hints = Writer { root: schema, hints: true };
+    let with_hints = Writer {
+        root: schema,
+        hints: true,
+    };
     let hinted = with_hints.value(schema, 0, 0);
     if with_hints.holds(schema, &hinted) {
         return hinted;
     }
     // An example or default that breaks its own schema happens in the wild.
-    let without_hints = Writer { root: schema, hints: false };
+    let without_hints = Writer {
+        root: schema,
+        hints: false,
+    };
     let plain = without_hints.value(schema, 0, 0);
-    if without_hints.holds(schema, &plain) { plain } else { hinted }
+    if without_hints.holds(schema, &plain) {
+        plain
+    } else {
+        hinted
+    }
 }
 
 struct Writer<'a> {
@@ -44,7 +54,10 @@ impl Writer<'_> {
         document.insert("x-sameturn-part".to_owned(), schema.clone());
         let place = "mem:///schema.json";
         let mut compiler = boon::Compiler::new();
-        if compiler.add_resource(place, Value::Object(document)).is_err() {
+        if compiler
+            .add_resource(place, Value::Object(document))
+            .is_err()
+        {
             return true;
         }
         let mut schemas = boon::Schemas::new();
@@ -70,7 +83,11 @@ impl Writer<'_> {
         {
             let fits = |value: &&Value| kind_of_value_fits(&schema, value);
             let fitting: Vec<&Value> = values.iter().filter(fits).collect();
-            let choice = if fitting.is_empty() { values.iter().collect() } else { fitting };
+            let choice = if fitting.is_empty() {
+                values.iter().collect()
+            } else {
+                fitting
+            };
             return choice[nth % choice.len()].clone();
         }
         if self.hints && nth == 0 {
@@ -103,7 +120,14 @@ impl Writer<'_> {
         }
     }
 
-    fn branch(&self, schema: &Map<String, Value>, key: &str, branches: &[Value], depth: usize, nth: usize) -> Value {
+    fn branch(
+        &self,
+        schema: &Map<String, Value>,
+        key: &str,
+        branches: &[Value],
+        depth: usize,
+        nth: usize,
+    ) -> Value {
         let mut base = schema.clone();
         base.remove(key);
         let is_null = |value: &&Value| value.get("type") == Some(&json!("null"));
@@ -135,7 +159,9 @@ impl Writer<'_> {
             return Some(whole);
         }
         if let Some(Value::String(place)) = whole.shift_remove("$ref")
-            && let Some(found) = place.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer))
+            && let Some(found) = place
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer))
             && let Some(target) = self.whole(found, depth + 1)
         {
             merge(&mut whole, &target);
@@ -152,7 +178,10 @@ impl Writer<'_> {
 
     fn object(&self, schema: &Map<String, Value>, depth: usize) -> Value {
         let empty = Map::new();
-        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        let properties = schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
         let mut wanted: BTreeSet<&str> = strings(schema.get("required")).collect();
         if let Some(Value::Object(rules)) = schema.get("dependentRequired") {
             // As many rounds as rules: one may call for the next.
@@ -172,11 +201,19 @@ impl Writer<'_> {
             wanted.insert(name);
         }
         let mut out = Map::new();
-        let in_order = properties.keys().map(String::as_str).filter(|name| wanted.contains(name));
-        let others = wanted.iter().copied().filter(|name| !properties.contains_key(*name));
+        let in_order = properties
+            .keys()
+            .map(String::as_str)
+            .filter(|name| wanted.contains(name));
+        let others = wanted
+            .iter()
+            .copied()
+            .filter(|name| !properties.contains_key(*name));
         for name in in_order.chain(others) {
             let any = Value::Object(Map::new());
-            let part = properties.get(name).unwrap_or_else(|| other_property(schema, name).unwrap_or(&any));
+            let part = properties
+                .get(name)
+                .unwrap_or_else(|| other_property(schema, name).unwrap_or(&any));
             out.insert(name.to_owned(), self.value(part, depth + 1, 0));
         }
         for number in 0.. {
@@ -194,12 +231,18 @@ impl Writer<'_> {
     fn array(&self, schema: &Map<String, Value>, depth: usize) -> Value {
         let any = Value::Object(Map::new());
         let fixed: Vec<&Value> = match (schema.get("prefixItems"), schema.get("items")) {
-            (Some(Value::Array(parts)), _) | (None, Some(Value::Array(parts))) => parts.iter().collect(),
+            (Some(Value::Array(parts)), _) | (None, Some(Value::Array(parts))) => {
+                parts.iter().collect()
+            }
             _ => Vec::new(),
         };
         let least = size(schema, "minItems").unwrap_or(0);
         // One element shows more than none, where it costs nothing.
-        let liked = if depth > SHALLOW { 0 } else { fixed.len().max(1) };
+        let liked = if depth > SHALLOW {
+            0
+        } else {
+            fixed.len().max(1)
+        };
         let most = size(schema, "maxItems").unwrap_or(usize::MAX);
         let closed = schema.get("items") == Some(&Value::Bool(false));
         let most = if closed { most.min(fixed.len()) } else { most };
@@ -233,7 +276,10 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn strings(list: Option<&Value>) -> impl Iterator<Item = &str> {
-    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    list.and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 fn size(schema: &Map<String, Value>, key: &str) -> Option<usize> {
@@ -247,7 +293,9 @@ fn other_property<'a>(schema: &'a Map<String, Value>, name: &str) -> Option<&'a 
     let matching = patterns.into_iter().flatten().find(|(pattern, _)| {
         regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(name))
     });
-    matching.map(|(_, part)| part).or_else(|| schema.get("additionalProperties"))
+    matching
+        .map(|(_, part)| part)
+        .or_else(|| schema.get("additionalProperties"))
 }
 
 /// Both must hold: the second is laid over the first, and bounds get tighter.
@@ -258,7 +306,11 @@ fn merge(into: &mut Map<String, Value>, other: &Map<String, Value>) {
             continue;
         };
         match (key.as_str(), &mut *old, value) {
-            ("properties" | "$defs" | "definitions" | "patternProperties", Value::Object(old), Value::Object(new)) => {
+            (
+                "properties" | "$defs" | "definitions" | "patternProperties",
+                Value::Object(old),
+                Value::Object(new),
+            ) => {
                 for (name, part) in new {
                     match old.get_mut(name) {
                         Some(Value::Object(old)) => {
@@ -273,26 +325,45 @@ fn merge(into: &mut Map<String, Value>, other: &Map<String, Value>) {
                 }
             }
             ("required", Value::Array(old), Value::Array(new)) => {
-                let more: Vec<Value> = new.iter().filter(|name| !old.contains(name)).cloned().collect();
+                let more: Vec<Value> = new
+                    .iter()
+                    .filter(|name| !old.contains(name))
+                    .cloned()
+                    .collect();
                 old.extend(more);
             }
-            ("enum", Value::Array(old), Value::Array(new)) => old.retain(|value| new.contains(value)),
-            ("minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties", old, new) => {
+            ("enum", Value::Array(old), Value::Array(new)) => {
+                old.retain(|value| new.contains(value))
+            }
+            (
+                "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties",
+                old,
+                new,
+            ) => {
                 if new.as_f64() > old.as_f64() {
                     *old = new.clone();
                 }
             }
-            ("maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties", old, new) => {
+            (
+                "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties",
+                old,
+                new,
+            ) => {
                 if new.as_f64() < old.as_f64() {
                     *old = new.clone();
                 }
             }
             ("type", old, new) => {
-                let shared: Vec<Value> = types(old).into_iter().filter(|kind| {
-                    let new = types(new);
-                    new.contains(kind) || (*kind == "integer" && new.contains(&"number"))
-                        || (*kind == "number" && new.contains(&"integer"))
-                }).map(Value::from).collect();
+                let shared: Vec<Value> = types(old)
+                    .into_iter()
+                    .filter(|kind| {
+                        let new = types(new);
+                        new.contains(kind)
+                            || (*kind == "integer" && new.contains(&"number"))
+                            || (*kind == "number" && new.contains(&"integer"))
+                    })
+                    .map(Value::from)
+                    .collect();
                 if shared == [json!("number")] && types(new).contains(&"integer") {
                     *old = json!("integer");
                 } else if !shared.is_empty() {
@@ -323,12 +394,32 @@ fn kind(schema: &Map<String, Value>) -> &str {
         }
     }
     let speaks_of: [(&str, &[&str]); 4] = [
-        ("object", &["properties", "required", "additionalProperties", "minProperties", "patternProperties"]),
+        (
+            "object",
+            &[
+                "properties",
+                "required",
+                "additionalProperties",
+                "minProperties",
+                "patternProperties",
+            ],
+        ),
         ("array", &["items", "prefixItems", "minItems", "contains"]),
-        ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
+        (
+            "number",
+            &[
+                "minimum",
+                "maximum",
+                "exclusiveMinimum",
+                "exclusiveMaximum",
+                "multipleOf",
+            ],
+        ),
         ("string", &["pattern", "format", "minLength", "maxLength"]),
     ];
-    let found = speaks_of.iter().find(|(_, keys)| keys.iter().any(|key| schema.contains_key(*key)));
+    let found = speaks_of
+        .iter()
+        .find(|(_, keys)| keys.iter().any(|key| schema.contains_key(*key)));
     found.map_or("string", |(kind, _)| kind)
 }
 
@@ -351,9 +442,19 @@ fn number(schema: &Map<String, Value>, whole: bool, nth: usize) -> Value {
     let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
     let step = bound("multipleOf").filter(|step| *step > 0.0);
     let grain = step.unwrap_or(if whole { 1.0 } else { 0.5 });
-    let grain = if whole && grain.fract() != 0.0 { 1.0 } else { grain };
-    let low = [bound("minimum"), bound("exclusiveMinimum").map(|bound| bound + grain * 1e-3)];
-    let high = [bound("maximum"), bound("exclusiveMaximum").map(|bound| bound - grain * 1e-3)];
+    let grain = if whole && grain.fract() != 0.0 {
+        1.0
+    } else {
+        grain
+    };
+    let low = [
+        bound("minimum"),
+        bound("exclusiveMinimum").map(|bound| bound + grain * 1e-3),
+    ];
+    let high = [
+        bound("maximum"),
+        bound("exclusiveMaximum").map(|bound| bound - grain * 1e-3),
+    ];
     let low = low.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
     let high = high.into_iter().flatten().fold(f64::INFINITY, f64::min);
     // The grain next to 1 that is within the bounds.
@@ -368,7 +469,11 @@ fn number(schema: &Map<String, Value>, whole: bool, nth: usize) -> Value {
         value = (low + high) / 2.0;
     }
     let shifted = value + grain * nth as f64;
-    let value = if shifted <= high { shifted } else { value - grain * nth as f64 };
+    let value = if shifted <= high {
+        shifted
+    } else {
+        value - grain * nth as f64
+    };
     if value.fract() == 0.0 && value.abs() < 9e15 {
         return Value::from(value as i64);
     }
@@ -397,7 +502,9 @@ fn text(schema: &Map<String, Value>, nth: usize) -> Value {
         Some("hostname" | "idn-hostname") => "example.com",
         Some("ipv4") => "192.0.2.1",
         Some("ipv6") => "2001:db8::1",
-        Some("uri" | "url" | "iri" | "uri-reference" | "iri-reference") => "https://example.com/sameturn",
+        Some("uri" | "url" | "iri" | "uri-reference" | "iri-reference") => {
+            "https://example.com/sameturn"
+        }
         Some("uri-template") => "https://example.com/{sameturn}",
         Some("uuid") => "00000000-0000-4000-8000-000000000000",
         Some("json-pointer") => "/sameturn",
@@ -435,7 +542,9 @@ mod tests {
         let value = satisfy(&schema);
         let mut compiler = boon::Compiler::new();
         compiler.enable_format_assertions();
-        compiler.add_resource("mem:///t.json", schema.clone()).unwrap();
+        compiler
+            .add_resource("mem:///t.json", schema.clone())
+            .unwrap();
         let mut schemas = boon::Schemas::new();
         let index = compiler.compile("mem:///t.json", &mut schemas).unwrap();
         if let Err(error) = schemas.validate(&value, index) {
@@ -481,14 +590,21 @@ mod tests {
     #[test]
     fn hints_come_first_and_texts_are_harmless() {
         let schema = json!({"type": "object", "properties": {"city": {"type": "string", "examples": ["Dublin"]}, "cmd": {"type": "string"}, "unused": {"type": "string"}}, "required": ["city", "cmd"]});
-        assert_eq!(check(schema), json!({"city": "Dublin", "cmd": "echo sameturn"}));
+        assert_eq!(
+            check(schema),
+            json!({"city": "Dublin", "cmd": "echo sameturn"})
+        );
     }
 
     fn any_schema() -> impl proptest::strategy::Strategy<Value = Value> {
         use proptest::prelude::*;
         let leaf = prop_oneof![
-            (-50i64..50, 0i64..50).prop_map(|(low, width)| json!({"type": "integer", "minimum": low, "maximum": low + width})),
-            (0usize..30, 0usize..30).prop_map(|(min, more)| json!({"type": "string", "minLength": min, "maxLength": min + more})),
+            (-50i64..50, 0i64..50).prop_map(
+                |(low, width)| json!({"type": "integer", "minimum": low, "maximum": low + width})
+            ),
+            (0usize..30, 0usize..30).prop_map(
+                |(min, more)| json!({"type": "string", "minLength": min, "maxLength": min + more})
+            ),
             Just(json!({"type": "boolean"})),
             Just(json!({"enum": ["red", 4, null]})),
             Just(json!({"type": "string", "pattern": "^[a-f0-9]{8}$"})),

@@ -125,7 +125,10 @@ pub fn matches(claim: &Claim, secret: &str, arrived: &Arrived<'_>) -> bool {
     ];
     paths.iter().any(|path| {
         let canonical = canonical(claim, arrived, path, &payload);
-        let scope = format!("{}/{}/{}/aws4_request", claim.date, claim.region, claim.service);
+        let scope = format!(
+            "{}/{}/{}/aws4_request",
+            claim.date, claim.region, claim.service
+        );
         let digest = hex(&Sha256::digest(canonical.as_bytes()));
         let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{digest}");
         let mut key = mac(format!("AWS4{secret}").as_bytes(), &claim.date);
@@ -148,7 +151,10 @@ fn canonical(claim: &Claim, arrived: &Arrived<'_>, path: &str, payload: &str) ->
         })
         .collect();
     pairs.sort();
-    let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let query: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let mut names = claim.signed_headers.clone();
     names.sort();
     let lines: String = names
@@ -195,8 +201,13 @@ fn decode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let digits = bytes.get(at + 1..at + 3).and_then(|two| std::str::from_utf8(two).ok());
-        match (bytes[at], digits.and_then(|two| u8::from_str_radix(two, 16).ok())) {
+        let digits = bytes
+            .get(at + 1..at + 3)
+            .and_then(|two| std::str::from_utf8(two).ok());
+        match (
+            bytes[at],
+            digits.and_then(|two| u8::from_str_radix(two, 16).ok()),
+        ) {
             (b'%', Some(byte)) => {
                 out.push(byte);
                 at += 3;
@@ -239,9 +250,22 @@ mod tests {
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
     /// Signs with the AWS library, then lets `change` tamper, then verifies.
-    fn check(path: &str, told_hash: bool, token: Option<&str>, change: impl Fn(&mut Vec<(String, String)>, &mut Vec<u8>), expected: bool) {
+    fn check(
+        path: &str,
+        told_hash: bool,
+        token: Option<&str>,
+        change: impl Fn(&mut Vec<(String, String)>, &mut Vec<u8>),
+        expected: bool,
+    ) {
         let mut body = br#"{"model":"m","input":"h\u00e9"}"#.to_vec();
-        let identity = Credentials::new("AKIDEXAMPLE", SECRET, token.map(str::to_owned), None, "test").into();
+        let identity = Credentials::new(
+            "AKIDEXAMPLE",
+            SECRET,
+            token.map(str::to_owned),
+            None,
+            "test",
+        )
+        .into();
         let mut settings = SigningSettings::default();
         if told_hash {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -264,18 +288,35 @@ mod tests {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
         let url = format!("http://127.0.0.1:1{path}");
-        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let signable = SignableRequest::new("POST", &url, pairs, SignableBody::Bytes(&body)).unwrap();
+        let pairs = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let signable =
+            SignableRequest::new("POST", &url, pairs, SignableBody::Bytes(&body)).unwrap();
         let (instructions, _) = sign(signable, &params).unwrap().into_parts();
         for (name, value) in instructions.headers() {
             headers.push((name.to_owned(), value.to_owned()));
         }
         change(&mut headers, &mut body);
-        let claim = headers.iter().find(|(name, _)| name == "authorization").unwrap();
+        let claim = headers
+            .iter()
+            .find(|(name, _)| name == "authorization")
+            .unwrap();
         let claim = read_claim(&claim.1).unwrap();
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        let arrived = Arrived { method: "POST", path, query, headers: &headers, body: &body };
-        assert_eq!(signed_at(&arrived).map(OffsetDateTime::unix_timestamp), Some(1_795_000_000));
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(path, query)| (path, Some(query)));
+        let arrived = Arrived {
+            method: "POST",
+            path,
+            query,
+            headers: &headers,
+            body: &body,
+        };
+        assert_eq!(
+            signed_at(&arrived).map(OffsetDateTime::unix_timestamp),
+            Some(1_795_000_000)
+        );
         assert_eq!(matches(&claim, SECRET, &arrived), expected, "{path}");
         assert!(!matches(&claim, "another", &arrived));
     }
@@ -310,13 +351,24 @@ mod tests {
         };
         check("/a", false, None, rename("accept", "*/*"), false);
         check("/a", false, None, rename("host", "elsewhere"), false);
-        check("/a", false, Some("t"), rename("x-amz-security-token", "u"), false);
+        check(
+            "/a",
+            false,
+            Some("t"),
+            rename("x-amz-security-token", "u"),
+            false,
+        );
     }
 
     #[test]
     fn half_a_header_is_no_claim() {
-        assert!(read_claim("AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request, SignedHeaders=host").is_err());
-        assert!(read_claim("AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=0").is_err());
+        assert!(
+            read_claim("AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request, SignedHeaders=host")
+                .is_err()
+        );
+        assert!(
+            read_claim("AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=0").is_err()
+        );
         assert!(read_claim("Basic abc").is_err());
     }
 }

@@ -4,8 +4,7 @@
 
 use serde_json::Value;
 
-use crate::check::json_schema::violations;
-use crate::check::matcher::{describe, equal, mismatch};
+use crate::check::matcher::{breaks, describe, equal, mismatch};
 use crate::check::rules::collect::{cut, show};
 use crate::scenario::model::CallExpectation;
 use crate::turn::trace::Call;
@@ -157,15 +156,10 @@ fn arguments_differ(wanted: &CallExpectation, arguments: &Value, out: &mut Vec<S
     {
         out.push(format!("its arguments are not {}", show(Some(whole))));
     }
-    if let Some(schema) = &wanted.arguments_schema {
-        match violations(schema, arguments) {
-            Ok(told) if told.is_empty() => {}
-            Ok(told) => out.push(format!(
-                "its arguments break the schema: {}",
-                told.join("; ")
-            )),
-            Err(error) => out.push(format!("the schema cannot be used: {error}")),
-        }
+    if let Some(schema) = &wanted.arguments_schema
+        && let Some(why) = breaks(schema, arguments)
+    {
+        out.push(format!("its arguments break the schema: {why}"));
     }
 }
 

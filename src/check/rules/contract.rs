@@ -5,11 +5,11 @@
 use serde_json::Value;
 
 use crate::check::finding::Rule;
-use crate::check::json_schema::violations;
 use crate::check::rules::calls::is_call;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::{Ledger, text};
 use crate::check::rules::must;
+use crate::json_schema::Schema;
 
 static CHOICE: Rule = must(
     "responses/tool-choice-kept",
@@ -175,8 +175,8 @@ fn strict(request: &Value, event: usize, item: &Value, out: &mut Collector<'_>) 
         return;
     };
     // A schema that cannot be used is for the linter of scenarios to say.
-    if let Ok(told) = violations(schema, &arguments)
-        && !told.is_empty()
+    if let Ok(schema) = Schema::compile(schema)
+        && let Err(told) = schema.check(&arguments)
     {
         out.add(
             &STRICT,
@@ -184,7 +184,7 @@ fn strict(request: &Value, event: usize, item: &Value, out: &mut Collector<'_>) 
             format!(
                 "the arguments of {} break its strict schema: {}",
                 text(item, "name").unwrap_or("a call"),
-                told.join("; ")
+                told
             ),
             "arguments valid by the schema",
             show(Some(&arguments)),
@@ -199,7 +199,10 @@ fn structured(request: &Value, items: &[(usize, &Value)], out: &mut Collector<'_
     if text(format, "type") != Some("json_schema") {
         return;
     }
-    let Some(schema) = format.get("schema") else {
+    let Some(schema) = format
+        .get("schema")
+        .and_then(|schema| Schema::compile(schema).ok())
+    else {
         return;
     };
     for (event, item) in items {
@@ -215,10 +218,7 @@ fn structured(request: &Value, items: &[(usize, &Value)], out: &mut Collector<'_
             let said = text(part, "text").unwrap_or_default();
             let problem = match serde_json::from_str::<Value>(said) {
                 Err(error) => Some(format!("it is not JSON: {error}")),
-                Ok(value) => match violations(schema, &value) {
-                    Ok(told) if !told.is_empty() => Some(told.join("; ")),
-                    _ => None,
-                },
+                Ok(value) => schema.check(&value).err(),
             };
             if let Some(problem) = problem {
                 out.add(

@@ -139,7 +139,7 @@ impl StrandKind {
     }
 
     /// The text of this run inside a whole item.
-    pub fn in_item<'v>(self, item: &'v Value, index: i64) -> Option<&'v str> {
+    pub fn in_item(self, item: &Value, index: i64) -> Option<&str> {
         let index = usize::try_from(index).ok()?;
         let holder = match self {
             StrandKind::Text | StrandKind::Refusal | StrandKind::ReasoningText => {
@@ -314,7 +314,7 @@ impl<'a> Ledger<'a> {
                 .enumerate()
                 .filter(|(_, log)| log.output_index == output_index)
         };
-        let last = at_index().map(|(place, _)| place).last()?;
+        let last = at_index().next_back()?.0;
         let by_id = at_index()
             .find(|(_, log)| log.id().is_some() && log.id() == id)
             .map(|(place, _)| place);

@@ -25,9 +25,6 @@ pub mod usage;
 pub mod contract;
 pub mod echo;
 
-#[cfg(test)]
-mod tests;
-
 use serde_json::Value;
 
 use crate::check::finding::{Finding, Rule, Severity};
@@ -161,3 +158,6 @@ pub(crate) const fn info(id: &'static str, about: &'static str, source: &'static
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
