@@ -9,3 +9,35 @@ pub mod mutate;
 mod pointer;
 
 pub mod fault_file;
+
+pub mod http_fault;
+
+pub mod script;
+
+pub mod data;
+
+pub mod route;
+
+pub mod sigv4;
+
+pub mod refusal;
+
+pub mod admit;
+
+pub mod pattern;
+
+pub mod satisfy;
+
+pub mod pace;
+
+pub mod ask;
+
+pub mod answer;
+
+pub mod plain_model;
+
+pub mod outgoing_response;
+
+pub mod memory;
+
+pub mod server;

@@ -1,0 +1,151 @@
+//! What the mocked model says: items without ids, before they are put on the wire.
+//!
+//! Pure data and the arithmetic of its size. It must never know a provider or an event.
+
+use serde_json::Value;
+
+/// A whole answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answer {
+    pub items: Vec<Said>,
+    pub early_end: Option<EarlyEnd>,
+}
+
+/// One item.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    Reasoning(String),
+    Text(String),
+    Refusal(String),
+    Call(Call),
+}
+
+/// A call of a client's tool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub name: String,
+    pub namespace: Option<String>,
+    pub content: CallContent,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CallContent {
+    /// JSON text, if the script did not mean otherwise.
+    Arguments(String),
+    Input(String),
+}
+
+/// Why an answer is not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyEnd {
+    MaxOutputTokens,
+    ContentFilter,
+}
+
+impl EarlyEnd {
+    /// As `incomplete_details.reason` spells it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            EarlyEnd::MaxOutputTokens => "max_output_tokens",
+            EarlyEnd::ContentFilter => "content_filter",
+        }
+    }
+}
+
+/// An estimate in tokens: a quarter of the characters, and at least one for a text that is there.
+pub fn tokens(text: &str) -> u64 {
+    (text.chars().count() as u64).div_ceil(4)
+}
+
+/// An estimate for JSON, without its braces and quotes.
+pub fn tokens_of_json(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => tokens(text),
+        Value::Array(list) => list.iter().map(tokens_of_json).sum(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| tokens(key) + tokens_of_json(value))
+            .sum(),
+        Value::Null => 0,
+        Value::Bool(_) | Value::Number(_) => 1,
+    }
+}
+
+impl Said {
+    fn text(&self) -> &str {
+        match self {
+            Said::Reasoning(text) | Said::Text(text) | Said::Refusal(text) => text,
+            Said::Call(call) => call.content.text(),
+        }
+    }
+
+    fn text_mut(&mut self) -> &mut String {
+        match self {
+            Said::Reasoning(text) | Said::Text(text) | Said::Refusal(text) => text,
+            Said::Call(call) => match &mut call.content {
+                CallContent::Arguments(text) | CallContent::Input(text) => text,
+            },
+        }
+    }
+
+    /// Output tokens of this item; reasoning costs something even when nothing of it is shown.
+    pub fn tokens(&self) -> u64 {
+        match self {
+            Said::Reasoning(text) => tokens(text).max(8),
+            Said::Call(call) => tokens(&call.name) + tokens(self.text()),
+            Said::Text(_) | Said::Refusal(_) => tokens(self.text()),
+        }
+    }
+}
+
+impl CallContent {
+    pub fn text(&self) -> &str {
+        match self {
+            CallContent::Arguments(text) | CallContent::Input(text) => text,
+        }
+    }
+}
+
+impl Answer {
+    /// Cuts what goes beyond the limit.
+    pub fn limited(mut self, limit: Option<u64>) -> Answer {
+        let Some(limit) = limit else {
+            return self;
+        };
+        let mut left = limit;
+        for index in 0..self.items.len() {
+            let item = &mut self.items[index];
+            let cost = item.tokens();
+            if cost <= left {
+                left -= cost;
+                continue;
+            }
+            let over = cost - left;
+            let kept = tokens(item.text()).saturating_sub(over) * 4;
+            let cut: String = item.text().chars().take(kept as usize).collect();
+            let keep = !cut.is_empty();
+            *item.text_mut() = cut;
+            self.items.truncate(if keep { index + 1 } else { index });
+            self.early_end = Some(EarlyEnd::MaxOutputTokens);
+            break;
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mock::answer::*;
+
+    #[test]
+    fn a_limit_cuts_and_is_kept() {
+        let answer = Answer {
+            items: vec![Said::Text("é".repeat(100)), Said::Text("more".to_owned())],
+            early_end: None,
+        };
+        let cut = answer.clone().limited(Some(16));
+        assert_eq!(cut.items, [Said::Text("é".repeat(64))]);
+        assert_eq!(cut.early_end, Some(EarlyEnd::MaxOutputTokens));
+        assert_eq!(answer.clone().limited(Some(26)), answer);
+    }
+}

@@ -1,0 +1,448 @@
+//! The mocked providers as data: what they serve, where, for whom, and in which words they refuse.
+//!
+//! Core: file texts in, values out. A provider is a few files of `mocks/`; this room's code must
+//! never name one.
+
+use std::collections::BTreeMap;
+
+use include_dir::{Dir, include_dir};
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::mock::fault_file;
+use crate::mock::http_fault::HttpFault;
+use crate::mock::mutate::WireFault;
+use crate::mock::script::Script;
+
+static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/mocks");
+
+/// Everything a mock server knows.
+#[derive(Debug, Clone)]
+pub struct MockData {
+    pub providers: Vec<Provider>,
+    pub principals: Vec<Principal>,
+    pub scripts: IndexMap<String, Script>,
+    pub http_faults: Vec<HttpFault>,
+    /// Faults and legal variants of a stream.
+    pub wire_faults: Vec<WireFault>,
+}
+
+/// One mocked provider.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    pub manner: Manner,
+    pub regions: Vec<Region>,
+    pub models: Vec<Model>,
+    /// By id.
+    pub errors: IndexMap<String, ErrorBody>,
+}
+
+/// Somebody who may call, or not. All secrets are made up.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Principal {
+    pub name: String,
+    /// What an AccessDenied message calls them.
+    pub arn: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    /// Temporary credentials have one, and it must come with the request.
+    #[serde(default)]
+    pub session_token: Option<String>,
+    pub bearer: String,
+    /// Whether the provider's policy lets them call a model.
+    pub allowed: bool,
+    /// Whether the bearer key and the session are past their end.
+    #[serde(default)]
+    pub expired: bool,
+}
+
+/// How a provider behaves where providers differ (`provider.yaml`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manner {
+    /// Also the first part of its address on the mock.
+    pub name: String,
+    /// Where the API starts; the first one is what a client is told.
+    pub base_paths: Vec<String>,
+    /// Base paths with a list of models.
+    pub models_listed_on: Vec<String>,
+    /// Names a signature may be scoped to. None: only bearer keys.
+    pub signing_names: Vec<String>,
+    /// Headers that are lost before the signature is checked.
+    pub headers_lost: Vec<String>,
+    pub ids: Ids,
+    pub request_id_header: String,
+    /// Headers of every answer.
+    pub headers: IndexMap<String, String>,
+    pub error_source: String,
+    pub max_tool_calls: Obedience,
+    /// Keys that a response object has here and not elsewhere.
+    pub response_extras: Map<String, Value>,
+    /// Whether usage tells `cache_write_tokens`.
+    pub usage_cache_write: bool,
+    /// Whether a listed model tells its `status`.
+    pub model_status: bool,
+    /// Namespaces that a request must not define.
+    pub reserved_namespaces: Vec<String>,
+    /// Answer to a WebSocket upgrade; where absent it is a wrong method.
+    pub web_socket_status: Option<u16>,
+    /// Types of input item it takes.
+    pub input_items: Vec<String>,
+    pub source: String,
+}
+
+/// How ids look.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ids {
+    pub response: IdShape,
+    pub request: IdShape,
+    /// Letters after the prefix of an item's id.
+    pub item_length: usize,
+    /// How encrypted reasoning begins.
+    pub encrypted_prefix: String,
+    pub source: String,
+}
+
+/// A prefix and random letters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdShape {
+    pub prefix: String,
+    pub letters: Letters,
+    pub length: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Letters {
+    Hex,
+    Base32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obedience {
+    Honoured,
+    Ignored,
+}
+
+/// A region and how quick it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// Absent for a provider whose address has none.
+    pub region: Option<String>,
+    pub ttft_ms: Spread,
+    pub between_ms: Spread,
+    pub source: String,
+}
+
+/// A log-normal distribution, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    pub median: f64,
+    pub p95: f64,
+}
+
+/// A model with all that its kind says.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub id: String,
+    /// Where it may be called; all regions where empty.
+    pub regions: Vec<String>,
+    pub kind: ModelKind,
+}
+
+/// What models of a kind have in common.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelKind {
+    /// The only base path that serves it.
+    pub base_path: String,
+    pub reasoning: bool,
+    /// Most input tokens.
+    pub context: u64,
+    /// Types of tool it takes, in the order its refusal names them.
+    pub tools: Vec<String>,
+    pub service_tiers: Vec<String>,
+    pub tool_choice: ToolChoices,
+    pub sampling: Sampling,
+    pub call_ids: CallIds,
+    /// Whether the refusal of an unknown `previous_response_id` names it.
+    #[serde(default)]
+    pub stored_id_in_message: bool,
+    pub source: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoices {
+    Any,
+    /// Anything but `auto` is refused, and a named tool is ignored.
+    AutoOnly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// `temperature` and `top_p` only with their default of 1.
+    Fixed,
+    Free,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallIds {
+    Random,
+    /// `call_1`, `call_2`, … starting again in each response.
+    Counter,
+}
+
+/// A refusal, word for word.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorBody {
+    pub id: String,
+    pub status: u16,
+    /// On top of the provider's headers; JSON is the content type unless one is here.
+    #[serde(default)]
+    pub headers: IndexMap<String, String>,
+    /// With `{{word}}` for what is filled in when it is sent.
+    pub body: String,
+    pub evidence: Evidence,
+    pub source: String,
+}
+
+/// How sure we are of a literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// Somebody recorded it.
+    Observed,
+    /// The vendor writes it.
+    Documented,
+    /// A stand-in, in part or whole: no copy was found.
+    Assumed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelsFile {
+    kinds: IndexMap<String, ModelKind>,
+    models: Vec<ModelRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelRow {
+    id: String,
+    kind: String,
+    #[serde(default)]
+    regions: Vec<String>,
+    #[serde(rename = "source")]
+    _source: String,
+}
+
+impl MockData {
+    /// The data that ships with the tool.
+    pub fn shipped() -> Result<MockData, String> {
+        let mut files = BTreeMap::new();
+        collect(&SHIPPED, &mut files)?;
+        MockData::read(&files)
+    }
+
+    /// Data from files by their path below `mocks/`, with `/` between the parts. Each folder with a
+    /// `provider.yaml` is a provider. The error names the file.
+    pub fn read(files: &BTreeMap<String, String>) -> Result<MockData, String> {
+        let mut providers = Vec::new();
+        // The reference of most comparisons comes first, so that lists read in that order.
+        let mut names: Vec<&str> = files
+            .keys()
+            .filter_map(|path| path.strip_suffix("/provider.yaml"))
+            .collect();
+        names.sort_by_key(|name| std::cmp::Reverse(*name));
+        for name in names {
+            providers.push(read_provider(files, name)?);
+        }
+        let mut scripts = IndexMap::new();
+        for path in files.keys().filter(|path| path.starts_with("scripts/")) {
+            let script: Script = parse(files, path)?;
+            let name = script.name.clone();
+            if scripts.insert(name.clone(), script).is_some() {
+                return Err(format!("{path}: a second script named `{name}`"));
+            }
+        }
+        let wire = |path: &str| {
+            fault_file::read(text(files, path)?).map_err(|error| format!("{path}: {error}"))
+        };
+        let mut wire_faults = wire("faults/wire.yaml")?;
+        wire_faults.extend(wire("faults/variants.yaml")?);
+        Ok(MockData {
+            providers,
+            principals: parse(files, "principals.yaml")?,
+            scripts,
+            http_faults: parse(files, "faults/http.yaml")?,
+            wire_faults,
+        })
+    }
+
+    pub fn principals(&self) -> &[Principal] {
+        &self.principals
+    }
+
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|one| one.manner.name == name)
+    }
+
+    /// The names of all faults and legal variants.
+    pub fn fault_names(&self) -> Vec<&str> {
+        let http = self.http_faults.iter().map(|fault| fault.name.as_str());
+        let wire = self.wire_faults.iter().map(|fault| fault.name.as_str());
+        http.chain(wire).collect()
+    }
+}
+
+impl Provider {
+    pub fn region(&self, name: Option<&str>) -> Option<&Region> {
+        self.regions
+            .iter()
+            .find(|one| one.region.as_deref() == name)
+    }
+
+    pub fn model(&self, id: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.id == id)
+    }
+}
+
+impl Model {
+    pub fn is_in(&self, region: Option<&str>) -> bool {
+        self.regions.is_empty()
+            || region.is_some_and(|region| self.regions.iter().any(|one| one == region))
+    }
+}
+
+fn collect(dir: &Dir<'_>, files: &mut BTreeMap<String, String>) -> Result<(), String> {
+    for file in dir.files() {
+        let path = file.path().to_string_lossy().replace('\\', "/");
+        if path.ends_with(".yaml") {
+            let text = file
+                .contents_utf8()
+                .ok_or_else(|| format!("{path}: not UTF-8"))?;
+            files.insert(path, text.to_owned());
+        }
+    }
+    dir.dirs().try_for_each(|dir| collect(dir, files))
+}
+
+fn text<'a>(files: &'a BTreeMap<String, String>, path: &str) -> Result<&'a str, String> {
+    files
+        .get(path)
+        .map(String::as_str)
+        .ok_or_else(|| format!("{path}: no such file"))
+}
+
+fn parse<T: DeserializeOwned>(files: &BTreeMap<String, String>, path: &str) -> Result<T, String> {
+    // `no` and `on` are words here, as in the other files that people write.
+    serde_yaml::from_str_with_options(
+        text(files, path)?,
+        serde_yaml::options! { strict_booleans: true },
+    )
+    .map_err(|error| format!("{path}: {error}"))
+}
+
+fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provider, String> {
+    let manner: Manner = parse(files, &format!("{name}/provider.yaml"))?;
+    let regions: Vec<Region> = parse(files, &format!("{name}/regions.yaml"))?;
+    let path = format!("{name}/models.yaml");
+    let ModelsFile { kinds, models } = parse(files, &path)?;
+    let mut whole = Vec::new();
+    for row in models {
+        let kind = kinds
+            .get(&row.kind)
+            .ok_or_else(|| format!("{path}: `{}` is of no known kind `{}`", row.id, row.kind))?;
+        if !manner.base_paths.contains(&kind.base_path) {
+            return Err(format!("{path}: kind `{}` is on no base path", row.kind));
+        }
+        let known = |name: &String| regions.iter().any(|one| one.region.as_ref() == Some(name));
+        if let Some(strange) = row.regions.iter().find(|name| !known(name)) {
+            return Err(format!(
+                "{path}: `{}` is in no known region `{strange}`",
+                row.id
+            ));
+        }
+        whole.push(Model {
+            id: row.id,
+            regions: row.regions,
+            kind: kind.clone(),
+        });
+    }
+    let rows: Vec<ErrorBody> = parse(files, &format!("{name}/errors.yaml"))?;
+    Ok(Provider {
+        manner,
+        regions,
+        models: whole,
+        errors: rows.into_iter().map(|row| (row.id.clone(), row)).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mock::data::*;
+    use crate::mock::http_fault::Does;
+    use crate::mock::refusal::Refusal;
+
+    #[test]
+    fn the_shipped_data_is_whole() {
+        let data = MockData::shipped().unwrap();
+        let names: Vec<&str> = data
+            .providers
+            .iter()
+            .map(|p| p.manner.name.as_str())
+            .collect();
+        assert_eq!(names, ["openai", "bedrock-mantle"]);
+        assert_eq!(data.provider("bedrock-mantle").unwrap().regions.len(), 14);
+        for fault in &data.http_faults {
+            for provider in &data.providers {
+                if let Does::Error(id) = &fault.does {
+                    assert!(provider.errors.contains_key(id), "{id} of {}", fault.name);
+                }
+            }
+        }
+        for provider in &data.providers {
+            for error in provider.errors.values() {
+                let (_, body) = Refusal::new(&error.id).body(provider).unwrap();
+                if !error.headers.contains_key("content-type") {
+                    let read = serde_json::from_str::<Value>(&body);
+                    assert!(read.is_ok(), "{}: {body}", error.id);
+                }
+            }
+        }
+        let mut names = data.fault_names();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count, "a fault name is there twice");
+    }
+
+    #[test]
+    fn the_key_order_of_the_envelope_is_the_providers() {
+        let data = MockData::shipped().unwrap();
+        let keys = |provider: &str| -> Vec<String> {
+            let body = &data.provider(provider).unwrap().errors["server-error"].body;
+            let value: Value = serde_json::from_str(body).unwrap();
+            value["error"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect()
+        };
+        assert_eq!(keys("openai"), ["message", "type", "param", "code"]);
+        assert_eq!(keys("bedrock-mantle"), ["code", "message", "param", "type"]);
+    }
+}

@@ -1,0 +1,51 @@
+//! Faults of whole answers: the type of a row of `mocks/faults/http.yaml`.
+//!
+//! Pure data. It must never hold a body: those are each provider's own.
+
+use serde::Deserialize;
+
+use crate::mock::mutate::{Op, WireFault};
+
+/// A named misbehaviour of an answer.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpFault {
+    /// Stable, kebab-case: `throttled`.
+    pub name: String,
+    /// One sentence: what the client sees.
+    pub about: String,
+    /// Where it was seen or is written.
+    pub source: String,
+    pub does: Does,
+}
+
+/// What happens instead of a good answer.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Does {
+    /// This row of the provider's errors.
+    Error(String),
+    /// A good stream with these changes.
+    Stream(Vec<Op>),
+    /// No answer at all, and the connection stays open.
+    Silence,
+    /// The model says nothing and completes.
+    NoItems,
+}
+
+impl HttpFault {
+    /// The same as a fault of the stream, where it is one.
+    pub fn as_wire(&self) -> Option<WireFault> {
+        match &self.does {
+            Does::Stream(ops) => Some(WireFault {
+                name: self.name.clone(),
+                about: self.about.clone(),
+                trips: Vec::new(),
+                source: self.source.clone(),
+                stream: ops.clone(),
+                renumber: None,
+            }),
+            Does::Error(_) | Does::Silence | Does::NoItems => None,
+        }
+    }
+}

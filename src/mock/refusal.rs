@@ -1,0 +1,48 @@
+//! A refusal on its way out: which row of the provider's errors, and what fills its gaps.
+//!
+//! Pure. It must never make up a text: every word it sends stands in a data file.
+
+use std::fmt::Display;
+
+use serde_json::Value;
+
+use crate::mock::data::{ErrorBody, Provider};
+
+/// An error id with the words for its `{{gaps}}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub id: String,
+    words: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    pub fn new(id: &str) -> Refusal {
+        Refusal {
+            id: id.to_owned(),
+            words: Vec::new(),
+        }
+    }
+
+    pub fn with(mut self, gap: &'static str, word: impl Display) -> Refusal {
+        self.words.push((gap, word.to_string()));
+        self
+    }
+
+    /// The provider's row and the body with its gaps filled; `None` if the provider has no such row.
+    pub fn body<'a>(&self, provider: &'a Provider) -> Option<(&'a ErrorBody, String)> {
+        let row = provider.errors.get(&self.id)?;
+        let mut body = String::with_capacity(row.body.len() + 64);
+        let mut rest = row.body.as_str();
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (gap, after) = after.split_once("}}").unwrap_or((after, ""));
+            body.push_str(before);
+            let word = self.words.iter().find(|(name, _)| *name == gap);
+            // Escaped as inside a JSON string, where all gaps are.
+            let quoted = Value::from(word.map_or("", |(_, word)| word.as_str())).to_string();
+            body.push_str(&quoted[1..quoted.len() - 1]);
+            rest = after;
+        }
+        body.push_str(rest);
+        Some((row, body))
+    }
+}

@@ -1,0 +1,192 @@
+//! The path of a request: which provider and region, which operation, and which script or fault.
+//!
+//! Pure. It must never look at a body.
+
+use crate::mock::data::{MockData, Provider, Region};
+
+/// A script and a fault, each by its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    pub script: Option<String>,
+    pub fault: Option<String>,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Route<'a> {
+    pub provider: &'a Provider,
+    pub region: &'a Region,
+    pub base_path: Option<&'a str>,
+    pub operation: Operation<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation<'a> {
+    Respond,
+    /// A stored response.
+    Stored(&'a str),
+    ListModels,
+    OneModel(&'a str),
+    Unknown,
+}
+
+/// The mock does not have what the address names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nowhere {
+    pub what: &'static str,
+    pub name: String,
+    pub there_are: Vec<String>,
+}
+
+/// Takes `/fault/NAME` and `/script/NAME` off the front of a path.
+pub fn take_prefixes(path: &str) -> (Selection, &str) {
+    let mut selection = Selection::default();
+    let mut rest = path;
+    loop {
+        let (place, after) = if let Some(after) = rest.strip_prefix("/fault/") {
+            (&mut selection.fault, after)
+        } else if let Some(after) = rest.strip_prefix("/script/") {
+            (&mut selection.script, after)
+        } else {
+            return (selection, rest);
+        };
+        let end = after.find('/').unwrap_or(after.len());
+        *place = Some(after[..end].to_owned());
+        rest = &after[end..];
+    }
+}
+
+/// The address of a provider below the origin: `/bedrock-mantle/us-east-1`.
+pub fn address(provider: &str, region: Option<&str>, selection: &Selection) -> String {
+    let mut path = String::new();
+    let parts = [
+        ("/fault/", &selection.fault),
+        ("/script/", &selection.script),
+    ];
+    for (prefix, name) in parts {
+        if let Some(name) = name {
+            path.push_str(prefix);
+            path.push_str(name);
+        }
+    }
+    path.push('/');
+    path.push_str(provider);
+    if let Some(region) = region {
+        path.push('/');
+        path.push_str(region);
+    }
+    path
+}
+
+/// Finds the way of a path without prefixes.
+pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere> {
+    let (name, rest) = first(path);
+    let Some(provider) = data.provider(name) else {
+        return Err(Nowhere {
+            what: "provider",
+            name: name.to_owned(),
+            there_are: data
+                .providers
+                .iter()
+                .map(|one| one.manner.name.clone())
+                .collect(),
+        });
+    };
+    let (region, rest) = match provider.region(None) {
+        Some(region) => (region, rest),
+        None => {
+            let (name, rest) = first(rest);
+            let region = provider.region(Some(name)).ok_or_else(|| Nowhere {
+                what: "region",
+                name: name.to_owned(),
+                there_are: provider
+                    .regions
+                    .iter()
+                    .filter_map(|one| one.region.clone())
+                    .collect(),
+            })?;
+            (region, rest)
+        }
+    };
+    let found = provider.manner.base_paths.iter().find_map(|base| {
+        let after = rest.strip_prefix(base.as_str())?;
+        (after.is_empty() || after.starts_with('/')).then_some((base.as_str(), after))
+    });
+    let Some((base, after)) = found else {
+        return Ok(Route {
+            provider,
+            region,
+            base_path: None,
+            operation: Operation::Unknown,
+        });
+    };
+    let listed = provider
+        .manner
+        .models_listed_on
+        .iter()
+        .any(|one| one == base);
+    let after = after.strip_suffix('/').unwrap_or(after);
+    let operation = if after == "/responses" {
+        Operation::Respond
+    } else if after == "/models" && listed {
+        Operation::ListModels
+    } else if let Some(id) = after
+        .strip_prefix("/responses/")
+        .filter(|id| !id.contains('/'))
+    {
+        Operation::Stored(id)
+    } else if let Some(id) = after.strip_prefix("/models/").filter(|_| listed) {
+        Operation::OneModel(id)
+    } else {
+        Operation::Unknown
+    };
+    Ok(Route {
+        provider,
+        region,
+        base_path: Some(base),
+        operation,
+    })
+}
+
+fn first(path: &str) -> (&str, &str) {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let end = path.find('/').unwrap_or(path.len());
+    path.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mock::route::*;
+
+    #[test]
+    fn prefixes_come_off_in_any_order() {
+        let (selection, rest) = take_prefixes("/script/weather/fault/stall/openai/v1/responses");
+        assert_eq!(selection.script.as_deref(), Some("weather"));
+        assert_eq!(selection.fault.as_deref(), Some("stall"));
+        assert_eq!(rest, "/openai/v1/responses");
+        let there = address("openai", None, &selection);
+        assert_eq!(take_prefixes(&there), (selection, "/openai"));
+    }
+
+    #[test]
+    fn paths_lead_where_the_provider_says() {
+        let data = MockData::shipped().unwrap();
+        let operation = |path: &'static str| find(&data, path).map(|route| route.operation);
+        assert_eq!(operation("/openai/v1/responses"), Ok(Operation::Respond));
+        let mantle = "/bedrock-mantle/us-east-1/openai/v1/models";
+        assert_eq!(operation(mantle), Ok(Operation::Unknown));
+        let listed = "/bedrock-mantle/us-east-1/v1/models";
+        assert_eq!(operation(listed), Ok(Operation::ListModels));
+        let stored = "/bedrock-mantle/eu-west-1/v1/responses/resp_1";
+        assert_eq!(operation(stored), Ok(Operation::Stored("resp_1")));
+        assert_eq!(operation("/openai/v2/responses"), Ok(Operation::Unknown));
+        assert_eq!(
+            operation("/bedrock-mantle/us-west-1/v1")
+                .unwrap_err()
+                .there_are
+                .len(),
+            14
+        );
+        assert_eq!(operation("/").unwrap_err().what, "provider");
+    }
+}

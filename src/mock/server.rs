@@ -1,0 +1,776 @@
+//! The mocked providers on a socket: takes requests, lets the pure parts decide, sends when it is due.
+//!
+//! Shell: the only file of this room with sockets and a clock. It must never decide what an answer
+//! says.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::serve::ListenerExt;
+use futures_util::stream;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::mock::admit::admit;
+use crate::mock::answer::Answer;
+use crate::mock::ask::{self, Ask};
+use crate::mock::data::{MockData, Model, Principal};
+use crate::mock::http_fault::Does;
+use crate::mock::memory::{Memory, Place, Stored};
+use crate::mock::mutate::WireFault;
+use crate::mock::outgoing::{Chunk, Finish, OutStream, write};
+use crate::mock::outgoing_response::{Namer, Outgoing, build, input_tokens};
+use crate::mock::pace::Pace;
+use crate::mock::plain_model;
+use crate::mock::refusal::Refusal;
+use crate::mock::route::{self, Operation, Route, Selection};
+use crate::mock::script::Script;
+use crate::mock::sigv4::Arrived;
+
+/// Most bytes of a request body.
+const MOST_BODY: usize = 64 * 1024 * 1024;
+/// Between two writes that must not reach the reader as one.
+const APART: Duration = Duration::from_millis(3);
+/// How long open answers may finish when the server stops.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A running server.
+#[derive(Debug)]
+pub struct MockServer {
+    address: SocketAddr,
+    street: Arc<Street>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+/// Where a provider can be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub provider: String,
+    pub region: Option<String>,
+    /// For an OpenAI library, or as Codex's `base_url`.
+    pub base_url: String,
+    /// The base paths of the models that are not on the first.
+    pub other_base_urls: Vec<String>,
+}
+
+/// One request as it was answered, for a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub number: u64,
+    pub method: String,
+    pub path: String,
+    /// Absent where no answer was ever sent.
+    pub status: Option<u16>,
+    pub principal: Option<String>,
+    pub fault: Option<String>,
+    pub script: Option<String>,
+}
+
+#[derive(Debug)]
+struct Street {
+    data: MockData,
+    seed: u64,
+    count: AtomicU64,
+    memory: Mutex<Memory>,
+    seen: broadcast::Sender<Seen>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl MockServer {
+    /// Starts a server in a task of its own. Port 0 picks a free port.
+    pub async fn start(bind: SocketAddr, data: MockData, seed: u64) -> std::io::Result<MockServer> {
+        let listener = TcpListener::bind(bind).await?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let (seen, _) = broadcast::channel(1024);
+        let street = Arc::new(Street {
+            data,
+            seed,
+            count: AtomicU64::new(0),
+            memory: Mutex::new(Memory::default()),
+            seen,
+            stopped: stopped.clone(),
+        });
+        // Paced events must not wait for each other in the kernel.
+        let listener = listener.tap_io(|socket| {
+            let _ = socket.set_nodelay(true);
+        });
+        let router = Router::new()
+            .fallback(handle)
+            .with_state(Arc::clone(&street));
+        let mut until = stopped;
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(async move {
+                    let _ = until.wait_for(|stop| *stop).await;
+                })
+                .await
+        });
+        Ok(MockServer {
+            address,
+            street,
+            stop,
+            task,
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Every provider in every region.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let mut all = Vec::new();
+        for provider in &self.street.data.providers {
+            for region in &provider.regions {
+                let name = &provider.manner.name;
+                let start = self.base_url(name, region.region.as_deref(), &Selection::default());
+                let mut urls = provider
+                    .manner
+                    .base_paths
+                    .iter()
+                    .map(|path| format!("{start}{path}"));
+                all.push(Endpoint {
+                    provider: name.clone(),
+                    region: region.region.clone(),
+                    base_url: urls.next().unwrap_or_default(),
+                    other_base_urls: urls.collect(),
+                });
+            }
+        }
+        all
+    }
+
+    /// The start of a provider's address, without its base path: a client appends
+    /// `/v1/responses` or `/openai/v1/responses` itself.
+    pub fn base_url(&self, provider: &str, region: Option<&str>, selection: &Selection) -> String {
+        format!(
+            "http://{}{}",
+            self.address,
+            route::address(provider, region, selection)
+        )
+    }
+
+    /// How many requests have come in.
+    pub fn requests(&self) -> u64 {
+        self.street.count.load(Ordering::Relaxed)
+    }
+
+    /// Each request from now on, once its answer begins. A slow reader loses the oldest.
+    pub fn watch(&self) -> broadcast::Receiver<Seen> {
+        self.street.seen.subscribe()
+    }
+
+    /// Who may ask, and who may not.
+    pub fn principals(&self) -> &[Principal] {
+        self.street.data.principals()
+    }
+
+    /// Takes no new connections, gives open answers a moment, and ends.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let mut task = self.task;
+        if timeout(GRACE, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+/// An answer about to be sent, and whom it was for.
+struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: ReplyBody,
+    principal: Option<String>,
+}
+
+enum ReplyBody {
+    Whole(String),
+    Stream(Vec<Chunk>, Vec<Duration>, Finish),
+    /// A whole body of which only this much is sent.
+    Part(String, usize, Finish),
+    Never,
+}
+
+impl Reply {
+    fn json(status: u16, value: &Value) -> Reply {
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: ReplyBody::Whole(value.to_string()),
+            principal: None,
+        }
+    }
+}
+
+async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response {
+    let arrived_at = Instant::now();
+    let number = street.count.fetch_add(1, Ordering::Relaxed);
+    let (parts, body) = request.into_parts();
+    let method = parts.method.as_str().to_owned();
+    let path = parts.uri.path().to_owned();
+    let mut headers = lower_headers(&parts.headers);
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key("host")
+    {
+        headers.push(("host".to_owned(), authority.to_string()));
+    }
+    let (selection, rest) = select(&path, &headers);
+    let rest = rest.to_owned();
+    let body = to_bytes(body, MOST_BODY).await.ok();
+    let arrived = Arrived {
+        method: &method,
+        path: &path,
+        query: parts.uri.query(),
+        headers: &headers,
+        body: body.as_deref().unwrap_or_default(),
+    };
+    let request = Incoming {
+        number,
+        arrived,
+        too_large: body.is_none(),
+        selection: &selection,
+        now: OffsetDateTime::now_utc(),
+    };
+    let reply = street.answer(&request, &rest);
+    let never = matches!(reply.body, ReplyBody::Never);
+    let _ = street.seen.send(Seen {
+        number,
+        status: (!never).then_some(reply.status),
+        principal: reply.principal.clone(),
+        fault: selection.fault.clone(),
+        script: selection.script.clone(),
+        method,
+        path,
+    });
+    send(reply, arrived_at, street.stopped.clone()).await
+}
+
+struct Incoming<'a> {
+    number: u64,
+    arrived: Arrived<'a>,
+    too_large: bool,
+    selection: &'a Selection,
+    now: OffsetDateTime,
+}
+
+/// What a request selects by its path, and by headers where the path does not say.
+fn select<'a>(path: &'a str, headers: &[(String, String)]) -> (Selection, &'a str) {
+    let (mut selection, rest) = route::take_prefixes(path);
+    for (name, value) in headers {
+        match name.as_str() {
+            "x-sameturn-fault" => {
+                selection.fault.get_or_insert_with(|| value.clone());
+            }
+            "x-sameturn-script" => {
+                selection.script.get_or_insert_with(|| value.clone());
+            }
+            _ => {}
+        }
+    }
+    (selection, rest)
+}
+
+fn lower_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .collect()
+}
+
+/// The faults that a request asked for.
+#[derive(Default)]
+struct Chosen<'a> {
+    error: Option<&'a str>,
+    wire: Option<WireFault>,
+    silence: bool,
+    no_items: bool,
+    script: Option<&'a Script>,
+}
+
+impl Street {
+    fn answer(&self, request: &Incoming<'_>, path: &str) -> Reply {
+        let chosen = match self.chosen(request.selection) {
+            Ok(chosen) => chosen,
+            Err(nowhere) => return nowhere_reply(&nowhere),
+        };
+        let route = match route::find(&self.data, path) {
+            Ok(route) => route,
+            Err(nowhere) => return nowhere_reply(&nowhere),
+        };
+        let mut principal = None;
+        let done = self.admitted(request, &route, &chosen, path, &mut principal);
+        let mut reply = match done {
+            Ok(reply) => reply,
+            Err(refusal) => refuse(&route, &refusal),
+        };
+        let mut namer = Namer::of(self.seed, request.number);
+        let manner = &route.provider.manner;
+        let request_id = namer.id(&manner.ids.request);
+        reply
+            .headers
+            .push((manner.request_id_header.clone(), request_id));
+        for (name, value) in &manner.headers {
+            reply.headers.push((name.clone(), value.clone()));
+        }
+        reply.principal = principal.map(|one| one.name.clone());
+        reply
+    }
+
+    fn chosen(&self, selection: &Selection) -> Result<Chosen<'_>, route::Nowhere> {
+        let mut chosen = Chosen::default();
+        if let Some(name) = &selection.script {
+            let found = self.data.scripts.get(name.as_str());
+            chosen.script = Some(found.ok_or_else(|| route::Nowhere {
+                what: "script",
+                name: name.clone(),
+                there_are: self.data.scripts.keys().cloned().collect(),
+            })?);
+        }
+        let Some(name) = &selection.fault else {
+            return Ok(chosen);
+        };
+        if let Some(fault) = self.data.http_faults.iter().find(|one| one.name == *name) {
+            match &fault.does {
+                Does::Error(id) => chosen.error = Some(id),
+                Does::Silence => chosen.silence = true,
+                Does::NoItems => chosen.no_items = true,
+                Does::Stream(_) => chosen.wire = fault.as_wire(),
+            }
+            return Ok(chosen);
+        }
+        match self.data.wire_faults.iter().find(|one| one.name == *name) {
+            Some(fault) => chosen.wire = Some(fault.clone()),
+            None => {
+                return Err(route::Nowhere {
+                    what: "fault",
+                    name: name.clone(),
+                    there_are: self
+                        .data
+                        .fault_names()
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect(),
+                });
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// The part of an answer that comes after the provider is known.
+    fn admitted<'a>(
+        &'a self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+        path: &str,
+        principal: &mut Option<&'a Principal>,
+    ) -> Result<Reply, Refusal> {
+        let arrived = &request.arrived;
+        let method = arrived.method;
+        let wrong_method = || {
+            Refusal::new("method")
+                .with("value", method)
+                .with("path", path)
+        };
+        let unknown_path = || {
+            Refusal::new("unknown-path")
+                .with("value", method)
+                .with("path", path)
+        };
+        let upgrade = arrived
+            .headers
+            .iter()
+            .any(|(name, value)| name == "upgrade" && value.eq_ignore_ascii_case("websocket"));
+        if upgrade
+            && route.operation == Operation::Respond
+            && route.provider.manner.web_socket_status.is_some()
+        {
+            return Err(Refusal::new("web-socket"));
+        }
+        if route.operation == Operation::Unknown {
+            return Err(unknown_path());
+        }
+        let region = route.region.region.as_deref();
+        match admit(
+            route.provider,
+            region,
+            self.data.principals(),
+            arrived,
+            request.now,
+        ) {
+            Ok(who) => *principal = Some(who),
+            Err((who, refusal)) => {
+                *principal = who;
+                return Err(refusal);
+            }
+        }
+        if request.too_large {
+            return Err(Refusal::new("too-large").with("maximum", MOST_BODY));
+        }
+        let place = |id: &str| Place {
+            provider: route.provider.manner.name.clone(),
+            region: route.region.region.clone(),
+            id: id.to_owned(),
+        };
+        match (route.operation, method) {
+            (Operation::Respond, "POST") => self.respond(request, route, chosen, place),
+            (Operation::Stored(id), "GET") => {
+                let memory = self.memory();
+                let found = memory.get(&place(id));
+                found
+                    .map(|stored| Reply::json(200, &stored.response))
+                    .ok_or_else(|| Refusal::new("response-not-found").with("id", id))
+            }
+            (Operation::Stored(id), "DELETE") => {
+                if self.memory().forget(&place(id)) {
+                    Ok(Reply::json(
+                        200,
+                        &json!({"id": id, "object": "response", "deleted": true}),
+                    ))
+                } else {
+                    Err(Refusal::new("response-not-found").with("id", id))
+                }
+            }
+            (Operation::ListModels, "GET") => {
+                let here = route
+                    .provider
+                    .models
+                    .iter()
+                    .filter(|model| model.is_in(region));
+                let rows: Vec<Value> = here.map(|model| model_row(route, model)).collect();
+                Ok(Reply::json(200, &json!({"object": "list", "data": rows})))
+            }
+            (Operation::OneModel(id), "GET") => {
+                let found = route.provider.model(id).filter(|model| model.is_in(region));
+                found
+                    .map(|model| Reply::json(200, &model_row(route, model)))
+                    .ok_or_else(|| Refusal::new("unknown-model").with("model", id))
+            }
+            _ => Err(wrong_method()),
+        }
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn respond(
+        &self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+        place: impl Fn(&str) -> Place,
+    ) -> Result<Reply, Refusal> {
+        if chosen.silence {
+            return Ok(Reply {
+                body: ReplyBody::Never,
+                ..Reply::json(200, &Value::Null)
+            });
+        }
+        let bytes = request.arrived.body;
+        if let Some(id) = chosen.error {
+            let named = ask::model_named(bytes);
+            let maximum = route
+                .provider
+                .model(&named)
+                .map_or(0, |model| model.kind.context);
+            return Err(Refusal::new(id)
+                .with("model", named)
+                .with("tokens", maximum + 1)
+                .with("maximum", maximum));
+        }
+        let region = route.region.region.as_deref();
+        let base_path = route.base_path.unwrap_or_default();
+        let (ask, model) = ask::read(route.provider, region, base_path, bytes)?;
+        let conversation = self.conversation(&ask, model, &place)?;
+        ask::check_pairs(&conversation)?;
+        let tokens = input_tokens(&ask, &conversation);
+        if tokens > model.kind.context {
+            return Err(Refusal::new("context-overflow")
+                .with("tokens", tokens)
+                .with("maximum", model.kind.context)
+                .with("model", &ask.model));
+        }
+        let answer = if chosen.no_items {
+            Answer::default()
+        } else {
+            plain_model::answer(route.provider, model, &ask, &conversation, chosen.script)
+        };
+        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
+        let now = request.now.unix_timestamp();
+        let outgoing = build(
+            route.provider,
+            model,
+            &ask,
+            &conversation,
+            &answer,
+            &mut namer,
+            now,
+        );
+        if ask.flag("store", true) {
+            let id = outgoing.response["id"].as_str().unwrap_or_default();
+            let mut conversation = conversation;
+            conversation.extend(
+                outgoing.response["output"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default(),
+            );
+            let size = bytes.len()
+                + conversation
+                    .iter()
+                    .map(|item| item.to_string().len())
+                    .sum::<usize>();
+            let stored = Stored {
+                response: outgoing.response.clone(),
+                conversation,
+                size,
+            };
+            self.memory().keep(place(id), stored);
+        }
+        let pace = Pace::of(self.seed, request.number, route.region);
+        Ok(reply(&ask, outgoing, chosen.wire.as_ref(), pace))
+    }
+
+    /// All that the model is told: what was stored, then the items of this request.
+    fn conversation(
+        &self,
+        ask: &Ask,
+        model: &Model,
+        place: &impl Fn(&str) -> Place,
+    ) -> Result<Vec<Value>, Refusal> {
+        let Some(id) = ask.body.get("previous_response_id").and_then(Value::as_str) else {
+            return Ok(ask.items.clone());
+        };
+        let memory = self.memory();
+        let Some(stored) = memory.get(&place(id)) else {
+            let row = if model.kind.stored_id_in_message {
+                "previous-not-found-named"
+            } else {
+                "previous-not-found"
+            };
+            return Err(Refusal::new(row).with("id", id));
+        };
+        let mut all = stored.conversation.clone();
+        all.extend(ask.items.iter().cloned());
+        Ok(all)
+    }
+}
+
+/// A good answer with the fault, if there is one, as the request wants it: streamed or whole.
+fn reply(ask: &Ask, outgoing: Outgoing, fault: Option<&WireFault>, mut pace: Pace) -> Reply {
+    let mut stream = OutStream::of(outgoing.events);
+    if let Some(fault) = fault {
+        stream = fault.apply(stream);
+    }
+    let first = pace.now();
+    let mut dues = Vec::with_capacity(stream.events.len());
+    let mut begun = false;
+    for event in &stream.events {
+        let kind = event.kind().unwrap_or_default();
+        if kind.ends_with(".delta") && begun {
+            pace.token();
+        }
+        begun |= kind.ends_with(".delta");
+        // The response is announced before the model has thought.
+        let early = matches!(kind, "response.created" | "response.in_progress");
+        dues.push(if early && !begun {
+            first.mul_f64(0.4)
+        } else {
+            pace.now()
+        });
+    }
+    if ask.stream {
+        return Reply {
+            status: stream.status,
+            headers: vec![
+                ("content-type".to_owned(), stream.content_type.clone()),
+                ("cache-control".to_owned(), "no-cache".to_owned()),
+            ],
+            body: ReplyBody::Stream(write(&stream), dues, stream.ending.finish()),
+            principal: None,
+        };
+    }
+    // Without a stream the same fault shows in the object that would have ended it.
+    let ends = [
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+    ];
+    let last = stream
+        .events
+        .iter()
+        .rev()
+        .find(|event| event.kind().is_some_and(|kind| ends.contains(&kind)));
+    let object = last.map_or(&outgoing.response, |event| &event.data["response"]);
+    let text = object.to_string();
+    let finish = stream.ending.finish();
+    let body = match finish {
+        Finish::Close => ReplyBody::Stream(
+            vec![Chunk {
+                bytes: text.into_bytes(),
+                due: Some(0),
+                apart: false,
+            }],
+            vec![pace.now()],
+            Finish::Close,
+        ),
+        Finish::Abort | Finish::Hang => {
+            let half = text.len() / 2;
+            ReplyBody::Part(text, half, finish)
+        }
+    };
+    Reply {
+        status: stream.status,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body,
+        principal: None,
+    }
+}
+
+fn model_row(route: &Route<'_>, model: &Model) -> Value {
+    let mut row =
+        json!({"id": model.id, "object": "model", "created": 1_780_000_000, "owned_by": "openai"});
+    if route.provider.manner.model_status {
+        row["status"] = json!("available");
+    }
+    row
+}
+
+fn refuse(route: &Route<'_>, refusal: &Refusal) -> Reply {
+    let Some((row, body)) = refusal.body(route.provider) else {
+        let text = format!(
+            "the mock of {} has no body for `{}`",
+            route.provider.manner.name, refusal.id
+        );
+        return Reply::json(500, &json!({"sameturn_mock": text}));
+    };
+    let mut headers: Vec<(String, String)> = row
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if !row.headers.contains_key("content-type") {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    Reply {
+        status: row.status,
+        headers,
+        body: ReplyBody::Whole(body),
+        principal: None,
+    }
+}
+
+/// The mock's own words, not a provider's: a name in the address that it does not know.
+fn nowhere_reply(nowhere: &route::Nowhere) -> Reply {
+    let message = format!("the mock has no {} named `{}`", nowhere.what, nowhere.name);
+    Reply::json(
+        404,
+        &json!({"sameturn_mock": {"message": message, "there_are": nowhere.there_are}}),
+    )
+}
+
+/// An error inside the body, which makes the server break the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the mock breaks the connection")]
+struct Broken;
+
+async fn send(reply: Reply, arrived: Instant, stopped: watch::Receiver<bool>) -> Response {
+    let body = match reply.body {
+        ReplyBody::Whole(text) => Body::from(text),
+        ReplyBody::Stream(chunks, dues, finish) => {
+            // Headers leave with the first event that is due, as they do when a model is slow to start.
+            if let Some(first) = chunks
+                .first()
+                .and_then(|chunk| chunk.due)
+                .and_then(|index| dues.get(index))
+            {
+                sleep_until(arrived + *first).await;
+            }
+            paced(chunks, dues, finish, arrived, stopped)
+        }
+        ReplyBody::Part(text, length, finish) => {
+            let bytes = text.into_bytes()[..length].to_vec();
+            let chunk = Chunk {
+                bytes,
+                due: None,
+                apart: false,
+            };
+            paced(vec![chunk], Vec::new(), finish, arrived, stopped)
+        }
+        ReplyBody::Never => {
+            hang(stopped).await;
+            Body::empty()
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert("content-type", json);
+    for (name, value) in reply.headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+async fn hang(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// Chunks on absolute deadlines from the arrival of the request, so that a late one does not delay
+/// the next.
+fn paced(
+    chunks: Vec<Chunk>,
+    dues: Vec<Duration>,
+    finish: Finish,
+    arrived: Instant,
+    stopped: watch::Receiver<bool>,
+) -> Body {
+    let dues: Arc<[Duration]> = dues.into();
+    let state = (chunks.into_iter(), Some(finish));
+    Body::from_stream(stream::unfold(state, move |(mut chunks, finish)| {
+        let stopped = stopped.clone();
+        let dues = Arc::clone(&dues);
+        async move {
+            let Some(chunk) = chunks.next() else {
+                return match finish? {
+                    Finish::Close => None,
+                    // The last bytes must have left before the connection breaks.
+                    Finish::Abort => {
+                        sleep(APART).await;
+                        Some((Err(Broken), (chunks, None)))
+                    }
+                    Finish::Hang => {
+                        hang(stopped).await;
+                        Some((Err(Broken), (chunks, None)))
+                    }
+                };
+            };
+            if let Some(due) = chunk.due.and_then(|index| dues.get(index)) {
+                sleep_until(arrived + *due).await;
+            }
+            if chunk.apart {
+                sleep(APART).await;
+            }
+            Some((Ok(Bytes::from(chunk.bytes)), (chunks, finish)))
+        }
+    }))
+}
