@@ -56,7 +56,7 @@ static IN_DELTAS: Rule = should(
 static EMPTY: Rule = info(
     "responses/no-empty-deltas",
     "A delta carries something.",
-    "recordings of LM Studio and xAI have empty ones (2026-08-22)",
+    "the xAI recording of a search has empty ones (2026-08-22)",
 );
 
 static REPEATS: Rule = should(
