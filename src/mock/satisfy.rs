@@ -544,9 +544,11 @@ mod tests {
         compiler.enable_format_assertions();
         compiler
             .add_resource("mem:///t.json", schema.clone())
-            .unwrap();
+            .expect("there is one");
         let mut schemas = boon::Schemas::new();
-        let index = compiler.compile("mem:///t.json", &mut schemas).unwrap();
+        let index = compiler
+            .compile("mem:///t.json", &mut schemas)
+            .expect("there is one");
         if let Err(error) = schemas.validate(&value, index) {
             panic!("{value} is not of {schema}: {error}");
         }
