@@ -11,16 +11,23 @@ pub mod frame;
 pub mod json_schema;
 
 pub mod catalog;
+pub mod metric;
 pub mod scenario;
 pub mod target;
 
 pub mod dialect;
+pub mod plan;
 pub mod turn;
 
 pub mod check;
+pub mod parity;
 
 pub mod auth;
+pub mod conduct;
+pub mod transport;
 
 pub mod mock;
 
 pub mod report;
+
+pub mod cli;

@@ -103,7 +103,7 @@ fn host(url: &str) -> Option<String> {
 
 fn unsigned(reason: &str) -> SignInFailure {
     SignInFailure {
-        class: "no_credentials",
+        class: "invalid_request",
         message: format!("the request could not be signed: {reason}"),
         fix: None,
     }

@@ -2,8 +2,8 @@
 //!
 //! The chain sees our environment alone, so a cell can be given another one; it reads the user's
 //! files but never writes them, never waits for an instance's metadata service, and ends within
-//! [`Limits`]. A `credential_process` alone runs with the environment of this process: the SDK
-//! starts it.
+//! [`Limits`]. A `credential_process` alone runs with the environment of this process, and goes on
+//! running when it is given up: the SDK starts it.
 
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +55,7 @@ impl Sources {
         if self.keys {
             return "keys from AWS_ACCESS_KEY_ID".to_string();
         }
-        if self.profile.exists {
+        if self.profile.exists && (self.profile.root != Root::Other || !self.others) {
             return format!("profile `{}`", self.profile.name);
         }
         "AWS credential chain".to_string()

@@ -20,6 +20,7 @@ pub mod staged;
 
 pub mod explain;
 pub mod redact;
+pub mod seen;
 pub mod timestamp;
 
 use crate::catalog::provider::Provider;

@@ -1,8 +1,8 @@
 //! Removing secrets from text that is stored or shown.
 //!
-//! Takes out the secrets in use wherever they stand (also percent-encoded), and whatever looks like
-//! a credential of the kinds we meet. Never lengthens the risk for readability: where in doubt, it
-//! goes. Replacements hold no quote or backslash, so redacted JSON stays JSON.
+//! Takes out the secrets in use wherever they stand (also percent-encoded, also with `\/` for `/`),
+//! and whatever looks like a credential of the kinds we meet; where in doubt, it goes. A secret that
+//! it was not told of and that has no known shape, it cannot find. Redacted JSON stays JSON.
 
 use std::sync::LazyLock;
 
@@ -30,23 +30,36 @@ const SECRET_HEADERS: [&str; 9] = [
 ];
 
 /// Shapes of credentials; the first group, where there is one, is kept.
+///
+/// Those with quotes are written so that a quote which ends a JSON string is never swallowed: the
+/// plain and the escaped form stand apart, and a value that is no string (`null`) stays.
 static SHAPES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    const FIELD: &str = "(?:secret_?access_?key|session_?token|access_?token|refresh_?token|\
+                         client_?secret|security_?token|id_?token|access_?key_?id)";
+    const SCHEME: &str = "(?:bearer |basic |aws4-hmac-sha256 )?";
+    const PLAIN: &str = r#"(?:[^"\\]|\\.)+"#;
+    const ESCAPED: &str = r#"(?:[^"\\]|\\[^"])+"#;
     [
-        // An Authorization header inside text: the scheme is kept.
-        r#"(?i)(authorization\\?"?\s*[:=]\s*\\?"?(?:bearer |basic |aws4-hmac-sha256 )?)[^\s"'\\][^"'\r\n\\]*"#,
-        r"(?i)\b(bearer\s+)[a-z0-9._~+/=*-]{16,}",
+        // An Authorization header as JSON, as JSON inside a JSON string, and as text.
+        format!(r#"(?i)(authorization"\s*:\s*"{SCHEME}){PLAIN}"#),
+        format!(r#"(?i)(authorization\\"\s*:\s*\\"{SCHEME}){ESCAPED}"#),
+        format!(r#"(?i)(\bauthorization\s*[:=]\s*{SCHEME})[^\s"'\\][^"'\r\n\\]*"#),
+        r"(?i)\b(bearer\s+)[a-z0-9._~+/=*-]{16,}".to_string(),
         // Parameters of a presigned URL.
-        r"(?i)(x-amz-(?:signature|security-token|credential)(?:=|%3d))[^&\s\x22'\\]+",
-        r"(?i)\b((?:signature|credential)=)[a-z0-9/_%.+=-]{16,}",
+        r"(?i)(x-amz-(?:signature|security-token|credential)(?:=|%3d))[^&\s\x22'\\]+".to_string(),
+        r"(?i)\b((?:signature|credential)=)[a-z0-9/_%.+=-]{16,}".to_string(),
         // Fields of credential files and of answers by STS, SSO and OIDC.
-        r#"(?i)("?(?:aws_?)?(?:secret_?access_?key|session_?token|access_?token|refresh_?token|client_?secret|security_?token|id_?token|access_?key_?id)\\?"?\s*[:=]\s*\\?"?)[^\s"',}&<\\]+"#,
-        r"(?i)(<(?:secretaccesskey|sessiontoken|accesskeyid)>)[^<]+",
+        format!(r#"(?i)({FIELD}"\s*:\s*"){PLAIN}"#),
+        format!(r#"(?i)({FIELD}\\"\s*:\s*\\"){ESCAPED}"#),
+        format!(r#"(?i)({FIELD}\s*=\s*\\?["'])[^"'\\\s,:}}\]][^"'\\]*"#),
+        format!(r#"(?i)({FIELD}\s*=\s*)[^\s"',}}&<\\]+"#),
+        r#"(?i)(<(?:secretaccesskey|sessiontoken|accesskeyid)>)[^<"\\]+"#.to_string(),
         // Keys and tokens by their own shape.
-        r"\bbedrock-api-key-[A-Za-z0-9+/=_-]+",
-        r"\bABSK[A-Za-z0-9+/=_-]{16,}",
-        r"\bsk-[A-Za-z0-9_*-]{12,}",
-        r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b",
-        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+        r"\bbedrock-api-key-[A-Za-z0-9+/=_-]+".to_string(),
+        r"\bABSK[A-Za-z0-9+/=_-]{16,}".to_string(),
+        r"\bsk-[A-Za-z0-9_*-]{12,}".to_string(),
+        r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b".to_string(),
+        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*".to_string(),
     ]
     .iter()
     .map(|shape| Regex::new(shape).expect("the shapes are constants and covered by tests"))
@@ -79,9 +92,10 @@ impl Redactor {
         let mut known: Vec<Secret> = Vec::new();
         for secret in secrets {
             let value = secret.expose().trim();
-            let encoded = percent_encoded(value);
-            if encoded != value {
-                known.push(Secret::new(encoded));
+            for other in [percent_encoded(value), value.replace('/', "\\/")] {
+                if other != value {
+                    known.push(Secret::new(other));
+                }
             }
             known.push(Secret::new(value));
         }
@@ -171,7 +185,7 @@ mod tests {
     fn secrets_in_use_go_wherever_they_stand() {
         let redactor = Redactor::new([Secret::new("Marker/With+Signs="), Secret::new("short")]);
         let text = redactor.redact(
-            "a Marker/With+Signs= b x=Marker%2FWith%2BSigns%3D {\"m\":\"Marker/With+Signs=\"} short",
+            "a Marker/With+Signs= b x=Marker%2FWith%2BSigns%3D {\"m\":\"Marker\\/With+Signs=\"} short",
         );
         assert!(!text.contains("Marker"), "{text}");
         assert_eq!(text.matches(REDACTED).count(), 3);
@@ -202,6 +216,9 @@ mod tests {
             ("sent bearer abcdefghijklmnop0123", "abcdefgh"),
             ("{\"SecretAccessKey\": \"wJalrXUtnFEMI/K7\"}", "wJalr"),
             ("aws_session_token = FwoGZXIvYXdz", "FwoGZ"),
+            ("export AWS_SESSION_TOKEN=\"FwoGZXIvYXdz\"", "FwoGZ"),
+            (r#"{"accessToken":"ab\/cd\"FwoGZ"}"#, "FwoGZ"),
+            (r#"{"body":"{\"refreshToken\":\"ab\\/FwoGZ\"}"}"#, "FwoGZ"),
             ("<SecretAccessKey>wJalrXUtnFEMI</SecretAccessKey>", "wJalr"),
             ("t eyJhbGciOiJIUzI1.eyJzdWIiOiIx.c2lnbmF0dXJl t", "eyJzdWIi"),
         ] {
@@ -233,14 +250,33 @@ mod tests {
 
     #[test]
     fn redacted_json_is_json() {
-        let text = r#"{"error":{"message":"key sk-aaaaaaaaaaaaaaaa of \"Authorization: Bearer abcdefg\" is wrong"},"accessToken":"x-y","next":1}"#;
+        let text = r#"{"error":{"message":"key sk-aaaaaaaaaaaaaaaa of \"Authorization: Bearer abcdefg\" is wrong"},
+            "accessToken":"x-y","refresh_token":null,"authorization":null,"session_token": {"a":1},"next":1}"#;
         let clean = Redactor::default().redact(text);
         let value: serde_json::Value = serde_json::from_str(&clean).expect("still JSON");
         assert_eq!(value["next"], 1);
+        assert!(value["refresh_token"].is_null() && value["authorization"].is_null());
         assert!(
             !clean.contains("abcdefg") && !clean.contains("x-y"),
             "{clean}"
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_json_stays_json(parts in proptest::collection::vec(proptest::sample::select(vec![
+            "authorization", "Authorization: ", "Bearer ", "accessToken", "session_token=", "\"", "\\",
+            ":", "=", ",", "'", " ", "\n", "null", "{", "}", "[", "]", "<SecretAccessKey>", "</", "é",
+            "X-Amz-Signature=", "Signature=", "sk-", "0123456789abcdef", "AKIAIOSFODNN7EXAMPLE", "/",
+        ]), 0..14)) {
+            // As a value, as a key, and once more inside a string.
+            let text = parts.concat();
+            let inner = serde_json::json!({ &text: text, "accessToken": &text, "next": [&text, null] });
+            let outer = serde_json::json!({ "body": inner.to_string(), "more": inner, "last": 1 });
+            let clean = Redactor::default().redact(&outer.to_string());
+            let value: Result<serde_json::Value, _> = serde_json::from_str(&clean);
+            proptest::prop_assert!(value.is_ok_and(|value| value["last"] == 1), "{} -> {}", outer, clean);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::ui::ColourChoice;
 use crate::scenario::model::parse_duration;
 
 /// The same agent turn through every provider: what differs, how it fails, how fast it is.
@@ -28,6 +29,16 @@ pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+impl From<Color> for ColourChoice {
+    fn from(color: Color) -> ColourChoice {
+        match color {
+            Color::Auto => ColourChoice::Auto,
+            Color::Always => ColourChoice::Always,
+            Color::Never => ColourChoice::Never,
+        }
+    }
 }
 
 /// What to do.

@@ -2,24 +2,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::auth::environment::Environment;
-use crate::auth::redact::Secrets;
+use crate::auth::seen::Seen;
 use crate::catalog;
 use crate::cli::args::{CheckArgs, Format};
 use crate::cli::exit::Exit;
-use crate::cli::progress::Progress;
 use crate::cli::settings::{self, CheckSettings, Mode};
 use crate::cli::targets::{self, Column};
-use crate::cli::ui::Ui;
+use crate::cli::ui::{Progress, Ui};
 use crate::conduct::cell::Conductor;
 use crate::conduct::run::{self, Work};
-use crate::mock::{MockData, MockServer};
+use crate::mock::data::MockData;
+use crate::mock::server::MockServer;
 use crate::plan;
 use crate::report::event::{Cell, RunEvent, RunPlan, ScenarioSummary, TargetSummary};
 use crate::report::record::Run;
@@ -31,7 +31,7 @@ use crate::transport::Limits;
 use crate::transport::live::Live;
 
 /// Runs the command. An error is bad input: nothing was sent.
-pub fn run(args: &CheckArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let settings = settings::check(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -40,9 +40,9 @@ pub fn run(args: &CheckArgs, ui: &Ui) -> anyhow::Result<Exit> {
     runtime.block_on(check(args, settings, ui))
 }
 
-async fn check(args: &CheckArgs, settings: CheckSettings, ui: &Ui) -> anyhow::Result<Exit> {
+async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
     if args.format == Format::Text {
-        ui.out(&format!("sameturn check: {}\n", settings.mode.words()));
+        ui.out(&format!("sameturn check: {}\n", settings.mode.words()))?;
     }
     let mock = match settings.mode {
         Mode::Mocks => Some(start_mock(args.seed).await?),
@@ -53,22 +53,23 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &Ui) -> anyhow::Re
     let columns = targets::expand(&settings.targets, catalog, &environment, mock.as_ref()).await?;
     let plan = run_plan(args, &settings, &columns);
     let work = work(settings, columns, &plan);
-    let secrets = Arc::new(Secrets::new(args.redact_accounts));
+    let seen = Arc::new(Seen::new(args.redact_accounts));
     let conductor = Conductor {
         transport: Live::new(Limits::CHECK.connect).context("the HTTP client did not start")?,
         catalog,
         limits: work.limits,
         keep_streams: args.keep_streams,
-        secrets: Arc::clone(&secrets),
+        seen: Arc::clone(&seen),
     };
 
     let (events, incoming) = unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let watcher = tokio::spawn(stop_on_ctrl_c(stop));
+    let run_id = plan.run_id.clone();
     let _ = events.send(RunEvent::Started(plan));
     let (_, report) = tokio::join!(
         run::run(&conductor, &work.work, events, stopped),
-        collect(incoming, args, ui, &secrets),
+        collect(incoming, args, &run_id, &seen),
     );
     watcher.abort();
     if let Some(mock) = mock {
@@ -103,8 +104,8 @@ fn run_plan(args: &CheckArgs, settings: &CheckSettings, columns: &[Column]) -> R
         .collect();
     let now = SystemTime::now();
     RunPlan {
-        run_id: store::run_id(now),
-        started_at: store::timestamp(now),
+        run_id: store::new_run_id(),
+        started_at: store::format_time(now),
         mode: settings.mode.words(),
         seed: args.seed,
         repeat: args.repeat,
@@ -165,25 +166,38 @@ struct Report {
     requests: Requests,
     /// The run folder, or why there is none.
     store: Result<Store, store::StoreError>,
-    secrets: Arc<Secrets>,
+    seen: Arc<Seen>,
 }
 
 /// Feeds every event to every fold, until the run has ended.
 async fn collect(
     mut events: UnboundedReceiver<RunEvent>,
     args: &CheckArgs,
-    ui: &Ui,
-    secrets: &Arc<Secrets>,
+    run_id: &str,
+    seen: &Arc<Seen>,
 ) -> Report {
     let mut fold = Fold::default();
     let mut requests = Requests::default();
-    let mut progress = Progress::new(ui);
+    let mut progress = Progress::new();
     let redact = {
-        let secrets = Arc::clone(secrets);
-        move |text: &str| secrets.redact(text)
+        let seen = Arc::clone(seen);
+        move |text: &str| seen.redact(text)
     };
-    let mut store = Store::new(&args.results, args.keep_streams, Box::new(redact));
-    while let Some(event) = events.recv().await {
+    let mut store = Store::create(&args.results, run_id, args.keep_streams, Box::new(redact));
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = seconds.tick() => {
+                if let Ok(open) = &mut store
+                    && let Err(error) = open.tick()
+                {
+                    store = Err(error);
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
         fold.push(&event);
         progress.push(&event);
         if args.show_requests {
@@ -196,56 +210,72 @@ async fn collect(
             store = Err(error);
         }
     }
-    progress.finish();
     Report {
         fold,
         requests,
         store,
-        secrets: Arc::clone(secrets),
+        seen: Arc::clone(seen),
     }
 }
 
 /// Writes and prints the reports, and says how the program ends.
-fn finish(args: &CheckArgs, ui: &Ui, report: Report) -> anyhow::Result<Exit> {
+fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit> {
     let Some(summary) = report.fold.summary() else {
         return Ok(Exit::Interrupted);
     };
-    let redact = |text: &str| report.secrets.redact(text);
+    let redact = |text: &str| report.seen.redact(text);
     let run = Run::new(summary).redacted(&redact);
     let folder = match &report.store {
         Ok(store) => Some(store.folder().to_owned()),
         Err(error) => {
-            ui.warn(&format!("the run is not kept: {error}"));
+            ui.err(&format!("warning: the run is not kept: {error}\n"))?;
             None
         }
     };
-    let mut failed = false;
-    let files = [
-        (&args.junit, junit::junit as fn(&Run) -> String),
-        (&args.markdown, markdown::markdown as fn(&Run) -> String),
-    ];
-    for (file, write) in files {
-        if let Some(file) = file
-            && let Err(error) = std::fs::write(file, write(&run))
-        {
-            ui.warn(&format!("{}: could not be written: {error}", file.display()));
-            failed = true;
-        }
+    let mut written = true;
+    if let Some(file) = &args.junit {
+        let text = junit::render(&run).context("the JUnit file could not be made")?;
+        written &= write(file, &text, ui)?;
     }
-    match args.format {
-        Format::Json => ui.out(&run.to_json()),
-        Format::Text => {
-            if args.show_requests {
-                ui.out(&redact(&report.requests.text()));
-            }
-            ui.out(&console::console(&run, folder.as_deref().map(Path::new), ui.width(), ui.colour()));
-        }
+    if let Some(file) = &args.markdown {
+        written &= write(file, &markdown::render(&run), ui)?;
     }
-    Ok(match summary.overall() {
+    let exit = match summary.overall() {
         _ if summary.interrupted => Exit::Interrupted,
         Overall::Findings => Exit::Findings,
-        Overall::Pass if failed => Exit::BadInput,
-        Overall::Pass => Exit::Ok,
         Overall::Undetermined => Exit::Undetermined,
-    })
+        Overall::Pass if !written => Exit::BadInput,
+        Overall::Pass => Exit::Ok,
+    };
+    match args.format {
+        Format::Json => ui.out(&run.to_json())?,
+        Format::Text => {
+            if args.show_requests {
+                ui.out(&redact(&report.requests.text()))?;
+            }
+            let settings = console::Settings {
+                width: ui.width,
+                colour: ui.colour,
+                command: "sameturn check".to_owned(),
+                results: folder.map(|folder| folder.display().to_string()),
+                exit_code: exit.code(),
+            };
+            ui.out(&console::render(&run, &settings))?;
+        }
+    }
+    Ok(exit)
+}
+
+/// Writes a report; a file that cannot be written loses nothing else.
+fn write(file: &Path, text: &str, ui: &mut Ui) -> std::io::Result<bool> {
+    match std::fs::write(file, text) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            ui.err(&format!(
+                "error: {}: could not be written: {error}\n",
+                file.display()
+            ))?;
+            Ok(false)
+        }
+    }
 }

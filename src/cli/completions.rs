@@ -7,9 +7,9 @@ use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
 
 /// Prints the script.
-pub fn run(args: &CompletionsArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &CompletionsArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "sameturn", &mut script);
-    ui.out(&String::from_utf8_lossy(&script));
+    ui.out(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }

@@ -8,61 +8,91 @@ use anyhow::{Context, bail};
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostics;
 use crate::plan::PlannedScenario;
+use crate::document;
+use crate::scenario::lint::Sourced;
 use crate::scenario::model::Scenario;
 use crate::scenario::{self, library};
+use crate::target;
 use crate::target::model::TargetFile;
-use crate::target::{self};
 
 /// The name of the target file that is looked for in the working directory.
 pub const TARGET_FILE: &str = "sameturn.yaml";
 
+/// What was read, and what is odd about it without being wrong.
+#[derive(Debug)]
+pub struct Checked<T> {
+    pub value: T,
+    pub warnings: Diagnostics,
+}
+
 /// Reads the scenarios that are named, or the library. All mistakes in all files are reported at once.
-pub fn scenarios(paths: &[PathBuf], catalog: &Catalog) -> anyhow::Result<Vec<PlannedScenario>> {
-    let mut read: Vec<(String, Scenario)> = Vec::new();
-    let mut mistakes = Diagnostics::default();
-    let mut add = |file: &str, bytes: &[u8]| {
-        let scenario = scenario::read::read_bytes(file, bytes)
-            .and_then(|(scenario, text)| scenario::lint::lint(file, &text, scenario, catalog));
-        match scenario {
-            Ok(scenario) => read.push((file.to_owned(), scenario)),
-            Err(diagnostics) => mistakes.extend(diagnostics),
-        }
-    };
+pub fn scenarios(
+    paths: &[PathBuf],
+    catalog: &Catalog,
+) -> anyhow::Result<Checked<Vec<PlannedScenario>>> {
+    let mut texts: Vec<(String, Vec<u8>)> = Vec::new();
     if paths.is_empty() {
-        for (file, text) in library::files() {
-            add(&file, text.as_bytes());
+        for (file, text) in library::scenarios() {
+            texts.push((file.to_owned(), text.as_bytes().to_vec()));
         }
     } else {
         for file in found(paths)? {
-            add(&file.display().to_string(), &open(&file)?);
+            texts.push((file.display().to_string(), open(&file)?));
         }
     }
-    mistakes.extend(scenario::lint::check_set(&read));
+    let mut read: Vec<(&str, &str, Scenario)> = Vec::new();
+    let mut mistakes = Diagnostics::default();
+    let mut warnings = Diagnostics::default();
+    for (file, bytes) in &texts {
+        match scenario::read::read_checked(file, bytes, catalog) {
+            Ok((scenario, odd)) => {
+                warnings.0.extend(odd.0);
+                read.push((file, std::str::from_utf8(bytes).unwrap_or_default(), scenario));
+            }
+            Err(wrong) => mistakes.0.extend(wrong.0),
+        }
+    }
+    let set: Vec<Sourced<'_>> = read
+        .iter()
+        .map(|(file, text, scenario)| Sourced {
+            file,
+            text,
+            scenario,
+        })
+        .collect();
+    mistakes.0.extend(scenario::lint::check_set(&set).0);
     if !mistakes.is_empty() {
         return Err(mistakes.into());
     }
-    Ok(read
+    let value = read
         .into_iter()
-        .map(|(file, scenario)| PlannedScenario {
+        .map(|(file, _, scenario)| PlannedScenario {
             digest: scenario::digest::digest(&scenario),
             origin: if paths.is_empty() {
                 "built in".to_owned()
             } else {
-                file
+                file.to_owned()
             },
             scenario,
         })
-        .collect())
+        .collect();
+    Ok(Checked { value, warnings })
 }
 
 /// Reads a target file.
-pub fn targets(file: &Path, catalog: &Catalog) -> anyhow::Result<TargetFile> {
-    let bytes = open(file)?;
-    Ok(target::read::read_bytes(
-        &file.display().to_string(),
-        &bytes,
-        catalog,
-    )?)
+pub fn targets(file: &Path, catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
+    target_file(&file.display().to_string(), &open(file)?, catalog)
+}
+
+/// The targets that the built-in mocks serve.
+pub fn mocked_targets(catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
+    let text = include_str!("../../mocks/targets.yaml");
+    target_file("mocks/targets.yaml", text.as_bytes(), catalog)
+}
+
+fn target_file(name: &str, bytes: &[u8], catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
+    let (value, warnings) = target::read::read_checked(name, bytes, catalog)?;
+    Ok(Checked { value, warnings })
 }
 
 /// The files behind paths: folders are searched for `.yaml` and `.yml`, in the order of their names.
@@ -100,15 +130,12 @@ fn search(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> anyhow::Result<
 
 /// Opens a file that is not too large to be meant.
 fn open(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let limit = scenario::read::MAX_BYTES;
     let size = fs::metadata(file)
         .with_context(|| format!("{}: could not be read", file.display()))?
         .len();
-    if size > limit as u64 {
-        bail!(
-            "{}:1:1: the file has {size} bytes; a scenario or target file has at most {limit}",
-            file.display()
-        );
+    if size > document::MAX_BYTES as u64 {
+        let mistake = document::too_big(&file.display().to_string(), size);
+        return Err(Diagnostics::from(mistake).into());
     }
     fs::read(file).with_context(|| format!("{}: could not be read", file.display()))
 }

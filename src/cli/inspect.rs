@@ -7,12 +7,12 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 
 use crate::catalog::gap::Place;
-use crate::catalog::{self};
+use crate::catalog;
 use crate::check::rules::{self, Subject};
 use crate::cli::args::{Format, InspectArgs};
 use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Decoded, Dialect};
 use crate::report::event::{Judged, KnownGap};
 use crate::report::inspection::{self, Inspection};
 
@@ -20,7 +20,7 @@ use crate::report::inspection::{self, Inspection};
 const CAPTURE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Inspects each file; findings decide the exit code.
-pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &InspectArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let dialect = Dialect::from_str(&args.dialect)?;
     // Captures may come from providers that have known gaps here but cannot be targets.
     let known = |catalog: &catalog::Catalog| {
@@ -38,53 +38,32 @@ pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let mut inspections = Vec::new();
     for file in &args.files {
         let bytes = read(file)?;
-        let decoded = dialect::decode_capture(dialect, &bytes);
-        if decoded.events.is_empty() {
+        let answers = dialect::decode_captures(dialect, &bytes);
+        let mut events = Vec::new();
+        let mut findings = Vec::new();
+        for decoded in answers {
+            findings.extend(judged(catalog, dialect, &args.provider, &decoded, events.len()));
+            events.extend(decoded.events);
+        }
+        if events.is_empty() {
             bail!(
                 "{}: no event was found in it; a capture is raw SSE, one JSON event per line, or one JSON response",
                 file.display()
             );
         }
-        let findings = rules::check(
-            dialect.word(),
-            &Subject {
-                events: &decoded.events,
-                trace: &decoded.trace,
-                streamed: decoded.events.len() > 1,
-                head: None,
-                end: None,
-                request: None,
-            },
-        );
-        let place = Place {
-            provider: &args.provider,
-            model: decoded.trace.model.as_deref().unwrap_or_default(),
-            scenario: "",
-        };
-        let findings = findings
-            .into_iter()
-            .map(|finding| Judged {
-                gap: catalog
-                    .gaps
-                    .iter()
-                    .find(|gap| gap.explains(&place, &finding.rule, &finding.message))
-                    .map(|gap| KnownGap::of(&gap.row)),
-                finding,
-            })
-            .collect();
         inspections.push(Inspection {
             file: file.display().to_string(),
             dialect: dialect.word().to_owned(),
             provider: args.provider.clone(),
-            events: decoded.events,
+            events,
             findings,
         });
     }
     match args.format {
-        Format::Json => ui.out(&format!("{}\n", inspection::json(&inspections))),
+        Format::Json => ui.out(&format!("{}\n", inspection::json(&inspections)))?,
         Format::Text => {
             let texts: Vec<String> = inspections.iter().map(inspection::text).collect();
-            ui.out(&texts.join("\n"));
+            ui.out(&texts.join("\n"))?;
         }
     }
     Ok(if inspections.iter().any(|one| one.weighing() > 0) {
@@ -92,6 +71,44 @@ pub fn run(args: &InspectArgs, ui: &Ui) -> anyhow::Result<Exit> {
     } else {
         Exit::Ok
     })
+}
+
+/// The findings of one answer of a file, whose first event is number `first` of the file.
+fn judged(
+    catalog: &catalog::Catalog,
+    dialect: Dialect,
+    provider: &str,
+    decoded: &Decoded,
+    first: usize,
+) -> Vec<Judged> {
+    let findings = rules::check(
+        dialect.word(),
+        &Subject {
+            events: &decoded.events,
+            trace: &decoded.trace,
+            streamed: decoded.events.len() > 1,
+            head: None,
+            end: None,
+            request: None,
+        },
+    );
+    let place = Place {
+        provider,
+        model: decoded.trace.model.as_deref().unwrap_or_default(),
+        scenario: "",
+    };
+    findings
+        .into_iter()
+        .map(|mut finding| {
+            let gap = catalog
+                .gaps
+                .iter()
+                .find(|gap| gap.explains(&place, &finding.rule, &finding.message))
+                .map(|gap| KnownGap::of(&gap.row));
+            finding.evidence.event = finding.evidence.event.map(|event| event + first);
+            Judged { finding, gap }
+        })
+        .collect()
 }
 
 fn providers(catalog: &catalog::Catalog) -> Vec<String> {

@@ -7,12 +7,14 @@ use crate::cli::args::LintArgs;
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::ui::Ui;
+use crate::diagnostic::Diagnostics;
 
 /// Reads everything; a mistake is an error with its place.
-pub fn run(args: &LintArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &LintArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let catalog = catalog::shipped();
     let scenarios = files::scenarios(&args.scenarios, catalog)?;
-    ui.out(&format!("{} scenarios are fine\n", scenarios.len()));
+    warn(ui, &scenarios.warnings)?;
+    ui.out(&format!("{} scenarios are fine\n", scenarios.value.len()))?;
     let usual = Path::new(files::TARGET_FILE);
     let file = args
         .targets
@@ -20,11 +22,20 @@ pub fn run(args: &LintArgs, ui: &Ui) -> anyhow::Result<Exit> {
         .or_else(|| usual.exists().then_some(usual));
     if let Some(file) = file {
         let targets = files::targets(file, catalog)?;
+        warn(ui, &targets.warnings)?;
         ui.out(&format!(
             "{}: {} targets are fine\n",
             file.display(),
-            targets.targets.len()
-        ));
+            targets.value.targets.len()
+        ))?;
     }
     Ok(Exit::Ok)
+}
+
+/// Says what is odd without being wrong, on stderr.
+pub fn warn(ui: &mut Ui, warnings: &Diagnostics) -> std::io::Result<()> {
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    ui.err(&format!("{warnings}\n"))
 }

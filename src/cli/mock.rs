@@ -8,10 +8,11 @@ use serde_json::json;
 use crate::cli::args::{Format, MockArgs};
 use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
-use crate::mock::{MockData, MockServer};
+use crate::mock::data::MockData;
+use crate::mock::server::MockServer;
 
 /// Serves until it is told to stop.
-pub fn run(args: &MockArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -19,25 +20,84 @@ pub fn run(args: &MockArgs, ui: &Ui) -> anyhow::Result<Exit> {
     runtime.block_on(serve(args, ui))
 }
 
-async fn serve(args: &MockArgs, ui: &Ui) -> anyhow::Result<Exit> {
+async fn serve(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let data = MockData::shipped().map_err(anyhow::Error::msg)?;
     let bind = SocketAddr::new(args.bind, args.port);
     let server = MockServer::start(bind, data, args.seed)
         .await
         .with_context(|| format!("could not listen on {bind}; --port 0 takes any free port"))?;
     if !args.bind.is_loopback() {
-        ui.warn(&format!(
-            "listening on {}: anybody who reaches it can use the mocks, whose keys are public",
+        ui.err(&format!(
+            "warning: listening on {}: anybody who reaches it can use the mocks, whose keys are public\n",
             server.address()
-        ));
+        ))?;
     }
     match args.format {
-        Format::Json => ui.out(&format!("{}\n", description(&server))),
-        Format::Text => ui.out(&text(&server)),
+        Format::Json => ui.out(&format!("{}\n", description(&server)))?,
+        Format::Text => ui.out(&text(&server))?,
     }
     tokio::signal::ctrl_c()
         .await
         .context("Ctrl-C cannot be waited for")?;
     server.stop().await;
     Ok(Exit::Ok)
+}
+
+/// One line for scripts.
+fn description(server: &MockServer) -> serde_json::Value {
+    let endpoints: Vec<_> = server
+        .endpoints()
+        .into_iter()
+        .map(|endpoint| {
+            json!({
+                "provider": endpoint.provider,
+                "region": endpoint.region,
+                "base_url": endpoint.base_url,
+                "other_base_url": endpoint.other_base_url,
+            })
+        })
+        .collect();
+    let principals: Vec<_> = server
+        .principals()
+        .iter()
+        .map(|one| {
+            json!({
+                "name": one.name,
+                "access_key_id": one.access_key_id,
+                "secret_access_key": one.secret_access_key,
+                "session_token": one.session_token,
+                "bearer": one.bearer,
+                "allowed": one.allowed && !one.expired,
+            })
+        })
+        .collect();
+    json!({ "endpoints": endpoints, "principals": principals })
+}
+
+/// The same for people.
+fn text(server: &MockServer) -> String {
+    let mut out = format!("sameturn mock: listening on http://{}\n\n", server.address());
+    for endpoint in server.endpoints() {
+        let name = match &endpoint.region {
+            Some(region) => format!("{} {region}", endpoint.provider),
+            None => endpoint.provider.clone(),
+        };
+        out.push_str(&format!("  {name:32} {}\n", endpoint.base_url));
+    }
+    out.push_str("\nWho may ask (these keys are public and worth nothing elsewhere):\n");
+    for one in server.principals() {
+        let may = match (one.allowed, one.expired) {
+            (_, true) => "expired",
+            (true, _) => "allowed",
+            (false, _) => "denied",
+        };
+        out.push_str(&format!(
+            "  {:8} {may:8} bearer {}  AWS keys {} / {}\n",
+            one.name, one.bearer, one.access_key_id, one.secret_access_key
+        ));
+    }
+    out.push_str(
+        "\nPut /fault/NAME or /script/NAME before the provider's path to choose a misbehaviour or an answer.\nCtrl-C stops it.\n",
+    );
+    out
 }

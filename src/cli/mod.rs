@@ -14,6 +14,7 @@ pub mod mock;
 pub mod rules;
 pub mod schema;
 pub mod settings;
+pub mod targets;
 pub mod ui;
 
 use clap::Parser;
@@ -40,20 +41,21 @@ pub fn main() -> Exit {
     // An error means that it has been done already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
-    let ui = Ui::new(cli.color);
+    let mut ui = Ui::new(cli.color.into());
     let outcome = match cli.command {
-        Command::Check(args) => check::run(&args, &ui),
-        Command::Mock(args) => mock::run(&args, &ui),
-        Command::Inspect(args) => inspect::run(&args, &ui),
-        Command::Lint(args) => lint::run(&args, &ui),
-        Command::Rules(args) => rules::run(&args, &ui),
-        Command::Schema(args) => schema::run(&args, &ui),
-        Command::Completions(args) => completions::run(&args, &ui),
+        Command::Check(args) => check::run(&args, &mut ui),
+        Command::Mock(args) => mock::run(&args, &mut ui),
+        Command::Inspect(args) => inspect::run(&args, &mut ui),
+        Command::Lint(args) => lint::run(&args, &mut ui),
+        Command::Rules(args) => rules::run(&args, &mut ui),
+        Command::Schema(args) => schema::run(&args, &mut ui),
+        Command::Completions(args) => completions::run(&args, &mut ui),
     };
     match outcome {
         Ok(exit) => exit,
         Err(error) => {
-            ui.error(&error);
+            // Where even stderr is gone, the exit code is all that is left to say.
+            let _ = ui.err(&format!("error: {error:#}\n"));
             Exit::BadInput
         }
     }

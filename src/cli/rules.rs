@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
 
 /// Lists the rules whose id begins as asked; a single one is explained.
-pub fn run(args: &RulesArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &RulesArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let start = args.id.as_deref().unwrap_or_default();
     let chosen: Vec<&Rule> = rules::all().filter(|rule| rule.id.starts_with(start)).collect();
     if chosen.is_empty() {
@@ -29,7 +29,7 @@ pub fn run(args: &RulesArgs, ui: &Ui) -> anyhow::Result<Exit> {
                     })
                 })
                 .collect();
-            ui.out(&format!("{}\n", json!({ "schema": 1, "rules": list })));
+            ui.out(&format!("{}\n", json!({ "schema": 1, "rules": list })))?;
         }
         (Format::Text, [rule]) => ui.out(&format!(
             "{} ({})\n\n{}\n\nSource: {}\n",
@@ -37,11 +37,11 @@ pub fn run(args: &RulesArgs, ui: &Ui) -> anyhow::Result<Exit> {
             rule.severity.word(),
             rule.about,
             rule.source
-        )),
+        ))?,
         (Format::Text, all) => {
             let width = all.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
             for rule in all {
-                ui.out(&format!("{:6}  {:width$}  {}\n", rule.severity.word(), rule.id, rule.about));
+                ui.out(&format!("{:6}  {:width$}  {}\n", rule.severity.word(), rule.id, rule.about))?;
             }
         }
     }

@@ -6,11 +6,11 @@ use crate::cli::ui::Ui;
 use crate::{scenario, target};
 
 /// Prints the schema.
-pub fn run(args: &SchemaArgs, ui: &Ui) -> anyhow::Result<Exit> {
+pub fn run(args: &SchemaArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let schema = match args.file {
         SchemaOf::Scenario => scenario::schema::schema(),
         SchemaOf::Targets => target::schema::schema(),
     };
-    ui.out(&format!("{schema:#}\n"));
+    ui.out(&format!("{schema:#}\n"))?;
     Ok(Exit::Ok)
 }

@@ -8,10 +8,10 @@ use indexmap::IndexMap;
 
 use crate::catalog::{self, Catalog};
 use crate::cli::args::{CheckArgs, ServerArgs};
-use crate::cli::files;
+use crate::cli::files::{self, Checked};
+use crate::diagnostic::Diagnostics;
 use crate::plan::PlannedScenario;
 use crate::target::model::{Auth, Target, TargetFile};
-use crate::target::{self};
 use crate::transport::Limits;
 
 /// Whom a run asks.
@@ -47,14 +47,19 @@ pub struct CheckSettings {
     pub targets: TargetFile,
     pub reference: String,
     pub limits: Limits,
+    /// What is odd about the files without being wrong.
+    pub warnings: Diagnostics,
 }
 
 /// Resolves the flags of `check`. Every error is bad input: nothing has been sent.
 pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
     let catalog = catalog::shipped();
     let (mode, file) = mode(args, catalog)?;
-    let targets = choose_targets(file, &args.target)?;
-    let scenarios = choose_scenarios(files::scenarios(&args.scenarios, catalog)?, args)?;
+    let mut warnings = file.warnings;
+    let targets = choose_targets(file.value, &args.target)?;
+    let scenarios = files::scenarios(&args.scenarios, catalog)?;
+    warnings.0.extend(scenarios.warnings.0);
+    let scenarios = choose_scenarios(scenarios.value, args)?;
     let reference = targets
         .reference
         .clone()
@@ -70,12 +75,17 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
             total: args.timeout,
             ..Limits::CHECK
         },
+        warnings,
     })
 }
 
-fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, TargetFile)> {
+fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<TargetFile>)> {
     if let Some(url) = &args.server.base_url {
-        return Ok((Mode::Server(url.clone()), server(&args.server, url)?));
+        let file = Checked {
+            value: server(&args.server, url)?,
+            warnings: Diagnostics::default(),
+        };
+        return Ok((Mode::Server(url.clone()), file));
     }
     if let Some(file) = &args.targets {
         return Ok((Mode::TargetFile(file.clone()), files::targets(file, catalog)?));
@@ -87,7 +97,7 @@ fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, TargetFile
             files::targets(usual, catalog)?,
         ));
     }
-    Ok((Mode::Mocks, target::read::mocks(catalog)?))
+    Ok((Mode::Mocks, files::mocked_targets(catalog)?))
 }
 
 /// A target file's worth of flags.

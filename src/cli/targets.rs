@@ -3,12 +3,15 @@
 use anyhow::{Context, anyhow};
 
 use crate::auth::environment::Environment;
-use crate::auth::{self, staged};
+use crate::auth::sign_in::region;
+use crate::auth::staged;
 use crate::catalog::Catalog;
 use crate::catalog::provider::{Provider, ProviderAuth};
 use crate::conduct::identity::{Identities, Identity};
 use crate::dialect::Dialect;
-use crate::mock::{MockServer, Principal, Selection};
+use crate::mock::data::Principal;
+use crate::mock::route::Selection;
+use crate::mock::server::MockServer;
 use crate::plan::{self, PlannedTarget};
 use crate::target::model::{Target, TargetFile};
 
@@ -51,7 +54,7 @@ async fn regions(
         return vec![None];
     }
     if target.regions.is_empty() {
-        return vec![auth::region(target.auth.as_ref(), environment).await];
+        return vec![region(target.auth.as_ref(), environment).await];
     }
     target.regions.iter().cloned().map(Some).collect()
 }
@@ -127,10 +130,14 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
                 principal.session_token.as_deref(),
                 None,
             )
+            .map(Some)
         } else {
             staged::with_bearer(provider, &principal.bearer)
         };
-        Ok(staged.context("could not make a temporary AWS home")?.into())
+        let staged = staged.context("could not make a temporary AWS home")?;
+        let staged = staged
+            .ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;
+        Ok(staged.into())
     };
     Ok(Identities {
         own: identity(principal("default")?, signed)?,

@@ -1,6 +1,7 @@
 //! One cell: a scenario at a target, turn by turn.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -8,7 +9,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::auth::{self, SignInFailure, SignedIn, Wanted};
+use crate::auth::authorize::authorize;
+use crate::auth::credentials::SignedIn;
+use crate::auth::seen::Seen;
+use crate::auth::sign_in::sign_in;
+use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
 use crate::catalog::gap::Place;
 use crate::check::finding::{Evidence, Finding, Severity};
@@ -40,6 +45,8 @@ pub struct Conductor<T> {
     pub limits: Limits,
     /// Whether each response body goes into the record.
     pub keep_streams: bool,
+    /// Told every secret that is used, so that reports can remove it.
+    pub seen: Arc<Seen>,
 }
 
 /// A target's own thread of work: its cells run one after another, so that they do not disturb each
@@ -159,8 +166,10 @@ impl<'a, T: Transport> Lane<'a, T> {
                 .last()
                 .and_then(|trace| trace.failure.as_ref())
                 .map(|failure| failure.class.clone()),
+            // Without a stream the first output comes with the last, which is no time to first token.
             ttft: traces
                 .iter()
+                .filter(|_| scenario.stream)
                 .filter_map(|trace| trace.timing.first_output)
                 .collect(),
             total: totals,
@@ -196,7 +205,10 @@ impl<'a, T: Transport> Lane<'a, T> {
             auth: identity.auth.as_ref(),
             region,
         };
-        let signed = auth::sign_in(&wanted, &identity.environment).await;
+        let signed = sign_in(&wanted, &identity.environment).await;
+        if let Ok(signed) = &signed {
+            self.conductor.seen.learn(&signed.credentials);
+        }
         if let Ok(signed) = &signed
             && given.region.is_none()
             && matches!(key, None | Some(CredentialState::Denied | CredentialState::Expired))
@@ -241,7 +253,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         ];
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
-        if let Err(failure) = auth::authorize(
+        if let Err(failure) = authorize(
             &signed.credentials,
             "POST",
             &url,
@@ -282,11 +294,17 @@ impl<'a, T: Transport> Lane<'a, T> {
                 request: Some(&body),
             },
         );
-        let shown = redacted(shown, &headers);
-        self.tell(record(
-            cell, index, scenario, &url, shown, &body, &exchange, &decoded,
-            self.conductor.keep_streams,
-        ));
+        let told = Told {
+            cell,
+            index,
+            scenario,
+            url,
+            request_headers: redacted(shown, &headers),
+            body: &body,
+            exchange: &exchange,
+            decoded: &decoded,
+        };
+        self.tell(told.record(self.conductor.keep_streams));
         TurnOutcome {
             sent: !matches!(exchange.end, End::Unreachable { .. }),
             total: matches!(exchange.end, End::Complete).then_some(exchange.total),
@@ -502,18 +520,21 @@ pub fn digest(scenario: &Scenario, index: usize) -> String {
         .collect()
 }
 
-#[expect(clippy::too_many_arguments, reason = "a record is made once, of all that is known")]
-fn record(
+/// An exchange and all that is known around it.
+struct Told<'a> {
     cell: usize,
     index: usize,
-    scenario: &Scenario,
-    url: &str,
+    scenario: &'a Scenario,
+    url: String,
     request_headers: Vec<(String, String)>,
-    body: &Value,
-    exchange: &Exchange,
-    decoded: &Decoded,
-    keep_streams: bool,
-) -> ExchangeRecord {
+    body: &'a Value,
+    exchange: &'a Exchange,
+    decoded: &'a Decoded,
+}
+
+impl Told<'_> {
+fn record(self, keep_streams: bool) -> ExchangeRecord {
+    let Told { cell, index, scenario, url, request_headers, body, exchange, decoded } = self;
     let trace = &decoded.trace;
     let response_body = if keep_streams {
         Some(exchange.body.to_vec())
@@ -527,7 +548,7 @@ fn record(
         turn: index + 1,
         digest: digest(scenario, index),
         method: "POST".to_owned(),
-        url: url.to_owned(),
+        url,
         request_headers,
         request_body: body.to_string(),
         status: exchange.head.as_ref().map(|head| head.status),
@@ -545,6 +566,7 @@ fn record(
         events: decoded.events.len() as u64,
         response_body,
     }
+}
 }
 
 fn end_words(end: &End) -> String {

@@ -16,8 +16,8 @@ pub struct Identity {
     pub environment: Environment,
     /// The target's way to sign in; the provider's usual ways where absent.
     pub auth: Option<Auth>,
-    /// A temporary AWS home that must outlive the identity's use.
-    home: Option<tempfile::TempDir>,
+    /// Holds a temporary AWS home for as long as it is used.
+    staged: Option<Staged>,
 }
 
 impl Identity {
@@ -26,22 +26,22 @@ impl Identity {
         Identity {
             environment,
             auth,
-            home: None,
+            staged: None,
         }
     }
 
     /// Whether it stands on files of its own that vanish with it.
     pub fn is_staged(&self) -> bool {
-        self.home.is_some()
+        self.staged.is_some()
     }
 }
 
 impl From<Staged> for Identity {
     fn from(staged: Staged) -> Identity {
         Identity {
-            environment: staged.environment,
-            auth: staged.auth,
-            home: Some(staged.home),
+            environment: staged.environment.clone(),
+            auth: staged.auth.clone(),
+            staged: Some(staged),
         }
     }
 }

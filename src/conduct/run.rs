@@ -1,17 +1,19 @@
 //! All cells of a run: one lane per target, side by side, and what they say about each other.
 
+use std::time::SystemTime;
+
 use futures_util::future::join_all;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::catalog::gap::{GapRow, Place};
-use crate::check::finding::{Evidence, Finding, Severity};
 use crate::conduct::cell::{CellOutcome, Conductor, Lane, judge};
 use crate::conduct::identity::Identities;
 use crate::parity;
 use crate::plan::{PlannedScenario, PlannedTarget};
-use crate::report::event::{Cell, Judged, KnownGap, Placed, RunEvent, Verdict};
+use crate::report::event::{Cell, KnownGap, Placed, RunEvent, StaleGap, Verdict};
+use crate::report::store::format_time;
 use crate::transport::Transport;
 
 /// What is to be run.
@@ -41,11 +43,11 @@ pub async fn run<T: Transport>(
     });
     let mut outcomes: Vec<CellOutcome> = join_all(lanes).await.into_iter().flatten().collect();
     outcomes.sort_by_key(|outcome| outcome.result.cell);
-    let mut findings = compare(conductor.catalog, work, &outcomes);
-    findings.extend(stale(conductor.catalog, work, &outcomes));
     let _ = events.send(RunEvent::Ended {
         interrupted: *stop.borrow(),
-        findings,
+        finished_at: format_time(SystemTime::now()),
+        findings: compare(conductor.catalog, work, &outcomes),
+        stale_gaps: stale(conductor.catalog, work, &outcomes),
     });
 }
 
@@ -78,9 +80,8 @@ async fn run_lane<T: Transport>(
 
 /// Compares each cell with the reference's cell of the same scenario and repeat.
 fn compare(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<Placed> {
-    let comparable = |outcome: &&CellOutcome| {
-        matches!(outcome.result.verdict, Verdict::Pass | Verdict::KnownGap)
-    };
+    // A cell that failed or shows a known gap has its own finding; comparing it would say it twice.
+    let comparable = |outcome: &&CellOutcome| outcome.result.verdict == Verdict::Pass;
     let mut placed = Vec::new();
     for outcome in outcomes.iter().filter(comparable) {
         let cell = work.cells[outcome.result.cell];
@@ -107,59 +108,46 @@ fn compare(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<Plac
     placed
 }
 
-/// Known gaps whose scenario ran and did not show them.
-fn stale(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<Placed> {
-    let mut placed = Vec::new();
-    for outcome in outcomes {
-        let cell = work.cells[outcome.result.cell];
-        let target = &work.targets[cell.target];
-        let scenario = &work.scenarios[cell.scenario].scenario.name;
-        let place = Place {
-            provider: &target.provider.id,
-            model: &target.model,
-            scenario,
-        };
-        let determined = matches!(
-            outcome.result.verdict,
-            Verdict::Pass | Verdict::Fail | Verdict::KnownGap
-        );
-        if !determined {
-            continue;
-        }
-        for gap in &catalog.gaps {
-            let shown = outcome
-                .result
-                .findings
+/// Known gaps that scenarios ran to show, and that no cell of the target showed.
+fn stale(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<StaleGap> {
+    let mut stale = Vec::new();
+    for gap in &catalog.gaps {
+        for (index, target) in work.targets.iter().enumerate() {
+            let mut looked = outcomes
                 .iter()
-                .any(|judged| judged.gap.as_ref().is_some_and(|known| known.id == gap.row.id));
-            if gap.row.shown_by.contains(scenario) && gap.concerns(&place) && !shown {
-                placed.push(Placed {
-                    cell: outcome.result.cell,
-                    judged: stale_finding(&gap.row),
+                .filter(|outcome| {
+                    let cell = work.cells[outcome.result.cell];
+                    let scenario = &work.scenarios[cell.scenario].scenario.name;
+                    let place = Place {
+                        provider: &target.provider.id,
+                        model: &target.model,
+                        scenario,
+                    };
+                    cell.target == index
+                        && is_determined(outcome.result.verdict)
+                        && gap.row.shown_by.contains(scenario)
+                        && gap.concerns(&place)
+                })
+                .peekable();
+            if looked.peek().is_some() && !looked.any(|outcome| shows(outcome, &gap.row)) {
+                stale.push(StaleGap {
+                    gap: KnownGap::of(&gap.row),
+                    target: index,
                 });
             }
         }
     }
-    placed
+    stale
 }
 
-fn stale_finding(row: &GapRow) -> Judged {
-    Judged {
-        finding: Finding {
-            rule: "gap/stale".to_owned(),
-            severity: Severity::Info,
-            message: format!("the known gap `{}` did not show: {}", row.id, row.about),
-            evidence: Evidence {
-                expected: Some(format!("a finding of {}", row.rule)),
-                got: Some("none".to_owned()),
-                ..Evidence::default()
-            },
-            cause: Some("The provider may have closed the gap.".to_owned()),
-            fix: Some(
-                "Run it again on another day; if it stays away, the row of the catalog can go."
-                    .to_owned(),
-            ),
-        },
-        gap: Some(KnownGap::of(row)),
-    }
+fn is_determined(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Pass | Verdict::Fail | Verdict::KnownGap)
+}
+
+fn shows(outcome: &CellOutcome, row: &GapRow) -> bool {
+    outcome
+        .result
+        .findings
+        .iter()
+        .any(|judged| judged.gap.as_ref().is_some_and(|gap| gap.id == row.id))
 }

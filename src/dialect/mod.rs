@@ -74,6 +74,8 @@ pub struct Decoded {
     /// Empty where the answer was an error body instead of the dialect.
     pub events: Vec<WireEvent>,
     pub trace: TurnTrace,
+    /// Whether it came as a stream of events, asked for or not; a stream may have a single event.
+    pub streamed: bool,
 }
 
 /// The JSON body of a request.

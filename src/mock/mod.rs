@@ -6,6 +6,7 @@
 pub mod outgoing;
 
 pub mod mutate;
+mod pointer;
 
 pub mod fault_file;
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::mock::outgoing::{BytePatch, Ending, Framing, OutEvent, OutStream, Pacing};
+use crate::mock::pointer::{child, each_place, set, unset};
 
 /// A named misbehaviour of a stream, or, with nothing in `trips`, a legal variant.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -401,93 +402,15 @@ fn interleave(events: &mut Vec<OutEvent>, pair: &Pair) {
     events.splice(start..start, mixed);
 }
 
-/// Calls `act` with each value that holds the last part of `pointer`, that part, and whether a `*`
-/// stood in the pointer.
+/// Calls `act` for each place of the selected events that the pointer names.
 fn change(
     events: &mut [OutEvent],
     select: &Select,
     pointer: &str,
     mut act: impl FnMut(&mut Value, &str, bool),
 ) {
-    let parts: Vec<String> = pointer
-        .split('/')
-        .skip(1)
-        .map(|part| part.replace("~1", "/").replace("~0", "~"))
-        .collect();
-    let Some((last, path)) = parts.split_last() else {
-        return;
-    };
-    let many = parts.iter().any(|part| part == "*");
     for index in select.find(events) {
-        walk(&mut events[index].data, path, &mut |parent| {
-            if last == "*" {
-                for key in 0..parent.as_array().map_or(0, Vec::len) {
-                    act(parent, &key.to_string(), many);
-                }
-            } else {
-                act(parent, last, many);
-            }
-        });
-    }
-}
-
-fn walk(value: &mut Value, path: &[String], act: &mut dyn FnMut(&mut Value)) {
-    let Some((part, rest)) = path.split_first() else {
-        act(value);
-        return;
-    };
-    if part == "*" {
-        for element in value.as_array_mut().into_iter().flatten() {
-            walk(element, rest, act);
-        }
-    } else if let Some(next) = child(value, part) {
-        walk(next, rest, act);
-    }
-}
-
-fn child<'v>(value: &'v mut Value, key: &str) -> Option<&'v mut Value> {
-    match value {
-        Value::Object(object) => object.get_mut(key),
-        Value::Array(list) => {
-            let place = place_in(list.len(), key)?;
-            list.get_mut(place)
-        }
-        _ => None,
-    }
-}
-
-fn place_in(len: usize, key: &str) -> Option<usize> {
-    let n: i64 = key.parse().ok()?;
-    let n = if n < 0 { n + len as i64 } else { n };
-    usize::try_from(n).ok().filter(|&n| n < len)
-}
-
-fn set(parent: &mut Value, key: &str, value: &Value, only_existing: bool) {
-    match parent {
-        Value::Object(object) if !only_existing || object.contains_key(key) => {
-            object.insert(key.to_owned(), value.clone());
-        }
-        Value::Array(list) if key == "-" => list.push(value.clone()),
-        Value::Array(list) => {
-            if let Some(place) = place_in(list.len(), key) {
-                list[place] = value.clone();
-            }
-        }
-        _ => {}
-    }
-}
-
-fn unset(parent: &mut Value, key: &str) {
-    match parent {
-        Value::Object(object) => {
-            object.shift_remove(key);
-        }
-        Value::Array(list) => {
-            if let Some(place) = place_in(list.len(), key) {
-                list.remove(place);
-            }
-        }
-        _ => {}
+        each_place(&mut events[index].data, pointer, &mut act);
     }
 }
 
@@ -514,7 +437,7 @@ mod tests {
     fn mutate(yaml: &str) -> OutStream {
         let fault: WireFault =
             serde_yaml::from_str(&format!("name: x\nabout: x\nsource: x\nstream:\n{yaml}"))
-                .unwrap();
+                .expect("the test's fault reads");
         fault.apply(stream())
     }
 
@@ -529,7 +452,7 @@ mod tests {
         let numbers: Vec<usize> = stream
             .events
             .iter()
-            .map(|event| event.data["sequence_number"].as_u64().unwrap() as usize)
+            .map(|event| event.data["sequence_number"].as_u64().unwrap_or(u64::MAX) as usize)
             .collect();
         assert_eq!(numbers, (0..expected.len()).collect::<Vec<_>>(), "{yaml}");
     }

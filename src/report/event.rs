@@ -22,7 +22,10 @@ pub enum RunEvent {
     /// All cells ended, or the run was stopped. Findings about the run as a whole (parity, stale gaps).
     Ended {
         interrupted: bool,
+        /// RFC 3339, UTC.
+        finished_at: String,
         findings: Vec<Placed>,
+        stale_gaps: Vec<StaleGap>,
     },
 }
 
@@ -165,6 +168,14 @@ pub struct Placed {
     /// Index into the plan's cells.
     pub cell: usize,
     pub judged: Judged,
+}
+
+/// A known gap whose scenarios ran at a target without showing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleGap {
+    pub gap: KnownGap,
+    /// Index into the plan's targets.
+    pub target: usize,
 }
 
 /// One exchange, redacted, as it is kept in `turns.jsonl`.

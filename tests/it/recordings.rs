@@ -18,6 +18,7 @@ use sameturn::turn::trace::{Content, Item, Stop, TurnTrace};
 use serde_json::Value;
 
 /// The recordings by name, or nothing when there are none.
+#[expect(clippy::print_stderr)] // a skipped test says so
 fn recordings() -> Vec<(String, Vec<u8>)> {
     let Some(folder) = std::env::var_os("SAMETURN_RECORDINGS") else {
         eprintln!("skipped: SAMETURN_RECORDINGS does not name a folder of recorded streams");
@@ -86,7 +87,7 @@ fn calls(trace: &TurnTrace) -> Vec<[String; 2]> {
 #[test]
 fn every_recording_decodes_and_says_what_its_terminal_response_says() {
     for (name, bytes) in recordings() {
-        for Decoded { events, trace } in decode_captures(Dialect::Responses, &bytes) {
+        for Decoded { events, trace, .. } in decode_captures(Dialect::Responses, &bytes) {
             assert!(
                 events
                     .iter()

@@ -85,7 +85,7 @@ fn failed(class: &str, code: Option<&str>, param: Option<&str>) -> TurnTrace {
 
 fn findings(expect: &str, trace: &TurnTrace, sent: bool) -> Vec<Finding> {
     let text = format!("name: x/y\nabout: x\nturns:\n  - user: hi\n    expect: {expect}\n{TOOLS}");
-    let scenario: Scenario = serde_yaml::from_str(&text).unwrap();
+    let scenario: Scenario = serde_yaml::from_str(&text).expect("the test's scenario reads");
     let used = BTreeSet::from(["call_old".to_owned()]);
     check(&scenario.turns[0], &scenario, trace, sent, &used)
 }

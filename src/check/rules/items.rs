@@ -89,7 +89,7 @@ fn indexes(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     if ledger.lossy {
         return;
     }
-    let mut next = 0;
+    let mut next: i64 = 0;
     for (place, log) in ledger.items.iter().enumerate() {
         let event = log.events.first().map(|event| event.index);
         let used = ledger.items[..place]
@@ -103,7 +103,7 @@ fn indexes(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                 next.to_string(),
                 log.output_index.to_string(),
             );
-            next += 1;
+            next = next.saturating_add(1);
             continue;
         }
         if log.output_index != next {

@@ -64,13 +64,17 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                 number.to_string(),
             ),
             // A vendor's event or an unreadable one may have taken the number in between.
-            Some(before) if number > before + 1 && missing.is_empty() && !ledger.lossy => out.add(
-                &GAPS,
-                Some(event.index),
-                "sequence_number leaves a gap: an event may be lost",
-                (before + 1).to_string(),
-                number.to_string(),
-            ),
+            Some(before)
+                if number > before.saturating_add(1) && missing.is_empty() && !ledger.lossy =>
+            {
+                out.add(
+                    &GAPS,
+                    Some(event.index),
+                    "sequence_number leaves a gap: an event may be lost",
+                    (before.saturating_add(1)).to_string(),
+                    number.to_string(),
+                )
+            }
             None if number != 0 && missing.is_empty() && !ledger.lossy => out.add(
                 &GAPS,
                 Some(event.index),
@@ -82,7 +86,7 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         }
         // After a number that did not grow, count on as if it had: the next one is not a gap.
         last = Some(match last {
-            Some(before) if number <= before => before + 1,
+            Some(before) if number <= before => before.saturating_add(1),
             _ => number,
         });
     }

@@ -14,7 +14,7 @@ use crate::check::rules::{Subject, all, check};
 use crate::dialect::{Decoded, Dialect, decode, decode_captures};
 use crate::mock::fault_file::{shipped_faults, shipped_variants};
 use crate::mock::mutate::WireFault;
-use crate::mock::outgoing::{Finish, OutEvent, OutStream, write};
+use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStream, Pacing, write};
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
@@ -302,6 +302,74 @@ fn every_fault_trips_the_rules_it_names_and_no_others() {
 }
 
 #[test]
+fn framing_does_not_hide_a_fault() {
+    for fault in shipped_faults() {
+        let faulty = fault.apply(good_stream());
+        // Faults of the framing itself are not put into another one.
+        if faulty.framing != Framing::default() || faulty.pacing != Pacing::Paced {
+            continue;
+        }
+        let plain = ids(&findings(&faulty), Severity::Should);
+        for (newline, pacing) in [
+            (Newline::Crlf, Pacing::SplitEvents),
+            (Newline::Cr, Pacing::ByteByByte),
+            (Newline::Lf, Pacing::OneWrite),
+        ] {
+            let mut other = faulty.clone();
+            other.framing.newline = newline;
+            other.framing.comments = true;
+            other.pacing = pacing;
+            let found = ids(&findings(&other), Severity::Should);
+            assert_eq!(found, plain, "{} in {newline:?}, {pacing:?}", fault.name);
+        }
+    }
+}
+
+/// Every place of a value that can hold something else, as JSON pointers.
+fn places(value: &Value, here: &str, out: &mut Vec<String>) {
+    out.push(here.to_owned());
+    match value {
+        Value::Object(object) => {
+            for (key, inner) in object {
+                places(inner, &format!("{here}/{key}"), out);
+            }
+        }
+        Value::Array(list) => {
+            for (index, inner) in list.iter().enumerate() {
+                places(inner, &format!("{here}/{index}"), out);
+            }
+        }
+        _ => {}
+    }
+}
+
+proptest::proptest! {
+    /// Whatever stands in an event, the rules come to an end and say something of it.
+    #[test]
+    fn hostile_events_do_not_break_the_rules(
+        changes in proptest::collection::vec((0usize..10_000, 0usize..10_000, 0usize..10), 1..6)
+    ) {
+        let values = [
+            Value::Null, json!(true), json!(-1), json!(i64::MAX), json!(i64::MIN), json!(u64::MAX),
+            json!(1.5), json!("x"), json!([[]]), json!({"a": {}}),
+        ];
+        let mut stream = good_stream();
+        for (event, place, value) in changes {
+            let count = stream.events.len();
+            let event = &mut stream.events[event % count];
+            let mut pointers = Vec::new();
+            places(&event.data, "", &mut pointers);
+            let pointer = &pointers[place % pointers.len()];
+            if let Some(place) = event.data.pointer_mut(pointer) {
+                *place = values[value].clone();
+            }
+        }
+        let found = findings(&stream);
+        proptest::prop_assert!(found.len() < 500, "too much to read");
+    }
+}
+
+#[test]
 fn every_fault_changes_what_is_sent() {
     let good = write(&good_stream());
     for fault in shipped_faults() {
@@ -361,9 +429,9 @@ fn every_rule_can_be_tripped() {
 #[test]
 fn a_broken_connection_is_not_also_a_broken_stream() {
     for ending in [
-        crate::mock::outgoing::Ending::CutAfterEvent(12),
-        crate::mock::outgoing::Ending::CutMidEvent(12),
-        crate::mock::outgoing::Ending::StallAfterEvent(12),
+        Ending::CutAfterEvent(12),
+        Ending::CutMidEvent(12),
+        Ending::StallAfterEvent(12),
     ] {
         let mut stream = good_stream();
         stream.ending = ending;
@@ -511,6 +579,10 @@ const TRIMMED: [(&str, &[&str]); 1] = [(
 )];
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests should see what was not"
+)]
 fn real_recordings_have_no_finding_that_no_gap_explains() {
     let Ok(folder) = std::env::var("SAMETURN_RECORDINGS") else {
         // Recordings of real providers are not part of this repository.

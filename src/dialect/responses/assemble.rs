@@ -4,15 +4,14 @@
 //! where it never came, what the terminal response says, and else what the deltas add up to. It
 //! judges nothing: contradictions between these are for the rules, which read the events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::dialect::failure::Envelope;
-use crate::dialect::responses::item::{
-    content, has_output, is_item, object, some_text, text_of, usage,
-};
+use crate::dialect::responses::item::{content, has_output, is_item, some_text, text_of, usage};
+use crate::dialect::responses::slot::{Channel, Piece, Slot, items};
 use crate::dialect::wire::WireEvent;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace};
 
@@ -46,89 +45,6 @@ struct Terminal {
     outcome: Outcome,
     response: Value,
     at: Duration,
-}
-
-/// What is known of one output item.
-#[derive(Debug, Default)]
-struct Slot {
-    index: Option<u64>,
-    id: Option<String>,
-    added: Option<Value>,
-    done: Option<Value>,
-    started: Option<Duration>,
-    ended: Option<Duration>,
-    pieces: BTreeMap<(Channel, u64), Piece>,
-    /// A delta of it counted as output.
-    streamed: bool,
-}
-
-/// One text that arrives in deltas.
-#[derive(Debug, Default)]
-struct Piece {
-    deltas: String,
-    done: Option<String>,
-}
-
-impl Piece {
-    fn text(&self) -> &str {
-        self.done.as_deref().unwrap_or(&self.deltas)
-    }
-}
-
-/// What kind of text a delta belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Channel {
-    Text,
-    Refusal,
-    Reasoning,
-    Summary,
-    Arguments,
-    Input,
-}
-
-impl Channel {
-    /// The channel of an event type without its `.delta` or `.done`.
-    fn of(stem: &str) -> Option<Channel> {
-        Some(match stem {
-            "response.output_text" => Channel::Text,
-            "response.refusal" => Channel::Refusal,
-            // The second is how the OpenResponses specification of 2026-04-24 calls it.
-            "response.reasoning_text" | "response.reasoning" => Channel::Reasoning,
-            "response.reasoning_summary_text" => Channel::Summary,
-            "response.function_call_arguments" => Channel::Arguments,
-            "response.custom_tool_call_input" => Channel::Input,
-            _ => return None,
-        })
-    }
-
-    /// The channel of a content or summary part.
-    fn of_part(kind: &str) -> Option<Channel> {
-        Some(match kind {
-            "output_text" => Channel::Text,
-            "refusal" => Channel::Refusal,
-            "reasoning_text" => Channel::Reasoning,
-            "summary_text" => Channel::Summary,
-            _ => return None,
-        })
-    }
-
-    /// The field of a `.done` event or part that has the whole text.
-    fn whole(self) -> &'static str {
-        match self {
-            Channel::Text | Channel::Reasoning | Channel::Summary => "text",
-            Channel::Refusal => "refusal",
-            Channel::Arguments => "arguments",
-            Channel::Input => "input",
-        }
-    }
-
-    /// The field that numbers the parts.
-    fn part_index(self) -> &'static str {
-        match self {
-            Channel::Summary => "summary_index",
-            _ => "content_index",
-        }
-    }
 }
 
 impl Assembler {
@@ -218,9 +134,11 @@ impl Assembler {
     /// What it all came to. Failure, irregularities and the times of head and end are not known here.
     pub fn finish(mut self) -> TurnTrace {
         let terminal = self.terminal.take();
-        let mut items = items(self.slots, terminal.as_ref());
-        items.sort_by_key(|(order, _)| *order);
-        let items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
+        let finals = terminal
+            .as_ref()
+            .and_then(|terminal| terminal.response["output"].as_array());
+        let at = terminal.as_ref().map(|terminal| terminal.at);
+        let items = items(self.slots, finals.map_or(&[], Vec::as_slice), at);
 
         let mut timing = self.timing;
         if let Some(terminal) = &terminal {
@@ -420,172 +338,5 @@ fn stop(terminal: &Terminal, items: &[Item]) -> Option<Stop> {
             _ => None,
         },
         Outcome::Failed | Outcome::Unfinished => None,
-    }
-}
-
-/// The items with their place in the order: output index, then arrival.
-fn items(slots: Vec<Slot>, terminal: Option<&Terminal>) -> Vec<((u64, usize), Item)> {
-    let finals: &[Value] = terminal
-        .and_then(|terminal| terminal.response["output"].as_array())
-        .map_or(&[], Vec::as_slice);
-    let of_slot = claim(&slots, finals);
-    let mut claimed = vec![false; finals.len()];
-    for one in of_slot.iter().flatten() {
-        claimed[*one] = true;
-    }
-    let arrivals = slots.len();
-    let mut items = Vec::new();
-    for (arrival, (slot, last)) in slots.into_iter().zip(of_slot).enumerate() {
-        let order = (slot.index.unwrap_or(u64::MAX), arrival);
-        let last = last
-            .map(|last| &finals[last])
-            .filter(|last| slot.may_be(last));
-        let item = slot.item(last);
-        if is_item(&item.wire) {
-            items.push((order, item));
-        }
-    }
-    for (index, last) in finals.iter().enumerate() {
-        if claimed[index] || !is_item(last) {
-            continue;
-        }
-        let item = Item {
-            id: some_text(last, "id"),
-            content: content(last),
-            wire: last.clone(),
-            started: None,
-            ended: terminal.map(|terminal| terminal.at),
-        };
-        items.push(((index as u64, arrivals + index), item));
-    }
-    items
-}
-
-/// Which item of the terminal response each slot is: by id, and else by its place.
-fn claim(slots: &[Slot], finals: &[Value]) -> Vec<Option<usize>> {
-    let mut by_id: HashMap<&str, usize> = HashMap::new();
-    for (index, last) in finals.iter().enumerate() {
-        let id = text_of(last, "id");
-        if !id.is_empty() {
-            by_id.entry(id).or_insert(index);
-        }
-    }
-    let mut free = vec![true; finals.len()];
-    let mut claims = vec![None; slots.len()];
-    for (claim, slot) in claims.iter_mut().zip(slots) {
-        let found = slot.ids().find_map(|id| by_id.get(id).copied());
-        if let Some(found) = found.filter(|found| free[*found]) {
-            free[found] = false;
-            *claim = Some(found);
-        }
-    }
-    for (claim, slot) in claims.iter_mut().zip(slots) {
-        let place = slot.index.and_then(|index| usize::try_from(index).ok());
-        if let (None, Some(place)) = (*claim, place)
-            && free.get(place) == Some(&true)
-        {
-            free[place] = false;
-            *claim = Some(place);
-        }
-    }
-    claims
-}
-
-impl Slot {
-    /// The ids that events gave the item, latest first.
-    fn ids(&self) -> impl Iterator<Item = &str> {
-        [
-            self.done.as_ref().map(|item| text_of(item, "id")),
-            self.added.as_ref().map(|item| text_of(item, "id")),
-            self.id.as_deref(),
-        ]
-        .into_iter()
-        .flatten()
-        .filter(|id| !id.is_empty())
-    }
-
-    /// Whether an item of the terminal response can be this one: of the type that was announced.
-    fn may_be(&self, last: &Value) -> bool {
-        let announced = self.added.as_ref().map_or("", |item| text_of(item, "type"));
-        is_item(last) && (announced.is_empty() || announced == text_of(last, "type"))
-    }
-
-    fn item(self, last: Option<&Value>) -> Item {
-        let wire = match (&self.done, last) {
-            (Some(done), _) => done.clone(),
-            (None, Some(last)) => last.clone(),
-            (None, None) => self.built(),
-        };
-        Item {
-            id: some_text(&wire, "id").or(self.id),
-            content: content(&wire),
-            wire,
-            started: self.started,
-            ended: self.ended,
-        }
-    }
-
-    /// The item as far as it came: what was announced, filled with what the deltas add up to.
-    fn built(&self) -> Value {
-        let mut item = match &self.added {
-            Some(Value::Object(fields)) => fields.clone(),
-            _ => serde_json::Map::new(),
-        };
-        if !item.get("type").is_some_and(Value::is_string) {
-            let Some((channel, _)) = self.pieces.keys().next() else {
-                return Value::Null;
-            };
-            let kind = match channel {
-                Channel::Text | Channel::Refusal => "message",
-                Channel::Reasoning | Channel::Summary => "reasoning",
-                Channel::Arguments => "function_call",
-                Channel::Input => "custom_tool_call",
-            };
-            item.insert("type".to_owned(), kind.into());
-            if let Some(id) = &self.id {
-                item.insert("id".to_owned(), id.as_str().into());
-            }
-            if kind == "message" {
-                item.insert("role".to_owned(), "assistant".into());
-            }
-        }
-        let mut lists: BTreeMap<&str, BTreeMap<(u64, Channel), Value>> = BTreeMap::new();
-        for ((channel, part), piece) in &self.pieces {
-            let text = piece.text();
-            let (list, value) = match channel {
-                Channel::Text => (
-                    "content",
-                    object([
-                        ("type", "output_text".into()),
-                        ("text", text.into()),
-                        ("annotations", Value::Array(Vec::new())),
-                    ]),
-                ),
-                Channel::Refusal => (
-                    "content",
-                    object([("type", "refusal".into()), ("refusal", text.into())]),
-                ),
-                Channel::Reasoning => (
-                    "content",
-                    object([("type", "reasoning_text".into()), ("text", text.into())]),
-                ),
-                Channel::Summary => (
-                    "summary",
-                    object([("type", "summary_text".into()), ("text", text.into())]),
-                ),
-                Channel::Arguments | Channel::Input => {
-                    item.insert(channel.whole().to_owned(), text.into());
-                    continue;
-                }
-            };
-            lists
-                .entry(list)
-                .or_default()
-                .insert((*part, *channel), value);
-        }
-        for (list, parts) in lists {
-            item.insert(list.to_owned(), parts.into_values().collect());
-        }
-        Value::Object(item)
     }
 }

@@ -49,6 +49,7 @@ fn failed(failure: Option<Failure>) -> Decoded {
             failure,
             ..TurnTrace::default()
         },
+        streamed: false,
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn plain_body(
     Decoded {
         events: vec![event],
         trace,
+        streamed: false,
     }
 }
 
@@ -159,7 +161,7 @@ fn is_response(value: &Value) -> bool {
 #[derive(Debug, Default)]
 pub struct ResponsesDecoder {
     sse: SseDecoder,
-    /// A comment came, or an event without data: it is a stream, if an empty one.
+    /// A comment came, or part of an event: it is a stream, if one without events.
     stream: bool,
     too_long: bool,
     events: Vec<WireEvent>,
@@ -250,6 +252,7 @@ impl ResponsesDecoder {
         Decoded {
             events: self.events,
             trace,
+            streamed: true,
         }
     }
 
@@ -312,7 +315,7 @@ impl ResponsesDecoder {
     fn frame_note(&mut self, event: Option<usize>, irregular: Irregular) {
         self.stream |= matches!(
             irregular.id,
-            "sse/unterminated-event" | "sse/event-without-data"
+            "sse/unterminated-event" | "sse/event-without-data" | "sse/line-too-long"
         );
         self.too_long |= irregular.id == "sse/line-too-long";
         self.note(event, irregular.id, irregular.detail);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::turn::trace::{Call, CallForm, Content, Usage};
 
 /// What an item in its final form is.
-pub fn content(item: &Value) -> Content {
+pub(crate) fn content(item: &Value) -> Content {
     match text_of(item, "type") {
         "message" => {
             let text = joined(item, "content", "output_text", "text", "");
@@ -31,7 +31,7 @@ pub fn content(item: &Value) -> Content {
 }
 
 /// Whether there is output in it that a user or agent could use.
-pub fn has_output(content: &Content) -> bool {
+pub(crate) fn has_output(content: &Content) -> bool {
     match content {
         Content::Text { text } | Content::Refusal { text } => !text.is_empty(),
         Content::Reasoning { summary, text, .. } => !summary.is_empty() || !text.is_empty(),
@@ -41,7 +41,7 @@ pub fn has_output(content: &Content) -> bool {
 }
 
 /// Token counts of a response; `None` where it has none.
-pub fn usage(response: &Value) -> Option<Usage> {
+pub(crate) fn usage(response: &Value) -> Option<Usage> {
     let usage = response.get("usage")?;
     let count = |key: &str| usage.get(key).and_then(Value::as_u64);
     let part = |group: &str, key: &str| usage.get(group)?.get(key)?.as_u64();
@@ -64,24 +64,24 @@ pub fn usage(response: &Value) -> Option<Usage> {
 }
 
 /// A text field; empty where there is none.
-pub fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or("")
 }
 
 /// A text field that is there and not empty.
-pub fn some_text(value: &Value, key: &str) -> Option<String> {
+pub(crate) fn some_text(value: &Value, key: &str) -> Option<String> {
     Some(text_of(value, key))
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
 }
 
 /// An item that is usable as one: an object that says its type.
-pub fn is_item(value: &Value) -> bool {
+pub(crate) fn is_item(value: &Value) -> bool {
     !text_of(value, "type").is_empty()
 }
 
 /// An object with these fields, in this order.
-pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     Value::Object(Map::from_iter(
         fields.map(|(key, value)| (key.to_owned(), value)),
     ))

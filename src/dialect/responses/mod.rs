@@ -6,7 +6,8 @@ pub mod assemble;
 pub mod capture;
 pub mod decode;
 pub mod encode;
-pub mod item;
+mod item;
+mod slot;
 
 #[cfg(test)]
 mod tests;

@@ -289,9 +289,8 @@ proptest! {
         // The other one ends the stream at invalid UTF-8, so both are given the repaired text.
         let input = String::from_utf8_lossy(&input).into_owned();
         let (items, _) = decode([input.as_bytes()]);
-        // Its `id` is the last event id; ours is the event's own, so the latest is carried along.
-        // An id in an event without data counts there, and ours does not tell it: such inputs are
-        // compared by name and data alone.
+        // Names and data are compared. Its `id` also counts those of events without data, which ours
+        // does not keep, because a browser would and a stream of one answer has no use for them.
         let ours: Vec<(String, String)> = items
             .into_iter()
             .filter_map(|item| match item {

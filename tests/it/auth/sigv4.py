@@ -1,7 +1,7 @@
 """Recomputes sigv4.json with botocore, an implementation that is not ours.
 
     python3 -m venv /tmp/botocore && /tmp/botocore/bin/pip install botocore
-    /tmp/botocore/bin/python tests/it/data/sigv4.py > tests/it/data/sigv4.json
+    /tmp/botocore/bin/python tests/it/auth/sigv4.py > tests/it/auth/sigv4.json
 
 Written with botocore 1.44.5. The keys are the public examples of the AWS documentation.
 """

@@ -1,0 +1,201 @@
+//! Markdown fit for the summary of a CI job.
+//!
+//! Plain GitHub Markdown, no HTML and no pictures. Text from outside cannot become markup, a link or
+//! a mention.
+
+use crate::report::console::{TTFT_NOTE, cells, verdict_line};
+use crate::report::escape::{code_block, code_span, line, markdown};
+use crate::report::group;
+use crate::report::matrix::{self, MarkKind};
+use crate::report::record::{CellVerdict, Run, Weight, label};
+
+/// Job summaries are limited to 1 MiB: more groups than this are counted, and found in `run.json`.
+const GROUPS: usize = 50;
+/// Characters a piece of evidence may have.
+const EXCERPT: usize = 600;
+
+/// The document.
+pub fn render(run: &Run) -> String {
+    let mut out = format!("## sameturn: {}\n\n", verdict_line(run));
+    out.push_str(&format!(
+        "{}. {} scenarios, {} targets, reference {}, seed {}, run {}, version {}.\n\n",
+        markdown(&run.mode),
+        run.scenarios.len(),
+        run.targets.len(),
+        code_span(&run.reference),
+        run.seed,
+        code_span(&run.run_id),
+        run.version,
+    ));
+    table_of_places(run, &mut out);
+    findings(run, &mut out);
+    gaps(run, &mut out);
+    others(run, &mut out);
+    latency(run, &mut out);
+    out
+}
+
+fn table_of_places(run: &Run, out: &mut String) {
+    let heads: Vec<String> = run
+        .targets
+        .iter()
+        .map(|one| markdown(&label(&one.name, one.region.as_deref())))
+        .collect();
+    out.push_str(&format!("| scenario | {} |\n", heads.join(" | ")));
+    out.push_str(&format!("| --- |{}\n", " --- |".repeat(heads.len())));
+    for row in matrix::rows(run) {
+        let marks: Vec<String> = row
+            .marks
+            .iter()
+            .map(|mark| match mark.kind {
+                MarkKind::Fail | MarkKind::Undetermined => format!("**{}**", mark.text),
+                _ => mark.text.clone(),
+            })
+            .collect();
+        out.push_str(&format!(
+            "| {} | {} |\n",
+            code_span(&row.scenario),
+            marks.join(" | ")
+        ));
+    }
+    let counts: Vec<String> = matrix::counts(run)
+        .into_iter()
+        .map(|(kind, n)| format!("{n} {} ({})", kind.word(), kind.meaning()))
+        .collect();
+    out.push_str(&format!(
+        "\n{} cells: {}.\n",
+        run.planned_cells,
+        counts.join(", ")
+    ));
+}
+
+fn findings(run: &Run, out: &mut String) {
+    let groups = group::findings(run);
+    if groups.is_empty() {
+        return;
+    }
+    out.push_str(&format!("\n### Findings ({})\n\n", groups.len()));
+    for group in groups.iter().take(GROUPS) {
+        let first = group.first;
+        let word = match first.severity {
+            Weight::Must => "**must**",
+            Weight::Should => "should",
+            Weight::Info => "info",
+        };
+        out.push_str(&format!(
+            "- {word} {}: {}\n",
+            code_span(&first.rule),
+            markdown(&short(&first.message))
+        ));
+        out.push_str(&format!(
+            "  - at {}\n",
+            markdown(&group::places(&group.all))
+        ));
+        let evidence = &first.evidence;
+        let turn = evidence.turn.map(|turn| format!("turn {turn}"));
+        let event = evidence.event.map(|event| format!("event {event}"));
+        let seen: Vec<String> = turn.into_iter().chain(event).collect();
+        if !seen.is_empty() {
+            out.push_str(&format!("  - seen in {}\n", seen.join(", ")));
+        }
+        for (name, text) in [("expected", &evidence.expected), ("got", &evidence.got)] {
+            if let Some(text) = text {
+                out.push_str(&format!("  - {name} {}\n", code_span(&short(text))));
+            }
+        }
+        for (name, text) in [("cause", &first.cause), ("fix", &first.fix)] {
+            if let Some(text) = text {
+                out.push_str(&format!("  - {name}: {}\n", markdown(text)));
+            }
+        }
+        if let Some(excerpt) = &evidence.excerpt {
+            out.push_str(&format!("\n{}\n", code_block(&short(excerpt), "  ")));
+        }
+    }
+    if groups.len() > GROUPS {
+        out.push_str(&format!(
+            "\n{} more are in run.json.\n",
+            groups.len() - GROUPS
+        ));
+    }
+}
+
+fn gaps(run: &Run, out: &mut String) {
+    let groups = group::gaps(run);
+    if !groups.is_empty() {
+        out.push_str("\n### Known gaps\n\n| gap | what differs | consequence | at | source |\n| --- | --- | --- | --- | --- |\n");
+    }
+    for group in groups {
+        let gap = group.gap;
+        out.push_str(&format!(
+            "| {} | {} | {} | {} | {} ({}) |\n",
+            code_span(&gap.id),
+            markdown(&gap.about),
+            markdown(&gap.consequence),
+            markdown(&group::places(&group.all)),
+            markdown(&gap.source),
+            markdown(&gap.date),
+        ));
+    }
+    let stale = group::stale(run);
+    if !stale.is_empty() {
+        out.push_str("\n### Stale gaps\n\n");
+    }
+    for (gap, places) in stale {
+        out.push_str(&format!(
+            "- {}: {} Not seen at {}.\n",
+            code_span(&gap.id),
+            markdown(&gap.about),
+            markdown(&places.join(", "))
+        ));
+    }
+}
+
+fn others(run: &Run, out: &mut String) {
+    for (title, verdict) in [
+        ("Undetermined", CellVerdict::Undetermined),
+        ("Not applicable", CellVerdict::NotApplicable),
+    ] {
+        let reasons = group::reasons(run, verdict);
+        if reasons.is_empty() {
+            continue;
+        }
+        out.push_str(&format!("\n### {title}\n\n"));
+        for reason in reasons {
+            out.push_str(&format!("- {} x {}", reason.n, markdown(&reason.text)));
+            if verdict == CellVerdict::Undetermined {
+                out.push_str(&format!(" (at {})", markdown(&reason.places)));
+            }
+            if let Some(fix) = &reason.fix {
+                out.push_str(&format!(" Fix: {}", markdown(fix)));
+            }
+            out.push('\n');
+        }
+    }
+}
+
+fn latency(run: &Run, out: &mut String) {
+    if run.latency.is_empty() {
+        return;
+    }
+    out.push_str("\n### Latency in ms\n\n| target | TTFT p50 | p95 | n | total p50 | p95 | n |\n| --- | --: | --: | --: | --: | --: | --: |\n");
+    for one in &run.latency {
+        out.push_str(&format!(
+            "| {} | {} | {} |\n",
+            markdown(&label(&one.target, one.region.as_deref())),
+            cells(&one.ttft_ms).join(" | "),
+            cells(&one.total_ms).join(" | "),
+        ));
+    }
+    out.push_str(&format!("\n{TTFT_NOTE}\n"));
+}
+
+/// Escaped line by line and cut, by characters: some have no width.
+fn short(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(line).collect();
+    let text = lines.join("\n");
+    match text.char_indices().nth(EXCERPT) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
