@@ -110,7 +110,10 @@ fn run_plan(args: &CheckArgs, settings: &CheckSettings, columns: &[Column]) -> R
         seed: args.seed,
         repeat: args.repeat,
         reference: settings.reference.clone(),
-        targets: columns.iter().map(|column| summary(&column.target)).collect(),
+        targets: columns
+            .iter()
+            .map(|column| summary(&column.target))
+            .collect(),
         scenarios: settings
             .scenarios
             .iter()

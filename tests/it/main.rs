@@ -3,6 +3,7 @@
 mod auth;
 mod constructed_run;
 mod diagnostics;
+mod mock;
 mod recordings;
 mod report;
 mod scenario;
