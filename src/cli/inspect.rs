@@ -95,7 +95,7 @@ fn judged(
         &Subject {
             events: &decoded.events,
             trace: &decoded.trace,
-            streamed: decoded.events.len() > 1,
+            streamed: decoded.streamed,
             head: None,
             end: None,
             request: None,
