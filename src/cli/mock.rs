@@ -76,7 +76,10 @@ fn description(server: &MockServer) -> serde_json::Value {
 
 /// The same for people.
 fn text(server: &MockServer) -> String {
-    let mut out = format!("sameturn mock: listening on http://{}\n\n", server.address());
+    let mut out = format!(
+        "sameturn mock: listening on http://{}\n\n",
+        server.address()
+    );
     for endpoint in server.endpoints() {
         let name = match &endpoint.region {
             Some(region) => format!("{} {region}", endpoint.provider),

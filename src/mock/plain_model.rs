@@ -169,7 +169,7 @@ fn plain(model: &Model, ask: &Ask, conversation: &[Value]) -> Vec<Said> {
         Some("json_object") => json!({"answer": HARMLESS}).to_string(),
         _ => match result {
             Some(result) => format!("The tool answered: {}", quote(&result)),
-            None => format!("You said: {}", quote(&last_words(conversation))),
+            None => format!("You said: {}", quote_end(&last_words(conversation))),
         },
     };
     vec![Said::Text(text)]
@@ -223,6 +223,14 @@ fn last_words(conversation: &[Value]) -> String {
         .find(|item| item["role"] == "user");
     user.map(|item| text_of(&item["content"]))
         .unwrap_or_default()
+}
+
+/// The end of a text: what is asked for stands at the end of a long prompt.
+fn quote_end(text: &str) -> String {
+    let text = text.trim();
+    let skip = text.chars().count().saturating_sub(QUOTE);
+    let out: String = text.chars().skip(skip).collect();
+    if skip > 0 { format!("…{out}") } else { out }
 }
 
 fn quote(text: &str) -> String {

@@ -95,9 +95,9 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         out.add(
             &PRESENT,
             Some(*first),
-            format!("{} of {all} events have no sequence_number", missing.len()),
-            "an integer",
-            show(None::<&Value>),
+            "events have no sequence_number",
+            "an integer in every event",
+            format!("none in {} of {all} events", missing.len()),
         );
     }
 }

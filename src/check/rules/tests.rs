@@ -611,7 +611,7 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
             .iter()
             .find(|(file, _)| *file == name)
             .map_or(&[][..], |(_, rules)| *rules);
-        for Decoded { events, trace } in decode_captures(Dialect::Responses, &bytes) {
+        for Decoded { events, trace, .. } in decode_captures(Dialect::Responses, &bytes) {
             answers += 1;
             let findings = check(
                 "responses",
