@@ -4,6 +4,7 @@ mod auth;
 mod check;
 mod constructed_run;
 mod diagnostics;
+mod mock;
 mod program;
 mod recordings;
 mod report;
