@@ -2,8 +2,6 @@
 //!
 //! It must never report one lost number once per event that follows.
 
-use serde_json::Value;
-
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::Ledger;
