@@ -53,7 +53,7 @@ fn description(server: &MockServer) -> serde_json::Value {
                 "provider": endpoint.provider,
                 "region": endpoint.region,
                 "base_url": endpoint.base_url,
-                "other_base_urls": endpoint.other_base_urls,
+                "other_base_url": endpoint.other_base_url,
             })
         })
         .collect();

@@ -170,11 +170,6 @@ impl MockServer {
         self.street.seen.subscribe()
     }
 
-    /// Who may ask, and who may not.
-    pub fn principals(&self) -> &[Principal] {
-        self.street.data.principals()
-    }
-
     /// Takes no new connections, gives open answers a moment, and ends.
     pub async fn stop(self) {
         let _ = self.stop.send(true);

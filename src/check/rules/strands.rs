@@ -7,7 +7,7 @@
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, difference};
 use crate::check::rules::final_object::{OUTPUT_MATCHES, partner};
-use crate::check::rules::ledger::{ItemLog, Ledger, Strand, StrandKind, text};
+use crate::check::rules::ledger::{Axis, ItemLog, Ledger, Strand, StrandKind, text};
 use crate::check::rules::parts::is_dense;
 use crate::check::rules::{info, must, should};
 
@@ -59,8 +59,17 @@ static EMPTY: Rule = info(
     "recordings of LM Studio and xAI have empty ones (2026-08-22)",
 );
 
+static REPEATS: Rule = should(
+    "responses/messages-do-not-repeat",
+    "A message does not begin with the whole text of the message before it.",
+    "NousResearch/hermes-agent issue 41321: each of 59 messages repeats the last and adds to it",
+);
+
+/// A shorter text may be the same by chance ("Done.").
+const WORTH_COMPARING: usize = 16;
+
 pub static RULES: &[&Rule] = &[
-    &TEXT, &REFUSAL, &REASONING, &SUMMARY, &ARGUMENTS, &INPUT, &CODE, &IN_DELTAS, &EMPTY,
+    &TEXT, &REFUSAL, &REASONING, &SUMMARY, &ARGUMENTS, &INPUT, &CODE, &IN_DELTAS, &REPEATS, &EMPTY,
 ];
 
 /// One place that says what a run of text is.
@@ -84,6 +93,62 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                 adds_up(ledger, log, strand, kind, out);
                 deltas(log, strand, kind, out);
             }
+        }
+        in_item_alone(log, out);
+    }
+    repeats(ledger, out);
+}
+
+fn repeats(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
+    let mut before: Option<&str> = None;
+    for (event, item) in ledger.finished_items() {
+        if text(item, "type") != Some("message") {
+            continue;
+        }
+        let now = StrandKind::Text.in_item(item, 0);
+        if let (Some(before), Some(now)) = (before, now)
+            && before.chars().count() >= WORTH_COMPARING
+            && now.starts_with(before)
+        {
+            out.add(
+                &REPEATS,
+                Some(event),
+                "a message begins with the whole text of the message before it",
+                "new text",
+                now,
+            );
+        }
+        before = now;
+    }
+}
+
+/// Text that stands in a finished item and was never sent as such.
+fn in_item_alone(log: &ItemLog<'_>, out: &mut Collector<'_>) {
+    let Some((event, item)) = log.done.first() else {
+        return;
+    };
+    let (axis, kinds): (Axis, &[StrandKind]) = match log.kind() {
+        "message" => (Axis::Content, &[StrandKind::Text, StrandKind::Refusal]),
+        "function_call" => (Axis::Whole, &[StrandKind::Arguments]),
+        "custom_tool_call" => (Axis::Whole, &[StrandKind::Input]),
+        _ => return,
+    };
+    if log.strands.iter().any(|strand| strand.axis == axis) {
+        return;
+    }
+    for kind in kinds {
+        if kind.in_item(item, 0).is_some_and(|text| !text.is_empty()) {
+            out.add(
+                &IN_DELTAS,
+                Some(*event),
+                format!(
+                    "the {} of item {} come in the finished item alone",
+                    kind.words(),
+                    log.output_index
+                ),
+                "at least one delta",
+                "none",
+            );
         }
     }
 }
@@ -137,7 +202,12 @@ fn adds_up(
     if let Some((event, item)) = log.done.first() {
         let in_item = kind.in_item(item, strand.index);
         // Raw reasoning text need not stand in the finished item; the rest must.
-        if in_item.is_some() || !matches!(kind, StrandKind::ReasoningText | StrandKind::Code) {
+        let optional = matches!(kind, StrandKind::ReasoningText | StrandKind::Code);
+        // What is there and is no text has a finding of its own.
+        let no_text = item
+            .get(kind.field())
+            .is_some_and(|value| !value.is_string());
+        if in_item.is_some() || !optional && !no_text {
             witnesses.push(Witness {
                 place: "the finished item",
                 event: *event,

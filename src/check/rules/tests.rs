@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::catalog;
+use crate::check::expect;
 use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::rules::{Subject, all, check};
 use crate::dialect::{Decoded, Dialect, decode, decode_captures};
@@ -325,6 +326,24 @@ fn framing_does_not_hide_a_fault() {
     }
 }
 
+/// A mocked endpoint puts faults into whatever it answers, so they must show there too.
+#[test]
+fn a_fault_in_another_answer_is_noticed_too() {
+    let text_alone = shipped_variants()
+        .iter()
+        .find(|variant| variant.name == "text-alone")
+        .expect("the variant ships");
+    let other = text_alone.apply(good_stream());
+    let mut silent = Vec::new();
+    for fault in shipped_faults() {
+        let faulty = fault.apply(other.clone());
+        if faulty != other && findings(&faulty).is_empty() {
+            silent.push(&fault.name);
+        }
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
 /// Every place of a value that can hold something else, as JSON pointers.
 fn places(value: &Value, here: &str, out: &mut Vec<String>) {
     out.push(here.to_owned());
@@ -427,6 +446,17 @@ fn every_rule_can_be_tripped() {
 }
 
 #[test]
+fn every_known_gap_names_a_rule_that_exists() {
+    for gap in &catalog::shipped().gaps {
+        let id = gap.row.rule.as_str();
+        let known = rule(id).is_some()
+            || expect::RULES.iter().any(|rule| rule.id == id)
+            || id.starts_with("parity/");
+        assert!(known, "{} names {id}, which is no rule", gap.row.id);
+    }
+}
+
+#[test]
 fn a_broken_connection_is_not_also_a_broken_stream() {
     for ending in [
         Ending::CutAfterEvent(12),
@@ -524,6 +554,7 @@ fn a_plain_json_answer_is_checked_too() {
     broken["usage"]["total_tokens"] = json!(1);
     broken["output"][2]["call_id"] = json!("");
     broken["object"] = json!("thing");
+    broken["status"] = json!("bored");
     for (body, expected) in [
         (whole, vec![]),
         (
