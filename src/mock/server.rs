@@ -58,8 +58,8 @@ pub struct Endpoint {
     pub region: Option<String>,
     /// For an OpenAI library, or as Codex's `base_url`.
     pub base_url: String,
-    /// The base paths of the models that are not on the first.
-    pub other_base_urls: Vec<String>,
+    /// For the models that are not served on the first base path, where there are such.
+    pub other_base_url: Option<String>,
 }
 
 /// One request as it was answered, for a log line.
@@ -143,7 +143,7 @@ impl MockServer {
                     provider: name.clone(),
                     region: region.region.clone(),
                     base_url: urls.next().unwrap_or_default(),
-                    other_base_urls: urls.collect(),
+                    other_base_url: urls.next(),
                 });
             }
         }
@@ -158,6 +158,11 @@ impl MockServer {
             self.address,
             route::address(provider, region, selection)
         )
+    }
+
+    /// Who may call, and who may not.
+    pub fn principals(&self) -> &[Principal] {
+        self.street.data.principals()
     }
 
     /// How many requests have come in.

@@ -743,7 +743,7 @@ async fn addresses_name_provider_region_and_selection() {
     let server = start().await;
     let all = server.endpoints();
     assert_eq!(all.len(), 15);
-    assert!(all[0].base_url.ends_with("/openai/v1") && all[0].other_base_urls.is_empty());
+    assert!(all[0].base_url.ends_with("/openai/v1") && all[0].other_base_url.is_none());
     assert!(
         all[1]
             .base_url
