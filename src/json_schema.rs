@@ -34,6 +34,11 @@ const PLACE: &str = "schema:/";
 impl Schema {
     /// Compiles a schema (draft 2020-12 unless it says otherwise).
     pub fn compile(schema: &Value) -> Result<Schema, BadSchema> {
+        Schema::compile_part(schema, "")
+    }
+
+    /// Compiles the part of a document that a JSON pointer names; its references are the document's.
+    pub fn compile_part(schema: &Value, pointer: &str) -> Result<Schema, BadSchema> {
         let mut schemas = Schemas::new();
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
@@ -42,7 +47,7 @@ impl Schema {
             .add_resource(PLACE, schema.clone())
             .map_err(|error| bad_schema(&error))?;
         let index = compiler
-            .compile(PLACE, &mut schemas)
+            .compile(&format!("{PLACE}#{pointer}"), &mut schemas)
             .map_err(|error| bad_schema(&error))?;
         Ok(Schema { schemas, index })
     }

@@ -36,12 +36,15 @@ impl Seen {
     pub fn learn(&self, credentials: &Credentials) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for secret in credentials.secrets() {
-            if known.secrets.iter().all(|one| one.expose() != secret.expose()) {
+            if known
+                .secrets
+                .iter()
+                .all(|one| one.expose() != secret.expose())
+            {
                 known.secrets.push(secret);
             }
         }
-        known.redactor =
-            Redactor::new(known.secrets.clone()).with_account_ids(self.account_ids);
+        known.redactor = Redactor::new(known.secrets.clone()).with_account_ids(self.account_ids);
     }
 
     /// The text without any of them.
@@ -62,7 +65,10 @@ mod tests {
     #[test]
     fn what_was_learnt_is_removed() {
         let seen = Seen::new(false);
-        assert_eq!(seen.redact("key plain-marker-0001"), "key plain-marker-0001");
+        assert_eq!(
+            seen.redact("key plain-marker-0001"),
+            "key plain-marker-0001"
+        );
         seen.learn(&Credentials::Bearer(Secret::new("plain-marker-0001")));
         seen.learn(&Credentials::Bearer(Secret::new("other-marker-0002")));
         let left = seen.redact("key plain-marker-0001 and other-marker-0002");

@@ -13,6 +13,7 @@ use crate::auth::seen::Seen;
 use crate::catalog;
 use crate::cli::args::{CheckArgs, Format};
 use crate::cli::exit::Exit;
+use crate::cli::lint;
 use crate::cli::settings::{self, CheckSettings, Mode};
 use crate::cli::targets::{self, Column};
 use crate::cli::ui::{Progress, Ui};
@@ -41,9 +42,14 @@ pub fn run(args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
 }
 
 async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
-    if args.format == Format::Text {
-        ui.out(&format!("sameturn check: {}\n", settings.mode.words()))?;
-    }
+    // On stderr and at once, so that nobody waits for a run at the wrong place to end.
+    ui.err(&format!(
+        "asking {}: {} scenarios, {} targets\n",
+        settings.mode.words(),
+        settings.scenarios.len(),
+        settings.targets.targets.len()
+    ))?;
+    lint::warn(ui, &settings.warnings)?;
     let mock = match settings.mode {
         Mode::Mocks => Some(start_mock(args.seed).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
@@ -110,7 +116,10 @@ fn run_plan(args: &CheckArgs, settings: &CheckSettings, columns: &[Column]) -> R
         seed: args.seed,
         repeat: args.repeat,
         reference: settings.reference.clone(),
-        targets: columns.iter().map(|column| summary(&column.target)).collect(),
+        targets: columns
+            .iter()
+            .map(|column| summary(&column.target))
+            .collect(),
         scenarios: settings
             .scenarios
             .iter()

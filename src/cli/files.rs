@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostics;
-use crate::plan::PlannedScenario;
 use crate::document;
+use crate::plan::PlannedScenario;
 use crate::scenario::lint::Sourced;
 use crate::scenario::model::Scenario;
 use crate::scenario::{self, library};
@@ -47,7 +47,11 @@ pub fn scenarios(
         match scenario::read::read_checked(file, bytes, catalog) {
             Ok((scenario, odd)) => {
                 warnings.0.extend(odd.0);
-                read.push((file, std::str::from_utf8(bytes).unwrap_or_default(), scenario));
+                read.push((
+                    file,
+                    std::str::from_utf8(bytes).unwrap_or_default(),
+                    scenario,
+                ));
             }
             Err(wrong) => mistakes.0.extend(wrong.0),
         }
@@ -109,7 +113,8 @@ fn found(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn search(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let what = fs::metadata(path).with_context(|| format!("{}: could not be read", path.display()))?;
+    let what =
+        fs::metadata(path).with_context(|| format!("{}: could not be read", path.display()))?;
     if what.is_dir() {
         let mut inside: Vec<PathBuf> = fs::read_dir(path)
             .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 
-use crate::catalog::gap::Place;
 use crate::catalog;
+use crate::catalog::gap::Place;
 use crate::check::rules::{self, Subject};
 use crate::cli::args::{Format, InspectArgs};
 use crate::cli::exit::Exit;
@@ -25,7 +25,10 @@ pub fn run(args: &InspectArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     // Captures may come from providers that have known gaps here but cannot be targets.
     let known = |catalog: &catalog::Catalog| {
         catalog.provider(&args.provider).is_some()
-            || catalog.gaps.iter().any(|gap| gap.row.providers.contains(&args.provider))
+            || catalog
+                .gaps
+                .iter()
+                .any(|gap| gap.row.providers.contains(&args.provider))
     };
     let catalog = catalog::shipped();
     if !known(catalog) {
@@ -42,7 +45,13 @@ pub fn run(args: &InspectArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         let mut events = Vec::new();
         let mut findings = Vec::new();
         for decoded in answers {
-            findings.extend(judged(catalog, dialect, &args.provider, &decoded, events.len()));
+            findings.extend(judged(
+                catalog,
+                dialect,
+                &args.provider,
+                &decoded,
+                events.len(),
+            ));
             events.extend(decoded.events);
         }
         if events.is_empty() {

@@ -53,7 +53,7 @@ fn description(server: &MockServer) -> serde_json::Value {
                 "provider": endpoint.provider,
                 "region": endpoint.region,
                 "base_url": endpoint.base_url,
-                "other_base_urls": endpoint.other_base_urls,
+                "other_base_url": endpoint.other_base_url,
             })
         })
         .collect();
@@ -76,7 +76,10 @@ fn description(server: &MockServer) -> serde_json::Value {
 
 /// The same for people.
 fn text(server: &MockServer) -> String {
-    let mut out = format!("sameturn mock: listening on http://{}\n\n", server.address());
+    let mut out = format!(
+        "sameturn mock: listening on http://{}\n\n",
+        server.address()
+    );
     for endpoint in server.endpoints() {
         let name = match &endpoint.region {
             Some(region) => format!("{} {region}", endpoint.provider),

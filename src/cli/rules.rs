@@ -12,7 +12,9 @@ use crate::cli::ui::Ui;
 /// Lists the rules whose id begins as asked; a single one is explained.
 pub fn run(args: &RulesArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let start = args.id.as_deref().unwrap_or_default();
-    let chosen: Vec<&Rule> = rules::all().filter(|rule| rule.id.starts_with(start)).collect();
+    let chosen: Vec<&Rule> = rules::all()
+        .filter(|rule| rule.id.starts_with(start))
+        .collect();
     if chosen.is_empty() {
         bail!("no rule begins with `{start}`: `sameturn rules` lists them");
     }
@@ -39,9 +41,18 @@ pub fn run(args: &RulesArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
             rule.source
         ))?,
         (Format::Text, all) => {
-            let width = all.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
+            let width = all
+                .iter()
+                .map(|rule| rule.id.len())
+                .max()
+                .unwrap_or_default();
             for rule in all {
-                ui.out(&format!("{:6}  {:width$}  {}\n", rule.severity.word(), rule.id, rule.about))?;
+                ui.out(&format!(
+                    "{:6}  {:width$}  {}\n",
+                    rule.severity.word(),
+                    rule.id,
+                    rule.about
+                ))?;
             }
         }
     }

@@ -29,9 +29,7 @@ impl Mode {
     /// The first line of the output.
     pub fn words(&self) -> String {
         match self {
-            Mode::Mocks => {
-                "built-in mocks on this machine (no credentials, no network)".to_owned()
-            }
+            Mode::Mocks => "built-in mocks on this machine (no credentials, no network)".to_owned(),
             Mode::TargetFile(file) => format!("targets of {}", file.display()),
             Mode::Server(url) => format!("the server at {url}"),
         }
@@ -88,7 +86,10 @@ fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<Ta
         return Ok((Mode::Server(url.clone()), file));
     }
     if let Some(file) = &args.targets {
-        return Ok((Mode::TargetFile(file.clone()), files::targets(file, catalog)?));
+        return Ok((
+            Mode::TargetFile(file.clone()),
+            files::targets(file, catalog)?,
+        ));
     }
     let usual = Path::new(files::TARGET_FILE);
     if usual.exists() && !args.mocks {
@@ -138,14 +139,15 @@ fn choose_targets(mut file: TargetFile, names: &[String]) -> anyhow::Result<Targ
     for name in names {
         if !file.targets.contains_key(name) {
             let known: Vec<&str> = file.targets.keys().map(String::as_str).collect();
-            bail!("--target: there is no `{name}`; there is {}", known.join(", "));
+            bail!(
+                "--target: there is no `{name}`; there is {}",
+                known.join(", ")
+            );
         }
     }
     if !names.is_empty() {
         file.targets.retain(|name, _| names.contains(name));
-        file.reference = file
-            .reference
-            .filter(|reference| names.contains(reference));
+        file.reference = file.reference.filter(|reference| names.contains(reference));
     }
     Ok(file)
 }

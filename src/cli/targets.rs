@@ -135,8 +135,7 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
             staged::with_bearer(provider, &principal.bearer)
         };
         let staged = staged.context("could not make a temporary AWS home")?;
-        let staged = staged
-            .ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;
+        let staged = staged.ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;
         Ok(staged.into())
     };
     Ok(Identities {

@@ -16,15 +16,13 @@ use crate::auth::sign_in::sign_in;
 use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
 use crate::catalog::gap::Place;
+use crate::check::expect;
 use crate::check::finding::{Evidence, Finding, Severity};
 use crate::check::rules::{self, Subject};
-use crate::check::expect;
 use crate::conduct::identity::{self, Identities};
 use crate::dialect::{self, Decoded};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
-use crate::report::event::{
-    CellResult, ExchangeRecord, Judged, KnownGap, RunEvent, Verdict,
-};
+use crate::report::event::{CellResult, ExchangeRecord, Judged, KnownGap, RunEvent, Verdict};
 use crate::scenario::model::{CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Outgoing, Transport};
 use crate::turn::dialogue::{self, Stuck, TurnRequest};
@@ -211,7 +209,10 @@ impl<'a, T: Transport> Lane<'a, T> {
         }
         if let Ok(signed) = &signed
             && given.region.is_none()
-            && matches!(key, None | Some(CredentialState::Denied | CredentialState::Expired))
+            && matches!(
+                key,
+                None | Some(CredentialState::Denied | CredentialState::Expired)
+            )
         {
             self.signed.insert(key, signed.clone());
         }
@@ -344,9 +345,13 @@ impl<'a, T: Transport> Lane<'a, T> {
                 Some(class.fix.clone())
             })
             .unwrap_or_default();
-        format!("{}: {}. {fix}", failure.class, failure.message.trim_end_matches('.'))
-            .trim_end()
-            .to_owned()
+        format!(
+            "{}: {}. {fix}",
+            failure.class,
+            failure.message.trim_end_matches('.')
+        )
+        .trim_end()
+        .to_owned()
     }
 
     /// Adds cause and fix from the catalogue of failures, or what anybody can do about a broken wire.
@@ -370,7 +375,8 @@ impl<'a, T: Transport> Lane<'a, T> {
             });
         } else {
             finding.cause.get_or_insert_with(|| {
-                "The model or the endpoint behaves differently from what the scenario says.".to_owned()
+                "The model or the endpoint behaves differently from what the scenario says."
+                    .to_owned()
             });
             finding.fix.get_or_insert_with(|| {
                 "Run it again with --repeat 5: a rate tells a changed endpoint from a model's mood; --show-requests shows what was asked."
@@ -410,7 +416,11 @@ pub fn judge(
 /// The verdict that findings add up to: info weighs nothing, a known gap is told apart.
 pub fn verdict(findings: &[Judged]) -> Verdict {
     let weighing = |judged: &&Judged| judged.finding.severity > Severity::Info;
-    if findings.iter().filter(weighing).any(|judged| judged.gap.is_none()) {
+    if findings
+        .iter()
+        .filter(weighing)
+        .any(|judged| judged.gap.is_none())
+    {
         Verdict::Fail
     } else if findings.iter().any(|judged| judged.gap.is_some()) {
         Verdict::KnownGap
@@ -495,10 +505,7 @@ fn stuck_finding(index: usize, stuck: &Stuck) -> Finding {
 }
 
 /// The headers as sent, with every one that authorisation added or changed blanked.
-fn redacted(
-    before: Vec<(String, String)>,
-    after: &[(String, String)],
-) -> Vec<(String, String)> {
+fn redacted(before: Vec<(String, String)>, after: &[(String, String)]) -> Vec<(String, String)> {
     after
         .iter()
         .map(|header| {
@@ -533,40 +540,49 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-fn record(self, keep_streams: bool) -> ExchangeRecord {
-    let Told { cell, index, scenario, url, request_headers, body, exchange, decoded } = self;
-    let trace = &decoded.trace;
-    let response_body = if keep_streams {
-        Some(exchange.body.to_vec())
-    } else if trace.failure.is_some() {
-        Some(exchange.body[..exchange.body.len().min(EVIDENCE_BYTES)].to_vec())
-    } else {
-        None
-    };
-    ExchangeRecord {
-        cell,
-        turn: index + 1,
-        digest: digest(scenario, index),
-        method: "POST".to_owned(),
-        url,
-        request_headers,
-        request_body: body.to_string(),
-        status: exchange.head.as_ref().map(|head| head.status),
-        response_headers: exchange
-            .head
-            .as_ref()
-            .map(|head| head.headers.clone())
-            .unwrap_or_default(),
-        end: end_words(&exchange.end),
-        failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
-        headers_after: exchange.head.as_ref().map(|head| head.at),
-        ttft: trace.timing.first_output,
-        total: Some(exchange.total),
-        response_bytes: exchange.body.len() as u64,
-        events: decoded.events.len() as u64,
-        response_body,
+    fn record(self, keep_streams: bool) -> ExchangeRecord {
+        let Told {
+            cell,
+            index,
+            scenario,
+            url,
+            request_headers,
+            body,
+            exchange,
+            decoded,
+        } = self;
+        let trace = &decoded.trace;
+        let response_body = if keep_streams {
+            Some(exchange.body.to_vec())
+        } else if trace.failure.is_some() {
+            Some(exchange.body[..exchange.body.len().min(EVIDENCE_BYTES)].to_vec())
+        } else {
+            None
+        };
+        ExchangeRecord {
+            cell,
+            turn: index + 1,
+            digest: digest(scenario, index),
+            method: "POST".to_owned(),
+            url,
+            request_headers,
+            request_body: body.to_string(),
+            status: exchange.head.as_ref().map(|head| head.status),
+            response_headers: exchange
+                .head
+                .as_ref()
+                .map(|head| head.headers.clone())
+                .unwrap_or_default(),
+            end: end_words(&exchange.end),
+            failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
+            headers_after: exchange.head.as_ref().map(|head| head.at),
+            ttft: trace.timing.first_output,
+            total: Some(exchange.total),
+            response_bytes: exchange.body.len() as u64,
+            events: decoded.events.len() as u64,
+            response_body,
+        }
     }
-}
 }
 
 fn end_words(end: &End) -> String {

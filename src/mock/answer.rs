@@ -52,9 +52,10 @@ impl EarlyEnd {
     }
 }
 
-/// An estimate in tokens: a quarter of the characters, and at least one for a text that is there.
+/// An estimate in tokens: a quarter of the characters, and no fewer than there are words.
 pub fn tokens(text: &str) -> u64 {
-    (text.chars().count() as u64).div_ceil(4)
+    let letters = (text.chars().count() as u64).div_ceil(4);
+    letters.max(text.split_whitespace().count() as u64)
 }
 
 /// An estimate for JSON, without its braces and quotes.
@@ -120,9 +121,14 @@ impl Answer {
                 left -= cost;
                 continue;
             }
-            let over = cost - left;
-            let kept = tokens(item.text()).saturating_sub(over) * 4;
-            let cut: String = item.text().chars().take(kept as usize).collect();
+            let fixed = cost - tokens(item.text());
+            let room = left.saturating_sub(fixed);
+            let mut cut: String = item.text().chars().take(room as usize * 4).collect();
+            while tokens(&cut) > room {
+                // Too many short words: each step drops as many letters as there are tokens too many.
+                let keep = cut.chars().count() - (tokens(&cut) - room) as usize;
+                cut = cut.chars().take(keep).collect();
+            }
             let keep = !cut.is_empty();
             *item.text_mut() = cut;
             self.items.truncate(if keep { index + 1 } else { index });
@@ -147,5 +153,12 @@ mod tests {
         assert_eq!(cut.items, [Said::Text("é".repeat(64))]);
         assert_eq!(cut.early_end, Some(EarlyEnd::MaxOutputTokens));
         assert_eq!(answer.clone().limited(Some(26)), answer);
+        let words = Answer {
+            items: vec![Said::Text(
+                "a b c d e f g h i j k l m n o p q r s t".to_owned(),
+            )],
+            early_end: None,
+        };
+        assert_eq!(words.limited(Some(16)).items[0].tokens(), 16);
     }
 }

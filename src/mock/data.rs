@@ -398,14 +398,20 @@ mod tests {
 
     #[test]
     fn the_shipped_data_is_whole() {
-        let data = MockData::shipped().unwrap();
+        let data = MockData::shipped().expect("the shipped data");
         let names: Vec<&str> = data
             .providers
             .iter()
             .map(|p| p.manner.name.as_str())
             .collect();
         assert_eq!(names, ["openai", "bedrock-mantle"]);
-        assert_eq!(data.provider("bedrock-mantle").unwrap().regions.len(), 14);
+        assert_eq!(
+            data.provider("bedrock-mantle")
+                .expect("there is one")
+                .regions
+                .len(),
+            14
+        );
         for fault in &data.http_faults {
             for provider in &data.providers {
                 if let Does::Error(id) = &fault.does {
@@ -415,7 +421,9 @@ mod tests {
         }
         for provider in &data.providers {
             for error in provider.errors.values() {
-                let (_, body) = Refusal::new(&error.id).body(provider).unwrap();
+                let (_, body) = Refusal::new(&error.id)
+                    .body(provider)
+                    .expect("there is one");
                 if !error.headers.contains_key("content-type") {
                     let read = serde_json::from_str::<Value>(&body);
                     assert!(read.is_ok(), "{}: {body}", error.id);
@@ -431,13 +439,13 @@ mod tests {
 
     #[test]
     fn the_key_order_of_the_envelope_is_the_providers() {
-        let data = MockData::shipped().unwrap();
+        let data = MockData::shipped().expect("the shipped data");
         let keys = |provider: &str| -> Vec<String> {
-            let body = &data.provider(provider).unwrap().errors["server-error"].body;
-            let value: Value = serde_json::from_str(body).unwrap();
+            let body = &data.provider(provider).expect("there is one").errors["server-error"].body;
+            let value: Value = serde_json::from_str(body).expect("JSON");
             value["error"]
                 .as_object()
-                .unwrap()
+                .expect("there is one")
                 .keys()
                 .cloned()
                 .collect()

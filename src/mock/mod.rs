@@ -40,4 +40,6 @@ pub mod outgoing_response;
 
 pub mod memory;
 
+pub mod sending;
+
 pub mod server;

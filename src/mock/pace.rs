@@ -64,8 +64,12 @@ mod tests {
 
     #[test]
     fn draws_follow_the_distribution_and_the_seed() {
-        let data = MockData::shipped().unwrap();
-        let region = data.provider("openai").unwrap().region(None).unwrap();
+        let data = MockData::shipped().expect("the shipped data");
+        let region = data
+            .provider("openai")
+            .expect("there is one")
+            .region(None)
+            .expect("there is one");
         let mut firsts: Vec<Duration> = (0..2000)
             .map(|number| Pace::of(7, number, region).now())
             .collect();

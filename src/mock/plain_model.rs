@@ -169,7 +169,7 @@ fn plain(model: &Model, ask: &Ask, conversation: &[Value]) -> Vec<Said> {
         Some("json_object") => json!({"answer": HARMLESS}).to_string(),
         _ => match result {
             Some(result) => format!("The tool answered: {}", quote(&result)),
-            None => format!("You said: {}", quote(&last_words(conversation))),
+            None => format!("You said: {}", end_of(&last_words(conversation))),
         },
     };
     vec![Said::Text(text)]
@@ -225,6 +225,18 @@ fn last_words(conversation: &[Value]) -> String {
         .unwrap_or_default()
 }
 
+/// The last words: what a long prompt asks for stands at its end.
+fn end_of(text: &str) -> String {
+    let text = text.trim();
+    let count = text.chars().count();
+    if count <= QUOTE {
+        return text.to_owned();
+    }
+    let end: String = text.chars().skip(count - QUOTE).collect();
+    format!("…{end}")
+}
+
+/// The beginning: what a tool says first is what it was asked for.
 fn quote(text: &str) -> String {
     let text = text.trim();
     let mut out: String = text.chars().take(QUOTE).collect();

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn paths_lead_where_the_provider_says() {
-        let data = MockData::shipped().unwrap();
+        let data = MockData::shipped().expect("the shipped data");
         let operation = |path: &'static str| find(&data, path).map(|route| route.operation);
         assert_eq!(operation("/openai/v1/responses"), Ok(Operation::Respond));
         let mantle = "/bedrock-mantle/us-east-1/openai/v1/models";

@@ -3,10 +3,12 @@
 //! Pure. A real agent executes what comes out, so a text that the schema does not prescribe is never
 //! anything but [`HARMLESS`].
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Number, Value, json};
 
+use crate::json_schema::Schema;
 use crate::mock::pattern;
 
 /// The text where any text will do: as a shell command it prints a word.
@@ -16,11 +18,15 @@ pub const HARMLESS: &str = "echo sameturn";
 const SHALLOW: usize = 8;
 const DEEPEST: usize = 24;
 
+/// Most steps for one value: a schema that contains itself many times over must not keep us busy.
+const MOST_STEPS: u32 = 20_000;
+
 /// A value of this schema: as close as we get where none can be found.
 pub fn satisfy(schema: &Value) -> Value {
     let with_hints = Writer {
         root: schema,
         hints: true,
+        steps: Cell::new(0),
     };
     let hinted = with_hints.value(schema, 0, 0);
     if with_hints.holds(schema, &hinted) {
@@ -30,6 +36,7 @@ pub fn satisfy(schema: &Value) -> Value {
     let without_hints = Writer {
         root: schema,
         hints: false,
+        steps: Cell::new(0),
     };
     let plain = without_hints.value(schema, 0, 0);
     if without_hints.holds(schema, &plain) {
@@ -42,9 +49,16 @@ pub fn satisfy(schema: &Value) -> Value {
 struct Writer<'a> {
     root: &'a Value,
     hints: bool,
+    steps: Cell<u32>,
 }
 
 impl Writer<'_> {
+    /// Takes a step; whether there were too many.
+    fn tired(&self) -> bool {
+        self.steps.set(self.steps.get() + 1);
+        self.steps.get() > MOST_STEPS
+    }
+
     /// Whether the value is of this (sub)schema; true where the schema itself cannot be read.
     fn holds(&self, schema: &Value, value: &Value) -> bool {
         let mut document = match self.root {
@@ -52,24 +66,13 @@ impl Writer<'_> {
             _ => Map::new(),
         };
         document.insert("x-sameturn-part".to_owned(), schema.clone());
-        let place = "mem:///schema.json";
-        let mut compiler = boon::Compiler::new();
-        if compiler
-            .add_resource(place, Value::Object(document))
-            .is_err()
-        {
-            return true;
-        }
-        let mut schemas = boon::Schemas::new();
-        match compiler.compile(&format!("{place}#/x-sameturn-part"), &mut schemas) {
-            Ok(index) => schemas.validate(value, index).is_ok(),
-            Err(_) => true,
-        }
+        let part = Schema::compile_part(&Value::Object(document), "/x-sameturn-part");
+        !part.is_ok_and(|part| part.check(value).is_err())
     }
 
     /// `nth` asks for a value other than those before it, where there is a choice.
     fn value(&self, schema: &Value, depth: usize, nth: usize) -> Value {
-        if depth > DEEPEST {
+        if depth > DEEPEST || self.tired() {
             return Value::Null;
         }
         let Some(schema) = self.whole(schema, depth) else {
@@ -155,7 +158,7 @@ impl Writer<'_> {
     /// The schema with its references and `allOf` put in. `None` for `true`, `false` and what is no schema.
     fn whole(&self, schema: &Value, depth: usize) -> Option<Map<String, Value>> {
         let mut whole = schema.as_object()?.clone();
-        if depth > DEEPEST {
+        if depth > DEEPEST || self.tired() {
             return Some(whole);
         }
         if let Some(Value::String(place)) = whole.shift_remove("$ref")
@@ -544,9 +547,11 @@ mod tests {
         compiler.enable_format_assertions();
         compiler
             .add_resource("mem:///t.json", schema.clone())
-            .unwrap();
+            .expect("there is one");
         let mut schemas = boon::Schemas::new();
-        let index = compiler.compile("mem:///t.json", &mut schemas).unwrap();
+        let index = compiler
+            .compile("mem:///t.json", &mut schemas)
+            .expect("there is one");
         if let Err(error) = schemas.validate(&value, index) {
             panic!("{value} is not of {schema}: {error}");
         }
@@ -594,6 +599,20 @@ mod tests {
             check(schema),
             json!({"city": "Dublin", "cmd": "echo sameturn"})
         );
+    }
+
+    #[test]
+    fn a_schema_without_an_end_is_given_up() {
+        let names: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
+        let properties: Map<String, Value> = names
+            .iter()
+            .map(|name| (name.clone(), json!({"$ref": "#"})))
+            .collect();
+        satisfy(&json!({"properties": properties, "required": names}));
+        satisfy(&json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}]}));
+        let array = |items: Value| json!({"type": "array", "minItems": 9999, "items": items});
+        satisfy(&array(array(array(json!({"type": "integer"})))));
+        satisfy(&json!({"$ref": "file:///etc/hostname"}));
     }
 
     fn any_schema() -> impl proptest::strategy::Strategy<Value = Value> {

@@ -9,18 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use axum::serve::ListenerExt;
-use futures_util::stream;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::mock::admit::admit;
 use crate::mock::answer::Answer;
@@ -29,19 +28,17 @@ use crate::mock::data::{MockData, Model, Principal};
 use crate::mock::http_fault::Does;
 use crate::mock::memory::{Memory, Place, Stored};
 use crate::mock::mutate::WireFault;
-use crate::mock::outgoing::{Chunk, Finish, OutStream, write};
-use crate::mock::outgoing_response::{Namer, Outgoing, build, input_tokens};
+use crate::mock::outgoing_response::{Namer, build, input_tokens};
 use crate::mock::pace::Pace;
 use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
 use crate::mock::script::Script;
+use crate::mock::sending::{self, Reply, ReplyBody};
 use crate::mock::sigv4::Arrived;
 
 /// Most bytes of a request body.
 const MOST_BODY: usize = 64 * 1024 * 1024;
-/// Between two writes that must not reach the reader as one.
-const APART: Duration = Duration::from_millis(3);
 /// How long open answers may finish when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -61,8 +58,8 @@ pub struct Endpoint {
     pub region: Option<String>,
     /// For an OpenAI library, or as Codex's `base_url`.
     pub base_url: String,
-    /// The base paths of the models that are not on the first.
-    pub other_base_urls: Vec<String>,
+    /// For the models that are not served on the first base path, where there are such.
+    pub other_base_url: Option<String>,
 }
 
 /// One request as it was answered, for a log line.
@@ -146,7 +143,7 @@ impl MockServer {
                     provider: name.clone(),
                     region: region.region.clone(),
                     base_url: urls.next().unwrap_or_default(),
-                    other_base_urls: urls.collect(),
+                    other_base_url: urls.next(),
                 });
             }
         }
@@ -163,6 +160,11 @@ impl MockServer {
         )
     }
 
+    /// Who may call, and who may not.
+    pub fn principals(&self) -> &[Principal] {
+        self.street.data.principals()
+    }
+
     /// How many requests have come in.
     pub fn requests(&self) -> u64 {
         self.street.count.load(Ordering::Relaxed)
@@ -173,44 +175,12 @@ impl MockServer {
         self.street.seen.subscribe()
     }
 
-    /// Who may ask, and who may not.
-    pub fn principals(&self) -> &[Principal] {
-        self.street.data.principals()
-    }
-
     /// Takes no new connections, gives open answers a moment, and ends.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         let mut task = self.task;
         if timeout(GRACE, &mut task).await.is_err() {
             task.abort();
-        }
-    }
-}
-
-/// An answer about to be sent, and whom it was for.
-struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: ReplyBody,
-    principal: Option<String>,
-}
-
-enum ReplyBody {
-    Whole(String),
-    Stream(Vec<Chunk>, Vec<Duration>, Finish),
-    /// A whole body of which only this much is sent.
-    Part(String, usize, Finish),
-    Never,
-}
-
-impl Reply {
-    fn json(status: u16, value: &Value) -> Reply {
-        Reply {
-            status,
-            headers: Vec::new(),
-            body: ReplyBody::Whole(value.to_string()),
-            principal: None,
         }
     }
 }
@@ -255,7 +225,7 @@ async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response
         method,
         path,
     });
-    send(reply, arrived_at, street.stopped.clone()).await
+    sending::send(reply, arrived_at, street.stopped.clone()).await
 }
 
 struct Incoming<'a> {
@@ -543,7 +513,12 @@ impl Street {
             self.memory().keep(place(id), stored);
         }
         let pace = Pace::of(self.seed, request.number, route.region);
-        Ok(reply(&ask, outgoing, chosen.wire.as_ref(), pace))
+        Ok(sending::good(
+            ask.stream,
+            outgoing,
+            chosen.wire.as_ref(),
+            pace,
+        ))
     }
 
     /// All that the model is told: what was stored, then the items of this request.
@@ -568,77 +543,6 @@ impl Street {
         let mut all = stored.conversation.clone();
         all.extend(ask.items.iter().cloned());
         Ok(all)
-    }
-}
-
-/// A good answer with the fault, if there is one, as the request wants it: streamed or whole.
-fn reply(ask: &Ask, outgoing: Outgoing, fault: Option<&WireFault>, mut pace: Pace) -> Reply {
-    let mut stream = OutStream::of(outgoing.events);
-    if let Some(fault) = fault {
-        stream = fault.apply(stream);
-    }
-    let first = pace.now();
-    let mut dues = Vec::with_capacity(stream.events.len());
-    let mut begun = false;
-    for event in &stream.events {
-        let kind = event.kind().unwrap_or_default();
-        if kind.ends_with(".delta") && begun {
-            pace.token();
-        }
-        begun |= kind.ends_with(".delta");
-        // The response is announced before the model has thought.
-        let early = matches!(kind, "response.created" | "response.in_progress");
-        dues.push(if early && !begun {
-            first.mul_f64(0.4)
-        } else {
-            pace.now()
-        });
-    }
-    if ask.stream {
-        return Reply {
-            status: stream.status,
-            headers: vec![
-                ("content-type".to_owned(), stream.content_type.clone()),
-                ("cache-control".to_owned(), "no-cache".to_owned()),
-            ],
-            body: ReplyBody::Stream(write(&stream), dues, stream.ending.finish()),
-            principal: None,
-        };
-    }
-    // Without a stream the same fault shows in the object that would have ended it.
-    let ends = [
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-    ];
-    let last = stream
-        .events
-        .iter()
-        .rev()
-        .find(|event| event.kind().is_some_and(|kind| ends.contains(&kind)));
-    let object = last.map_or(&outgoing.response, |event| &event.data["response"]);
-    let text = object.to_string();
-    let finish = stream.ending.finish();
-    let body = match finish {
-        Finish::Close => ReplyBody::Stream(
-            vec![Chunk {
-                bytes: text.into_bytes(),
-                due: Some(0),
-                apart: false,
-            }],
-            vec![pace.now()],
-            Finish::Close,
-        ),
-        Finish::Abort | Finish::Hang => {
-            let half = text.len() / 2;
-            ReplyBody::Part(text, half, finish)
-        }
-    };
-    Reply {
-        status: stream.status,
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-        body,
-        principal: None,
     }
 }
 
@@ -682,95 +586,4 @@ fn nowhere_reply(nowhere: &route::Nowhere) -> Reply {
         404,
         &json!({"sameturn_mock": {"message": message, "there_are": nowhere.there_are}}),
     )
-}
-
-/// An error inside the body, which makes the server break the connection.
-#[derive(Debug, thiserror::Error)]
-#[error("the mock breaks the connection")]
-struct Broken;
-
-async fn send(reply: Reply, arrived: Instant, stopped: watch::Receiver<bool>) -> Response {
-    let body = match reply.body {
-        ReplyBody::Whole(text) => Body::from(text),
-        ReplyBody::Stream(chunks, dues, finish) => {
-            // Headers leave with the first event that is due, as they do when a model is slow to start.
-            if let Some(first) = chunks
-                .first()
-                .and_then(|chunk| chunk.due)
-                .and_then(|index| dues.get(index))
-            {
-                sleep_until(arrived + *first).await;
-            }
-            paced(chunks, dues, finish, arrived, stopped)
-        }
-        ReplyBody::Part(text, length, finish) => {
-            let bytes = text.into_bytes()[..length].to_vec();
-            let chunk = Chunk {
-                bytes,
-                due: None,
-                apart: false,
-            };
-            paced(vec![chunk], Vec::new(), finish, arrived, stopped)
-        }
-        ReplyBody::Never => {
-            hang(stopped).await;
-            Body::empty()
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    let headers = response.headers_mut();
-    let json = HeaderValue::from_static("application/json");
-    headers.insert("content-type", json);
-    for (name, value) in reply.headers {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
-            headers.insert(name, value);
-        }
-    }
-    response
-}
-
-async fn hang(mut stopped: watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-/// Chunks on absolute deadlines from the arrival of the request, so that a late one does not delay
-/// the next.
-fn paced(
-    chunks: Vec<Chunk>,
-    dues: Vec<Duration>,
-    finish: Finish,
-    arrived: Instant,
-    stopped: watch::Receiver<bool>,
-) -> Body {
-    let dues: Arc<[Duration]> = dues.into();
-    let state = (chunks.into_iter(), Some(finish));
-    Body::from_stream(stream::unfold(state, move |(mut chunks, finish)| {
-        let stopped = stopped.clone();
-        let dues = Arc::clone(&dues);
-        async move {
-            let Some(chunk) = chunks.next() else {
-                return match finish? {
-                    Finish::Close => None,
-                    // The last bytes must have left before the connection breaks.
-                    Finish::Abort => {
-                        sleep(APART).await;
-                        Some((Err(Broken), (chunks, None)))
-                    }
-                    Finish::Hang => {
-                        hang(stopped).await;
-                        Some((Err(Broken), (chunks, None)))
-                    }
-                };
-            };
-            if let Some(due) = chunk.due.and_then(|index| dues.get(index)) {
-                sleep_until(arrived + *due).await;
-            }
-            if chunk.apart {
-                sleep(APART).await;
-            }
-            Some((Ok(Bytes::from(chunk.bytes)), (chunks, finish)))
-        }
-    }))
 }

@@ -277,7 +277,7 @@ mod tests {
             .time(UNIX_EPOCH + Duration::from_secs(1_795_000_000))
             .settings(settings)
             .build()
-            .unwrap()
+            .expect("there is one")
             .into();
         let mut headers: Vec<(String, String)> = [
             ("host", "127.0.0.1:1"),
@@ -291,9 +291,9 @@ mod tests {
         let pairs = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
-        let signable =
-            SignableRequest::new("POST", &url, pairs, SignableBody::Bytes(&body)).unwrap();
-        let (instructions, _) = sign(signable, &params).unwrap().into_parts();
+        let signable = SignableRequest::new("POST", &url, pairs, SignableBody::Bytes(&body))
+            .expect("there is one");
+        let (instructions, _) = sign(signable, &params).expect("there is one").into_parts();
         for (name, value) in instructions.headers() {
             headers.push((name.to_owned(), value.to_owned()));
         }
@@ -301,8 +301,8 @@ mod tests {
         let claim = headers
             .iter()
             .find(|(name, _)| name == "authorization")
-            .unwrap();
-        let claim = read_claim(&claim.1).unwrap();
+            .expect("there is one");
+        let claim = read_claim(&claim.1).expect("there is one");
         let (path, query) = path
             .split_once('?')
             .map_or((path, None), |(path, query)| (path, Some(query)));

@@ -45,8 +45,20 @@ pub fn compare(reference: &[TurnTrace], other: &[TurnTrace]) -> Vec<Finding> {
         if ours.failure.is_some() || theirs.failure.is_some() {
             continue;
         }
-        differ("stop", Severity::Must, "why the turn ended", stop(ours), stop(theirs));
-        differ("calls", Severity::Must, "what was called", calls(ours), calls(theirs));
+        differ(
+            "stop",
+            Severity::Must,
+            "why the turn ended",
+            stop(ours),
+            stop(theirs),
+        );
+        differ(
+            "calls",
+            Severity::Must,
+            "what was called",
+            calls(ours),
+            calls(theirs),
+        );
         differ(
             "kinds",
             Severity::Should,
@@ -161,8 +173,10 @@ fn meaning(call: &Call) -> String {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let sorted_map: BTreeMap<String, Value> =
-                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let sorted_map: BTreeMap<String, Value> = map
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             Value::Object(sorted_map.into_iter().collect())
         }
         Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
@@ -178,7 +192,11 @@ fn reasoning(trace: &TurnTrace) -> bool {
 }
 
 fn or_none(text: String) -> String {
-    if text.is_empty() { "none".to_owned() } else { text }
+    if text.is_empty() {
+        "none".to_owned()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -186,7 +204,9 @@ mod tests {
     use serde_json::Value;
 
     use crate::parity::compare;
-    use crate::turn::trace::{Call, CallForm, Content, Failure, Item, Layer, Stop, TurnTrace, Usage};
+    use crate::turn::trace::{
+        Call, CallForm, Content, Failure, Item, Layer, Stop, TurnTrace, Usage,
+    };
 
     fn item(content: Content) -> Item {
         Item {
@@ -228,7 +248,9 @@ mod tests {
     fn wording_and_the_order_of_keys_and_calls_do_not_matter() {
         let ours = trace(
             vec![
-                item(Content::Text { text: "Let me see.".to_owned() }),
+                item(Content::Text {
+                    text: "Let me see.".to_owned(),
+                }),
                 call("a", r#"{"x":1,"y":2}"#),
                 call("b", "{}"),
             ],
@@ -236,7 +258,9 @@ mod tests {
         );
         let theirs = trace(
             vec![
-                item(Content::Text { text: "Looking.".to_owned() }),
+                item(Content::Text {
+                    text: "Looking.".to_owned(),
+                }),
                 call("b", "{ }"),
                 call("a", r#"{ "y": 2, "x": 1 }"#),
             ],
@@ -248,13 +272,28 @@ mod tests {
     #[test]
     fn what_an_agent_acts_on_matters() {
         let good = || trace(vec![call("a", "{}")], Stop::ToolCalls);
-        let text = || trace(vec![item(Content::Text { text: "no".to_owned() })], Stop::End);
+        let text = || {
+            trace(
+                vec![item(Content::Text {
+                    text: "no".to_owned(),
+                })],
+                Stop::End,
+            )
+        };
         assert_eq!(
             rules(good(), text()),
-            ["parity/stop", "parity/calls", "parity/kinds", "parity/arguments"]
+            [
+                "parity/stop",
+                "parity/calls",
+                "parity/kinds",
+                "parity/arguments"
+            ]
         );
         assert_eq!(
-            rules(good(), trace(vec![call("a", r#"{"x":1}"#)], Stop::ToolCalls)),
+            rules(
+                good(),
+                trace(vec![call("a", r#"{"x":1}"#)], Stop::ToolCalls)
+            ),
             ["parity/arguments"]
         );
         let mut unmetered = good();

@@ -289,15 +289,24 @@ mod tests {
             "https://bedrock-mantle.us-east-1.api.aws/v1/responses"
         );
         assert_eq!(
-            mantle("openai.gpt-5.5", None).wrong().expect("another").url(),
+            mantle("openai.gpt-5.5", None)
+                .wrong()
+                .expect("another")
+                .url(),
             "https://bedrock-mantle.us-east-1.api.aws/v1/responses"
         );
     }
 
     #[test]
     fn an_endpoint_keeps_its_base_path() {
-        let own = mantle("openai.gpt-5.5", Some("http://127.0.0.1:1/x/{region}/openai/v1/"));
-        assert_eq!(own.url(), "http://127.0.0.1:1/x/us-east-1/openai/v1/responses");
+        let own = mantle(
+            "openai.gpt-5.5",
+            Some("http://127.0.0.1:1/x/{region}/openai/v1/"),
+        );
+        assert_eq!(
+            own.url(),
+            "http://127.0.0.1:1/x/us-east-1/openai/v1/responses"
+        );
         assert_eq!(own.wrong_base_path.as_deref(), Some("/v1"));
         assert_eq!(
             own.with_prefix("/fault/stall").url(),
@@ -310,10 +319,7 @@ mod tests {
 
     #[test]
     fn targets_stand_side_by_side() {
-        assert_eq!(
-            cells(2, 2, 1),
-            [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 1)]
-        );
+        assert_eq!(cells(2, 2, 1), [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 1)]);
         assert_eq!(cells(1, 1, 3).len(), 3);
     }
 }

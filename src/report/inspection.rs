@@ -93,14 +93,23 @@ pub fn text(one: &Inspection) -> String {
         one.provider
     );
     for (index, event) in one.events.iter().enumerate() {
-        let _ = writeln!(out, "{index:>6}  {}{}", escape::line(&kind(event)), data(event));
+        let _ = writeln!(
+            out,
+            "{index:>6}  {}{}",
+            escape::line(&kind(event)),
+            data(event)
+        );
         for judged in at(&one.findings, Some(index)) {
             finding(&mut out, judged);
         }
     }
     let of_whole: Vec<&Judged> = at(&one.findings, None)
         .chain(one.findings.iter().filter(|judged| {
-            judged.finding.evidence.event.is_some_and(|event| event >= one.events.len())
+            judged
+                .finding
+                .evidence
+                .event
+                .is_some_and(|event| event >= one.events.len())
         }))
         .collect();
     if !of_whole.is_empty() {
@@ -109,7 +118,11 @@ pub fn text(one: &Inspection) -> String {
             finding(&mut out, judged);
         }
     }
-    let gaps = one.findings.iter().filter(|judged| judged.gap.is_some()).count();
+    let gaps = one
+        .findings
+        .iter()
+        .filter(|judged| judged.gap.is_some())
+        .count();
     let info = one.findings.len() - gaps - one.weighing();
     let _ = writeln!(
         out,
@@ -144,7 +157,11 @@ fn finding(out: &mut String, judged: &Judged) {
         }
     }
     if let Some(gap) = &judged.gap {
-        let _ = writeln!(out, "          {}: {} ({}, {})", gap.id, gap.about, gap.source, gap.date);
+        let _ = writeln!(
+            out,
+            "          {}: {} ({}, {})",
+            gap.id, gap.about, gap.source, gap.date
+        );
     }
 }
 
@@ -164,9 +181,18 @@ fn data(event: &WireEvent) -> String {
         Payload::Done => return String::new(),
         Payload::Malformed { text, .. } => text.clone(),
         Payload::Json(value) => {
-            let field = ["delta", "text", "arguments", "input", "refusal", "item", "part", "error"]
-                .iter()
-                .find_map(|name| value.get(*name));
+            let field = [
+                "delta",
+                "text",
+                "arguments",
+                "input",
+                "refusal",
+                "item",
+                "part",
+                "error",
+            ]
+            .iter()
+            .find_map(|name| value.get(*name));
             match field {
                 Some(Value::String(text)) => format!("{text:?}"),
                 Some(other) => other.to_string(),

@@ -80,7 +80,12 @@ impl Requests {
                     "ANOTHER TURN"
                 };
                 let mut lines = Vec::new();
-                differences(String::new(), Some(&first.json), Some(&body.json), &mut lines);
+                differences(
+                    String::new(),
+                    Some(&first.json),
+                    Some(&body.json),
+                    &mut lines,
+                );
                 if lines.is_empty() {
                     let _ = writeln!(out, "  {label} ({same}): the same bytes of meaning");
                     continue;

@@ -63,9 +63,7 @@ impl Transport for Live {
         };
         let response = match timeout(limits.idle, client.execute(built)).await {
             Err(_) => {
-                return failed(End::NoHead {
-                    after: limits.idle,
-                });
+                return failed(End::NoHead { after: limits.idle });
             }
             Ok(Err(error)) if error.is_connect() => {
                 return failed(End::Unreachable {

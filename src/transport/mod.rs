@@ -48,9 +48,5 @@ impl Limits {
 /// The seam to the outside: live sockets, or answers from memory.
 pub trait Transport: Send + Sync {
     /// Sends one request and collects its answer. What goes wrong is in the exchange.
-    fn send(
-        &self,
-        request: Outgoing,
-        limits: Limits,
-    ) -> impl Future<Output = Exchange> + Send;
+    fn send(&self, request: Outgoing, limits: Limits) -> impl Future<Output = Exchange> + Send;
 }

@@ -2,8 +2,6 @@
 //!
 //! It must never report one lost number once per event that follows.
 
-use serde_json::Value;
-
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::Ledger;
@@ -95,9 +93,9 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         out.add(
             &PRESENT,
             Some(*first),
-            format!("{} of {all} events have no sequence_number", missing.len()),
-            "an integer",
-            show(None::<&Value>),
+            "events have no sequence_number",
+            "an integer in every event",
+            format!("none in {} of {all} events", missing.len()),
         );
     }
 }

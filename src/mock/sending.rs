@@ -1,0 +1,219 @@
+//! An answer on its way out: status, headers and bytes, each at its time.
+//!
+//! Shell: it waits and breaks connections. It must never decide what an answer says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use futures_util::stream;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::mock::mutate::WireFault;
+use crate::mock::outgoing::{Chunk, Finish, OutStream, write};
+use crate::mock::outgoing_response::Outgoing;
+use crate::mock::pace::Pace;
+
+/// Between two writes that must not reach the reader as one.
+const APART: Duration = Duration::from_millis(3);
+
+/// An answer about to be sent, and whom it was for.
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: ReplyBody,
+    pub principal: Option<String>,
+}
+
+pub enum ReplyBody {
+    Whole(String),
+    Stream(Vec<Chunk>, Vec<Duration>, Finish),
+    /// A whole body of which only this much is sent.
+    Part(String, usize, Finish),
+    Never,
+}
+
+impl Reply {
+    /// A whole JSON body.
+    pub fn json(status: u16, value: &Value) -> Reply {
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: ReplyBody::Whole(value.to_string()),
+            principal: None,
+        }
+    }
+}
+
+/// A good answer with the fault, if there is one, as the request wants it: streamed or whole.
+pub fn good(
+    streamed: bool,
+    outgoing: Outgoing,
+    fault: Option<&WireFault>,
+    mut pace: Pace,
+) -> Reply {
+    let mut stream = OutStream::of(outgoing.events);
+    if let Some(fault) = fault {
+        stream = fault.apply(stream);
+    }
+    let first = pace.now();
+    let mut dues = Vec::with_capacity(stream.events.len());
+    let mut begun = false;
+    for event in &stream.events {
+        let kind = event.kind().unwrap_or_default();
+        if kind.ends_with(".delta") && begun {
+            pace.token();
+        }
+        begun |= kind.ends_with(".delta");
+        // The response is announced before the model has thought.
+        let early = matches!(kind, "response.created" | "response.in_progress");
+        dues.push(if early && !begun {
+            first.mul_f64(0.4)
+        } else {
+            pace.now()
+        });
+    }
+    if streamed {
+        return Reply {
+            status: stream.status,
+            headers: vec![
+                ("content-type".to_owned(), stream.content_type.clone()),
+                ("cache-control".to_owned(), "no-cache".to_owned()),
+            ],
+            body: ReplyBody::Stream(write(&stream), dues, stream.ending.finish()),
+            principal: None,
+        };
+    }
+    // Without a stream the same fault shows in the object that would have ended it.
+    let ends = [
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+    ];
+    let last = stream
+        .events
+        .iter()
+        .rev()
+        .find(|event| event.kind().is_some_and(|kind| ends.contains(&kind)));
+    let object = last.map_or(&outgoing.response, |event| &event.data["response"]);
+    let text = object.to_string();
+    let finish = stream.ending.finish();
+    let body = match finish {
+        Finish::Close => ReplyBody::Stream(
+            vec![Chunk {
+                bytes: text.into_bytes(),
+                due: Some(0),
+                apart: false,
+            }],
+            vec![pace.now()],
+            Finish::Close,
+        ),
+        Finish::Abort | Finish::Hang => {
+            let half = text.len() / 2;
+            ReplyBody::Part(text, half, finish)
+        }
+    };
+    Reply {
+        status: stream.status,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body,
+        principal: None,
+    }
+}
+
+/// An error inside the body, which makes the server break the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the mock breaks the connection")]
+struct Broken;
+
+/// Sends it; returns when the head may leave.
+pub async fn send(reply: Reply, arrived: Instant, stopped: watch::Receiver<bool>) -> Response {
+    let body = match reply.body {
+        ReplyBody::Whole(text) => Body::from(text),
+        ReplyBody::Stream(chunks, dues, finish) => {
+            // Headers leave with the first event that is due, as they do when a model is slow to start.
+            if let Some(first) = chunks
+                .first()
+                .and_then(|chunk| chunk.due)
+                .and_then(|index| dues.get(index))
+            {
+                sleep_until(arrived + *first).await;
+            }
+            paced(chunks, dues, finish, arrived, stopped)
+        }
+        ReplyBody::Part(text, length, finish) => {
+            let bytes = text.into_bytes()[..length].to_vec();
+            let chunk = Chunk {
+                bytes,
+                due: None,
+                apart: false,
+            };
+            paced(vec![chunk], Vec::new(), finish, arrived, stopped)
+        }
+        ReplyBody::Never => {
+            hang(stopped).await;
+            Body::empty()
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert("content-type", json);
+    for (name, value) in reply.headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// Waits until the server stops.
+async fn hang(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// Chunks on absolute deadlines from the arrival of the request, so that a late one does not delay
+/// the next.
+fn paced(
+    chunks: Vec<Chunk>,
+    dues: Vec<Duration>,
+    finish: Finish,
+    arrived: Instant,
+    stopped: watch::Receiver<bool>,
+) -> Body {
+    let dues: Arc<[Duration]> = dues.into();
+    let state = (chunks.into_iter(), Some(finish));
+    Body::from_stream(stream::unfold(state, move |(mut chunks, finish)| {
+        let stopped = stopped.clone();
+        let dues = Arc::clone(&dues);
+        async move {
+            let Some(chunk) = chunks.next() else {
+                return match finish? {
+                    Finish::Close => None,
+                    // The last bytes must have left before the connection breaks.
+                    Finish::Abort => {
+                        sleep(APART).await;
+                        Some((Err(Broken), (chunks, None)))
+                    }
+                    Finish::Hang => {
+                        hang(stopped).await;
+                        Some((Err(Broken), (chunks, None)))
+                    }
+                };
+            };
+            if let Some(due) = chunk.due.and_then(|index| dues.get(index)) {
+                sleep_until(arrived + *due).await;
+            }
+            if chunk.apart {
+                sleep(APART).await;
+            }
+            Some((Ok(Bytes::from(chunk.bytes)), (chunks, finish)))
+        }
+    }))
+}
