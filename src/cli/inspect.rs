@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::catalog;
 use crate::catalog::gap::Place;
+use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::cli::args::{Format, InspectArgs};
 use crate::cli::exit::Exit;
@@ -115,9 +116,26 @@ fn judged(
                 .find(|gap| gap.explains(&place, &finding.rule, &finding.message))
                 .map(|gap| KnownGap::of(&gap.row));
             finding.evidence.event = finding.evidence.event.map(|event| event + first);
+            if gap.is_none() {
+                finding.fix = elsewhere(catalog, &finding);
+            }
             Judged { finding, gap }
         })
         .collect()
+}
+
+/// Who is known to do this, where the provider of the capture was not named.
+fn elsewhere(catalog: &catalog::Catalog, finding: &Finding) -> Option<String> {
+    let row = catalog
+        .gaps
+        .iter()
+        .map(|gap| &gap.row)
+        .find(|row| row.rule == finding.rule)?;
+    let provider = row.providers.first()?;
+    Some(format!(
+        "{provider} is known to do this ({}): if it is the provider, say --provider {provider}",
+        row.id
+    ))
 }
 
 fn providers(catalog: &catalog::Catalog) -> Vec<String> {

@@ -60,6 +60,7 @@ fn file_json(one: &Inspection) -> Value {
                 "rule": finding.rule,
                 "severity": finding.severity.word(),
                 "message": finding.message,
+                "fix": finding.fix,
                 "evidence": {
                     "event": finding.evidence.event,
                     "expected": finding.evidence.expected,
@@ -144,6 +145,7 @@ fn finding(out: &mut String, judged: &Judged) {
         severity,
         message,
         evidence,
+        fix,
         ..
     } = &judged.finding;
     let word = match &judged.gap {
@@ -151,7 +153,12 @@ fn finding(out: &mut String, judged: &Judged) {
         None => severity.word(),
     };
     let _ = writeln!(out, "        ^ {word} {rule}: {}", escape::line(message));
-    for (label, value) in [("expected", &evidence.expected), ("got", &evidence.got)] {
+    let lines = [
+        ("expected", &evidence.expected),
+        ("got", &evidence.got),
+        ("fix", fix),
+    ];
+    for (label, value) in lines {
         if let Some(value) = value {
             let _ = writeln!(out, "          {label}: {}", escape::line(value));
         }

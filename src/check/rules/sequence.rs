@@ -20,13 +20,18 @@ static GROWS: Rule = must(
     "sequence_number is an integer that grows from event to event.",
     SOURCE,
 );
-static GAPS: Rule = should(
+pub static GAPS: Rule = should(
     "responses/sequence-number-without-gaps",
-    "sequence_number starts at 0 and grows by 1, so that a reader can notice a lost event.",
+    "sequence_number grows by 1, so that a reader can notice a lost event.",
+    "OpenResponses specification 2026-04-24; every unedited recording (2026-08-22)",
+);
+static STARTS: Rule = should(
+    "responses/sequence-number-starts-at-0",
+    "sequence_number starts at 0, so that a reader can notice a lost beginning.",
     "OpenResponses specification 2026-04-24; every unedited recording (2026-08-22)",
 );
 
-pub static RULES: &[&Rule] = &[&PRESENT, &GROWS, &GAPS];
+pub static RULES: &[&Rule] = &[&PRESENT, &GROWS, &GAPS, &STARTS];
 
 pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     if !ledger.subject.streamed {
@@ -74,7 +79,7 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                 )
             }
             None if number != 0 && missing.is_empty() && !ledger.lossy => out.add(
-                &GAPS,
+                &STARTS,
                 Some(event.index),
                 "sequence_number does not start at 0",
                 "0",

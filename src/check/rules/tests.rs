@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::catalog;
 use crate::check::expect;
 use crate::check::finding::{Finding, Rule, Severity};
-use crate::check::rules::{Subject, all, check};
+use crate::check::rules::{BROKEN_BY_LOSS, Subject, all, check};
 use crate::dialect::{Decoded, Dialect, decode, decode_captures};
 use crate::mock::fault_file::{shipped_faults, shipped_variants};
 use crate::mock::mutate::WireFault;
@@ -602,11 +602,7 @@ fn a_plain_json_answer_is_checked_too() {
 /// Files that their recorders trimmed, with the rules that notice it.
 const TRIMMED: [(&str, &[&str]); 1] = [(
     "openai--openai-phase.1",
-    &[
-        "responses/sequence-number-without-gaps",
-        "responses/output-index-dense",
-        "responses/text-adds-up",
-    ],
+    &["responses/sequence-number-without-gaps"],
 )];
 
 #[test]
@@ -678,4 +674,11 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(answers >= 25, "only {answers} answers were found");
+}
+
+#[test]
+fn what_a_loss_breaks_are_rules() {
+    for id in BROKEN_BY_LOSS {
+        assert!(all().any(|rule| rule.id == *id), "{id}");
+    }
 }
