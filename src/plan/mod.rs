@@ -149,14 +149,14 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     let only = &scenario.only;
     let provider = &target.provider;
     if !only.providers.is_empty() && !only.providers.contains(&provider.id) {
-        return Err(format!("is about {}", only.providers.join(", ")));
+        return Err(format!("only for {}", only.providers.join(", ")));
     }
     let dialect = target.dialect.word();
     if !only.dialects.is_empty() && !only.dialects.iter().any(|one| one == dialect) {
-        return Err(format!("is about the dialect {}", only.dialects.join(", ")));
+        return Err(format!("only for the dialect {}", only.dialects.join(", ")));
     }
     if !only.models.is_empty() && !only.models.iter().any(|one| glob(one, &target.model)) {
-        return Err(format!("is about the models {}", only.models.join(", ")));
+        return Err(format!("only for the models {}", only.models.join(", ")));
     }
 
     let given = &scenario.given;
