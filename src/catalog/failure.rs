@@ -165,7 +165,15 @@ mod tests {
 
     /// Bodies as they were observed, and forms nobody listed word for word:
     /// class, status, code, param, text.
-    const CASES: &[(&str, u16, Option<&str>, Option<&str>, &str)] = &[
+    type Case = (
+        &'static str,
+        u16,
+        Option<&'static str>,
+        Option<&'static str>,
+        &'static str,
+    );
+
+    const CASES: &[Case] = &[
         (
             "wrong_route",
             400,

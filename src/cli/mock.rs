@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::args::{Format, MockArgs};
 use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
 use crate::mock::data::MockData;
-use crate::mock::server::MockServer;
+use crate::mock::server::{MockServer, Seen};
+use crate::report::escape;
 
 /// Serves until it is told to stop.
 pub fn run(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
@@ -36,11 +38,47 @@ async fn serve(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         Format::Json => ui.out(&format!("{}\n", description(&server)))?,
         Format::Text => ui.out(&text(&server))?,
     }
-    tokio::signal::ctrl_c()
-        .await
-        .context("Ctrl-C cannot be waited for")?;
+    let mut requests = server.watch();
+    let stop = tokio::signal::ctrl_c();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            stopped = &mut stop => {
+                stopped.context("Ctrl-C cannot be waited for")?;
+                break;
+            }
+            request = requests.recv(), if args.log => match request {
+                Ok(request) => ui.err(&line(&request))?,
+                Err(RecvError::Lagged(missed)) => {
+                    ui.err(&format!("{missed} requests were too fast for this log\n"))?;
+                }
+                Err(RecvError::Closed) => break,
+            },
+        }
+    }
     server.stop().await;
     Ok(Exit::Ok)
+}
+
+/// A request on one line. What a client sends is hostile text.
+fn line(request: &Seen) -> String {
+    let status = request
+        .status
+        .map_or_else(|| "---".to_owned(), |status| status.to_string());
+    let mut out = format!(
+        "{:>5} {status} {} {} {}",
+        request.number,
+        request.principal.as_deref().unwrap_or("nobody"),
+        escape::line(&request.method),
+        escape::line(&request.path)
+    );
+    for (word, name) in [("fault", &request.fault), ("script", &request.script)] {
+        if let Some(name) = name {
+            out.push_str(&format!(" {word}={}", escape::line(name)));
+        }
+    }
+    out.push('\n');
+    out
 }
 
 /// One line for scripts.

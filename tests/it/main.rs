@@ -1,7 +1,13 @@
 //! What a user does, and what the house keeps: one binary for all integration tests.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may fail where something is missing"
+)]
+
 mod auth;
 mod check;
+mod commands;
 mod constructed_run;
 mod diagnostics;
 mod mock;

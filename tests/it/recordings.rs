@@ -17,14 +17,22 @@ use sameturn::turn::exchange::{End, Exchange, Head, Read};
 use sameturn::turn::trace::{Content, Item, Stop, TurnTrace};
 use serde_json::Value;
 
-/// The recordings by name, or nothing when there are none.
-#[expect(clippy::print_stderr)] // a skipped test says so
-fn recordings() -> Vec<(String, Vec<u8>)> {
-    let Some(folder) = std::env::var_os("SAMETURN_RECORDINGS") else {
+/// The folder of recordings; where there is none, it says so.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+pub(crate) fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("SAMETURN_RECORDINGS").map(PathBuf::from);
+    if folder.is_none() {
         eprintln!("skipped: SAMETURN_RECORDINGS does not name a folder of recorded streams");
+    }
+    folder
+}
+
+/// The recordings by name, or nothing when there are none.
+fn recordings() -> Vec<(String, Vec<u8>)> {
+    let Some(folder) = folder() else {
         return Vec::new();
     };
-    let folder = PathBuf::from(folder).join("responses");
+    let folder = folder.join("responses");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("a readable folder").path())
