@@ -22,6 +22,7 @@ use crate::conduct::run::{self, Work};
 use crate::mock::data::MockData;
 use crate::mock::server::MockServer;
 use crate::plan;
+use crate::report::escape::shell_word;
 use crate::report::event::{Cell, RunEvent, RunPlan, ScenarioSummary, TargetSummary};
 use crate::report::record::Run;
 use crate::report::requests::Requests;
@@ -265,7 +266,7 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
             let settings = console::Settings {
                 width: ui.width,
                 colour: ui.colour,
-                command: "sameturn check".to_owned(),
+                command: command(args),
                 results: folder.map(|folder| folder.display().to_string()),
                 exit_code: exit.code(),
             };
@@ -273,6 +274,26 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
         }
     }
     Ok(exit)
+}
+
+/// The command that asks the same targets about the same scenarios again.
+fn command(args: &CheckArgs) -> String {
+    let mut words = vec!["sameturn".to_owned(), "check".to_owned()];
+    let mut flag = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            words.push(name.to_owned());
+            words.push(shell_word(&value));
+        }
+    };
+    flag("--base-url", args.server.base_url.clone());
+    flag("--model", args.server.model.clone());
+    flag("--api-key-env", args.server.api_key_env.clone());
+    let file = args.targets.as_ref();
+    flag("--targets", file.map(|file| file.display().to_string()));
+    for path in &args.scenarios {
+        words.push(shell_word(&path.display().to_string()));
+    }
+    words.join(" ")
 }
 
 /// Writes a report; a file that cannot be written loses nothing else.

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::auth::authorize::authorize;
@@ -15,22 +13,20 @@ use crate::auth::seen::Seen;
 use crate::auth::sign_in::sign_in;
 use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
-use crate::catalog::gap::Place;
 use crate::check::expect;
-use crate::check::finding::{Evidence, Finding, Severity};
+use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
-use crate::dialect::{self, Decoded};
+use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
+use crate::conduct::told::{Told, outline, redacted};
+use crate::dialect;
 use crate::plan::{self, PlannedScenario, PlannedTarget};
-use crate::report::event::{CellResult, ExchangeRecord, Judged, KnownGap, RunEvent, Verdict};
+use crate::report::event::{CellResult, ExchangeRecord, Judged, RunEvent, Verdict};
 use crate::scenario::model::{CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Outgoing, Transport};
-use crate::turn::dialogue::{self, Stuck, TurnRequest};
-use crate::turn::exchange::{End, Exchange};
-use crate::turn::trace::{Content, Failure, Item, Layer, TurnTrace};
-
-/// A response body is kept as evidence of a failure up to this size.
-const EVIDENCE_BYTES: usize = 16 * 1024;
+use crate::turn::dialogue::{self, TurnRequest};
+use crate::turn::exchange::End;
+use crate::turn::trace::{Failure, Item, Layer, TurnTrace};
 
 /// A new sign-in is made this long before the old one expires.
 const REFRESH_BEFORE: Duration = Duration::from_secs(300);
@@ -140,7 +136,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             ));
             for finding in &mut outcome.findings {
                 finding.evidence.turn = Some(index + 1);
-                self.explain(finding, failure.as_ref());
+                explain(self.conductor.catalog, finding, failure.as_ref());
             }
             call_ids.extend(outcome.trace.calls().map(|call| call.call_id.clone()));
             totals.extend(outcome.total);
@@ -354,78 +350,11 @@ impl<'a, T: Transport> Lane<'a, T> {
         .to_owned()
     }
 
-    /// Adds cause and fix from the catalogue of failures, or what anybody can do about a broken wire.
-    fn explain(&self, finding: &mut Finding, failure: Option<&Failure>) {
-        if finding.rule.starts_with("expect/")
-            && let Some(failure) = failure
-            && let Some(class) = self.conductor.catalog.failures.class(&failure.class)
-        {
-            finding.cause.get_or_insert_with(|| class.cause.clone());
-            finding.fix.get_or_insert_with(|| class.fix.clone());
-        }
-        if !finding.rule.starts_with("expect/") {
-            finding.cause.get_or_insert_with(|| {
-                "The provider, or a gateway before it, writes the stream this way.".to_owned()
-            });
-            finding.fix.get_or_insert_with(|| {
-                format!(
-                    "`sameturn rules {}` says what a client may rely on; run again with --keep-streams and send the stream to whoever serves it.",
-                    finding.rule
-                )
-            });
-        } else {
-            finding.cause.get_or_insert_with(|| {
-                "The model or the endpoint behaves differently from what the scenario says."
-                    .to_owned()
-            });
-            finding.fix.get_or_insert_with(|| {
-                "Run it again with --repeat 5: a rate tells a changed endpoint from a model's mood; --show-requests shows what was asked."
-                    .to_owned()
-            });
-        }
-    }
-
     fn judge(&self, scenario: &Scenario, findings: Vec<Finding>) -> Vec<Judged> {
         findings
             .into_iter()
             .map(|finding| judge(self.conductor.catalog, self.target, &scenario.name, finding))
             .collect()
-    }
-}
-
-/// Looks up the known gap that explains a finding.
-pub fn judge(
-    catalog: &Catalog,
-    target: &PlannedTarget,
-    scenario: &str,
-    finding: Finding,
-) -> Judged {
-    let place = Place {
-        provider: &target.provider.id,
-        model: &target.model,
-        scenario,
-    };
-    let gap = catalog
-        .gaps
-        .iter()
-        .find(|gap| gap.explains(&place, &finding.rule, &finding.message))
-        .map(|gap| KnownGap::of(&gap.row));
-    Judged { finding, gap }
-}
-
-/// The verdict that findings add up to: info weighs nothing, a known gap is told apart.
-pub fn verdict(findings: &[Judged]) -> Verdict {
-    let weighing = |judged: &&Judged| judged.finding.severity > Severity::Info;
-    if findings
-        .iter()
-        .filter(weighing)
-        .any(|judged| judged.gap.is_none())
-    {
-        Verdict::Fail
-    } else if findings.iter().any(|judged| judged.gap.is_some()) {
-        Verdict::KnownGap
-    } else {
-        Verdict::Pass
     }
 }
 
@@ -473,148 +402,4 @@ fn not_sent(failure: &SignInFailure) -> TurnOutcome {
         sent: false,
         total: None,
     }
-}
-
-fn stuck_finding(index: usize, stuck: &Stuck) -> Finding {
-    let (message, got) = match stuck {
-        Stuck::NoCalls => (
-            "the script has tool results, but the answer before called no tool".to_owned(),
-            "no call".to_owned(),
-        ),
-        Stuck::NoResult { tool } => (
-            format!("the answer called `{tool}`, which the script has no result for"),
-            format!("a call of `{tool}`"),
-        ),
-    };
-    Finding {
-        rule: "expect/script-goes-on".to_owned(),
-        severity: Severity::Must,
-        message,
-        evidence: Evidence {
-            turn: Some(index + 1),
-            expected: Some("calls of the tools that `results` names".to_owned()),
-            got: Some(got),
-            ..Evidence::default()
-        },
-        cause: None,
-        fix: Some(
-            "Say in `expect.calls` of the turn before what must be called, or give every tool a result."
-                .to_owned(),
-        ),
-    }
-}
-
-/// The headers as sent, with every one that authorisation added or changed blanked.
-fn redacted(before: Vec<(String, String)>, after: &[(String, String)]) -> Vec<(String, String)> {
-    after
-        .iter()
-        .map(|header| {
-            if before.contains(header) {
-                header.clone()
-            } else {
-                (header.0.clone(), "(redacted)".to_owned())
-            }
-        })
-        .collect()
-}
-
-/// SHA-256 of the provider-neutral turn, hexadecimal.
-pub fn digest(scenario: &Scenario, index: usize) -> String {
-    let neutral = dialogue::neutral(scenario, index).to_string();
-    Sha256::digest(neutral.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// An exchange and all that is known around it.
-struct Told<'a> {
-    cell: usize,
-    index: usize,
-    scenario: &'a Scenario,
-    url: String,
-    request_headers: Vec<(String, String)>,
-    body: &'a Value,
-    exchange: &'a Exchange,
-    decoded: &'a Decoded,
-}
-
-impl Told<'_> {
-    fn record(self, keep_streams: bool) -> ExchangeRecord {
-        let Told {
-            cell,
-            index,
-            scenario,
-            url,
-            request_headers,
-            body,
-            exchange,
-            decoded,
-        } = self;
-        let trace = &decoded.trace;
-        let response_body = if keep_streams {
-            Some(exchange.body.to_vec())
-        } else if trace.failure.is_some() {
-            Some(exchange.body[..exchange.body.len().min(EVIDENCE_BYTES)].to_vec())
-        } else {
-            None
-        };
-        ExchangeRecord {
-            cell,
-            turn: index + 1,
-            digest: digest(scenario, index),
-            method: "POST".to_owned(),
-            url,
-            request_headers,
-            request_body: body.to_string(),
-            status: exchange.head.as_ref().map(|head| head.status),
-            response_headers: exchange
-                .head
-                .as_ref()
-                .map(|head| head.headers.clone())
-                .unwrap_or_default(),
-            end: end_words(&exchange.end),
-            failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
-            headers_after: exchange.head.as_ref().map(|head| head.at),
-            ttft: trace.timing.first_output,
-            total: Some(exchange.total),
-            response_bytes: exchange.body.len() as u64,
-            events: decoded.events.len() as u64,
-            response_body,
-        }
-    }
-}
-
-fn end_words(end: &End) -> String {
-    match end {
-        End::Complete => "complete".to_owned(),
-        End::Unreachable { reason } => format!("unreachable: {reason}"),
-        End::NoHead { after } => format!("no response head after {after:?}"),
-        End::Refused { reason } => format!("refused: {reason}"),
-        End::Dropped { reason } => format!("dropped: {reason}"),
-        End::Stalled { after } => format!("stalled after {after:?}"),
-        End::TooLong { after } => format!("longer than {after:?}"),
-        End::TooBig { limit } => format!("more than {limit} bytes"),
-    }
-}
-
-/// What an answer did, on one line.
-fn outline(trace: &TurnTrace) -> String {
-    if let Some(failure) = &trace.failure {
-        return format!("fails: {}", failure.class);
-    }
-    let mut parts = Vec::new();
-    for item in &trace.items {
-        parts.push(match &item.content {
-            Content::Text { .. } => "text".to_owned(),
-            Content::Refusal { .. } => "refusal".to_owned(),
-            Content::Reasoning { .. } => "reasoning".to_owned(),
-            Content::Call(call) => format!("calls {}", call.name),
-            Content::Other { kind } => kind.clone(),
-        });
-    }
-    if let Some(stop) = trace.stop {
-        parts.push(format!("({})", stop.word()));
-    }
-    parts.join(", ")
 }

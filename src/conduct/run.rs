@@ -8,8 +8,9 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::catalog::gap::{GapRow, Place};
-use crate::conduct::cell::{CellOutcome, Conductor, Lane, judge};
+use crate::conduct::cell::{CellOutcome, Conductor, Lane};
 use crate::conduct::identity::Identities;
+use crate::conduct::judge::judge;
 use crate::parity;
 use crate::plan::{PlannedScenario, PlannedTarget};
 use crate::report::event::{Cell, KnownGap, Placed, RunEvent, StaleGap, Verdict};

@@ -5,6 +5,7 @@
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, cut};
 use crate::check::rules::{Subject, info, must, should};
+use crate::turn::exchange::End;
 
 const WHATWG: &str = "WHATWG HTML, server-sent events (read 2026-11-21)";
 
@@ -58,6 +59,11 @@ static INCREMENTAL: Rule = info(
     "Output arrives over several reads: the stream is not held back and sent at once.",
     "gateways that buffer a stream, seen in the wild (2026-11-21)",
 );
+static BODY_ENDS: Rule = should(
+    "http/body-ends",
+    "After its terminal event the body ends as HTTP says it should.",
+    "RFC 9112, sections 7.1 and 8; a reader that waits for the end hangs or reports a broken stream",
+);
 static OTHER: Rule = should(
     "sse/irregular",
     "The decoder can make sense of everything that comes.",
@@ -75,6 +81,7 @@ pub static RULES: &[&Rule] = &[
     &NOT_A_RESPONSE,
     &WITHOUT_TYPE,
     &INCREMENTAL,
+    &BODY_ENDS,
     &OTHER,
 ];
 
@@ -116,6 +123,29 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
         );
     }
     arrives_incrementally(subject, out);
+    body_ends(subject, out);
+}
+
+/// A break before the terminal event is the failure of the turn and has a name of its own; one after it
+/// fails nothing that was decoded, and still breaks readers.
+fn body_ends(subject: &Subject<'_>, out: &mut Collector<'_>) {
+    let Some(end) = subject.end else { return };
+    if subject.trace.failure.is_some() || *end == End::Complete {
+        return;
+    }
+    let got = match end {
+        End::Stalled { after } => format!("silence for {after:?} on an open connection"),
+        End::TooLong { after } => format!("no end within {after:?}"),
+        End::Dropped { reason } => format!("a broken connection: {}", cut(reason, 160)),
+        other => format!("{other:?}"),
+    };
+    out.add(
+        &BODY_ENDS,
+        None,
+        "the answer is whole, but its body does not end",
+        "the end of the body",
+        got,
+    );
 }
 
 fn arrives_incrementally(subject: &Subject<'_>, out: &mut Collector<'_>) {

@@ -395,6 +395,7 @@ fn every_fault_changes_what_is_sent() {
         let stream = fault.apply(good_stream());
         let changed = write(&stream) != good
             || stream.content_type != good_stream().content_type
+            || stream.ending.finish() != Finish::Close
             || stream.status != 200;
         assert!(changed, "{} does nothing", fault.name);
         for id in &fault.trips {
