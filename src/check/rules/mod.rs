@@ -94,7 +94,7 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     }
     let mut collector = Collector::new(subject.events);
     framing::check(subject, &mut collector);
-    if dialect_word == "responses" {
+    if dialect_word == "responses" && !too_many_items(subject, &mut collector) {
         let ledger = Ledger::read(subject);
         envelope::check(&ledger, &mut collector);
         sequence::check(&ledger, &mut collector);
@@ -116,6 +116,49 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
         return without_loss(findings);
     }
     findings
+}
+
+/// Items of one answer that are compared with each other. Real answers have tens at most (the worst
+/// seen in the wild: 59, https://github.com/NousResearch/hermes-agent/issues/41321, 2026-08).
+const MOST_ITEMS: usize = 1_000;
+
+static ITEMS_WITHIN_LIMIT: Rule = must(
+    "responses/items-within-limit",
+    "An answer has at most 1000 items; one with more is not checked any further.",
+    "limit of this program: items are compared in pairs",
+);
+
+static LIMITS: &[&Rule] = &[&ITEMS_WITHIN_LIMIT];
+
+/// A flood of items would keep the checks busy for minutes. What is not checked is never passed.
+fn too_many_items(subject: &Subject<'_>, out: &mut Collector<'_>) -> bool {
+    let announced = subject
+        .events
+        .iter()
+        .filter(|event| event.json().is_some_and(|data| data.get("item").is_some()))
+        .count();
+    let listed = subject
+        .events
+        .iter()
+        .filter_map(|event| {
+            let data = event.json()?;
+            let response = data.get("response").unwrap_or(data);
+            Some(response.get("output")?.as_array()?.len())
+        })
+        .max()
+        .unwrap_or(0);
+    // Each item is announced once and finished once.
+    let items = listed.max(announced / 2);
+    if items > MOST_ITEMS {
+        out.add(
+            &ITEMS_WITHIN_LIMIT,
+            None,
+            "the answer has too many items to be checked",
+            format!("at most {MOST_ITEMS}"),
+            items.to_string(),
+        );
+    }
+    items > MOST_ITEMS
 }
 
 /// Rules that break when events are left out of a capture.
@@ -148,6 +191,7 @@ fn without_loss(findings: Vec<Finding>) -> Vec<Finding> {
 pub fn all() -> impl Iterator<Item = &'static Rule> {
     [
         framing::RULES,
+        LIMITS,
         envelope::RULES,
         sequence::RULES,
         items::RULES,

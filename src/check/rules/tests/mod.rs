@@ -2,6 +2,8 @@
 //!
 //! Streams go the whole way: mutated, written as bytes, decoded as an exchange, checked.
 
+mod captures;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -11,15 +13,15 @@ use serde_json::{Value, json};
 use crate::catalog;
 use crate::check::expect;
 use crate::check::finding::{Finding, Rule, Severity};
-use crate::check::rules::{BROKEN_BY_LOSS, Subject, all, check};
-use crate::dialect::{Decoded, Dialect, decode, decode_captures};
+use crate::check::rules::{Subject, all, check};
+use crate::dialect::{Dialect, decode};
 use crate::mock::fault_file::{shipped_faults, shipped_variants};
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStream, Pacing, write};
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
-const WITHOUT_FAULT: [(&str, &str); 8] = [
+const WITHOUT_FAULT: [(&str, &str); 9] = [
     (
         "sse/event-without-data",
         "an event without data is below the mutation language; see the decoder's own tests",
@@ -32,6 +34,10 @@ const WITHOUT_FAULT: [(&str, &str); 8] = [
     (
         "sse/irregular",
         "stands for irregularities that have no rule of their own; there are none",
+    ),
+    (
+        "responses/items-within-limit",
+        "needs a thousand items: see a_flood_of_items_is_named_and_not_compared",
     ),
     (
         "responses/not-a-response",
@@ -597,89 +603,5 @@ fn a_plain_json_answer_is_checked_too() {
         );
         let found: Vec<String> = ids(&findings, Severity::Should).into_iter().collect();
         assert_eq!(found, expected, "{}", told(&findings));
-    }
-}
-
-/// Files that their recorders trimmed, with the rules that notice it.
-const TRIMMED: [(&str, &[&str]); 1] = [(
-    "openai--openai-phase.1",
-    &["responses/sequence-number-without-gaps"],
-)];
-
-#[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "whoever runs the tests should see what was not"
-)]
-fn real_recordings_have_no_finding_that_no_gap_explains() {
-    let Ok(folder) = std::env::var("SAMETURN_RECORDINGS") else {
-        // Recordings of real providers are not part of this repository.
-        eprintln!("SAMETURN_RECORDINGS names no folder with recordings: nothing to check");
-        return;
-    };
-    let mut wrong = String::new();
-    let mut answers = 0;
-    let files = std::fs::read_dir(format!("{folder}/responses")).expect("the folder can be read");
-    for file in files {
-        let path = file.expect("the folder can be read").path();
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let provider = match name.split("--").next() {
-            Some("azure") => "azure-openai",
-            Some("xai") => "xai",
-            Some("open-responses") => "lm-studio",
-            Some("openai") if name.contains("copilot") => "github-copilot",
-            _ => "openai",
-        };
-        let bytes = std::fs::read(&path).expect("the recording can be read");
-        let trimmed = TRIMMED
-            .iter()
-            .find(|(file, _)| *file == name)
-            .map_or(&[][..], |(_, rules)| *rules);
-        for Decoded { events, trace, .. } in decode_captures(Dialect::Responses, &bytes) {
-            answers += 1;
-            let findings = check(
-                "responses",
-                &Subject {
-                    events: &events,
-                    trace: &trace,
-                    streamed: true,
-                    head: None,
-                    end: None,
-                    request: None,
-                },
-            );
-            let place = catalog::gap::Place {
-                provider,
-                model: trace.model.as_deref().unwrap_or(""),
-                scenario: "",
-            };
-            let left: Vec<Finding> = findings
-                .into_iter()
-                .filter(|finding| finding.severity > Severity::Info)
-                .filter(|finding| !trimmed.contains(&finding.rule.as_str()))
-                .filter(|finding| {
-                    !catalog::shipped()
-                        .gaps
-                        .iter()
-                        .any(|gap| gap.explains(&place, &finding.rule, &finding.message))
-                })
-                .collect();
-            if !left.is_empty() {
-                wrong.push_str(&format!("\n  {name}:{}", told(&left)));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
-    assert!(answers >= 25, "only {answers} answers were found");
-}
-
-#[test]
-fn what_a_loss_breaks_are_rules() {
-    for id in BROKEN_BY_LOSS {
-        assert!(all().any(|rule| rule.id == *id), "{id}");
     }
 }
