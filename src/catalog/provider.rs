@@ -12,11 +12,16 @@ pub struct Provider {
     /// The origin, with `{region}` where the provider has regions; absent where the user must name one.
     #[serde(default)]
     pub origin: Option<String>,
-    /// Wire APIs, the preferred one first: the path below the base path.
+    /// Wire APIs, the preferred one first: the path below the base path. A path that begins with
+    /// `{origin}` stands at the origin itself; `{model}` is the percent-encoded model id, and
+    /// `{-stream}` is `-stream` where a stream is asked for, else nothing.
     pub dialects: IndexMap<String, String>,
     /// Base paths below the origin, the usual one first. The model's row says which one it needs.
     #[serde(default)]
     pub base_paths: Vec<String>,
+    /// A base path that looks right and serves nothing.
+    #[serde(default)]
+    pub wrong_base_path: Option<String>,
     /// Regions this provider serves; empty where it has none.
     #[serde(default)]
     pub regions: Vec<String>,
@@ -66,6 +71,9 @@ pub struct Model {
     /// Regions it is served in; all of the provider's where empty.
     #[serde(default)]
     pub regions: Vec<String>,
+    /// Where a dialect without a field for the reasoning effort puts it: keys joined by dots.
+    #[serde(default)]
+    pub effort_field: Option<String>,
     pub source: String,
     pub date: String,
 }

@@ -225,24 +225,30 @@ impl<'a, T: Transport> Lane<'a, T> {
         signed: &SignedIn,
     ) -> TurnOutcome {
         let target = self.target;
+        let model = plan::model(scenario, target);
+        let row = self.conductor.catalog.model(&target.provider.id, model);
         let body = dialect::encode(
             target.dialect,
             &TurnRequest {
-                model: plan::model(scenario, target),
+                model,
                 stream: scenario.stream,
                 system: scenario.system.as_deref(),
                 tools: &scenario.tools,
                 wire_tools: &scenario.wire_tools,
                 settings: &scenario.settings,
+                effort_field: row.and_then(|row| row.effort_field.as_deref()),
                 format: scenario.format.as_ref(),
                 entries,
             },
         );
         let bytes = Bytes::from(body.to_string());
-        let url = plan::scenario_route(scenario, target).url();
+        let url = plan::scenario_route(scenario, target).url(model, scenario.stream);
         let mut headers = vec![
             ("content-type".to_owned(), "application/json".to_owned()),
-            ("accept".to_owned(), accept(scenario.stream).to_owned()),
+            (
+                "accept".to_owned(),
+                target.dialect.accept(scenario.stream).to_owned(),
+            ),
             (
                 "user-agent".to_owned(),
                 concat!("sameturn/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -371,14 +377,6 @@ fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {
             outline: Vec::new(),
         },
         traces: Vec::new(),
-    }
-}
-
-fn accept(stream: bool) -> &'static str {
-    if stream {
-        "text/event-stream"
-    } else {
-        "application/json"
     }
 }
 

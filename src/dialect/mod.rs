@@ -4,6 +4,7 @@
 //! it is only handed on to the failure catalogue. There is one decode path: what a live exchange,
 //! a captured file and a plain JSON answer go through is the same code.
 
+pub mod converse;
 pub mod failure;
 pub mod responses;
 pub mod wire;
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use crate::catalog::failure::Failures;
 use crate::dialect::wire::WireEvent;
+use crate::scenario::model::Scenario;
 use crate::turn::dialogue::TurnRequest;
 use crate::turn::exchange::Exchange;
 use crate::turn::trace::TurnTrace;
@@ -24,16 +26,36 @@ use crate::turn::trace::TurnTrace;
 pub enum Dialect {
     /// The OpenAI Responses API.
     Responses,
+    /// Converse and ConverseStream, in JSON and event-stream frames.
+    Converse,
 }
 
 impl Dialect {
     /// All that exist, in the order they are listed to users.
-    pub const ALL: [Dialect; 1] = [Dialect::Responses];
+    pub const ALL: [Dialect; 2] = [Dialect::Responses, Dialect::Converse];
 
     /// The word used in files and on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Dialect::Responses => "responses",
+            Dialect::Converse => "converse",
+        }
+    }
+
+    /// The `Accept` header of a request.
+    pub fn accept(self, stream: bool) -> &'static str {
+        match (self, stream) {
+            (_, false) => "application/json",
+            (Dialect::Responses, true) => "text/event-stream",
+            (Dialect::Converse, true) => "application/vnd.amazon.eventstream",
+        }
+    }
+
+    /// Why a scenario cannot be said in this wire API; `None` where it can.
+    pub fn cannot(self, scenario: &Scenario) -> Option<String> {
+        match self {
+            Dialect::Responses => None,
+            Dialect::Converse => converse::cannot::cannot(scenario),
         }
     }
 }
@@ -82,6 +104,7 @@ pub struct Decoded {
 pub fn encode(dialect: Dialect, request: &TurnRequest<'_>) -> Value {
     match dialect {
         Dialect::Responses => responses::encode::body(request),
+        Dialect::Converse => converse::encode::body(request),
     }
 }
 
@@ -95,14 +118,16 @@ pub fn decode(
 ) -> Decoded {
     match dialect {
         Dialect::Responses => responses::decode::exchange(provider, failures, exchange, streamed),
+        Dialect::Converse => converse::decode::exchange(provider, failures, exchange, streamed),
     }
 }
 
-/// Decodes a captured file as one answer: raw SSE text, one JSON event per line, or one JSON answer
-/// object, whichever it looks like. There are no arrival times in a file, so all are zero.
+/// Decodes a captured file as one answer: raw SSE text or event-stream
+/// frames (as the dialect has them), one JSON event per line, or one JSON answer object, whichever it looks like. There are no arrival times in a file, so all are zero.
 pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
     match dialect {
         Dialect::Responses => responses::capture::one(bytes),
+        Dialect::Converse => converse::capture::one(bytes),
     }
 }
 
@@ -112,5 +137,6 @@ pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
 pub fn decode_captures(dialect: Dialect, bytes: &[u8]) -> Vec<Decoded> {
     match dialect {
         Dialect::Responses => responses::capture::all(bytes),
+        Dialect::Converse => converse::capture::all(bytes),
     }
 }

@@ -282,6 +282,8 @@ impl MockData {
         };
         let mut wire_faults = wire("faults/wire.yaml")?;
         wire_faults.extend(wire("faults/variants.yaml")?);
+        wire_faults.extend(wire("faults/converse.yaml")?);
+        wire_faults.extend(wire("faults/converse-variants.yaml")?);
         Ok(MockData {
             providers,
             principals: parse(files, "principals.yaml")?,

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use crate::mock::mutate::WireFault;
 
 const WIRE: &str = include_str!("../../mocks/faults/wire.yaml");
+const CONVERSE: &str = include_str!("../../mocks/faults/converse.yaml");
+const CONVERSE_VARIANTS: &str = include_str!("../../mocks/faults/converse-variants.yaml");
 const VARIANTS: &str = include_str!("../../mocks/faults/variants.yaml");
 
 /// Reads a list of faults or variants. The error names line and column, and a name given twice.
@@ -29,6 +31,25 @@ pub fn shipped_faults() -> &'static [WireFault] {
         read(WIRE).unwrap_or_else(|error| panic!("mocks/faults/wire.yaml is broken: {error}"))
     });
     &FAULTS
+}
+
+/// The same for streams of Converse.
+pub fn shipped_converse_faults() -> &'static [WireFault] {
+    static CONVERSE_FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(CONVERSE)
+            .unwrap_or_else(|error| panic!("mocks/faults/converse.yaml is broken: {error}"))
+    });
+    &CONVERSE_FAULTS
+}
+
+/// The legal variants of a stream of Converse that ship.
+pub fn shipped_converse_variants() -> &'static [WireFault] {
+    static CONVERSE_VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(CONVERSE_VARIANTS).unwrap_or_else(|error| {
+            panic!("mocks/faults/converse-variants.yaml is broken: {error}")
+        })
+    });
+    &CONVERSE_VARIANT_ROWS
 }
 
 /// The legal variants that ship: unusual, and no finding.

@@ -4,6 +4,7 @@
 //! that one mistake cannot hide on both sides.
 
 pub mod outgoing;
+pub mod outgoing_frame;
 
 pub mod mutate;
 mod pointer;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::mock::outgoing::{BytePatch, Ending, Framing, OutEvent, OutStream, Pacing};
+use crate::mock::outgoing_frame::FrameFault;
 use crate::mock::pointer::{child, each_place, set, unset};
 
 /// A named misbehaviour of a stream, or, with nothing in `trips`, a legal variant.
@@ -104,6 +105,8 @@ pub enum Op {
     Raw(Raw),
     /// Some text of the data is sent as these bytes.
     Bytes(Bytes),
+    /// The frame around the data is broken, where events are sent in frames.
+    Frame(Frame),
     /// How many `data: [DONE]` come at the end.
     DoneMarkers(u32),
     /// How events are written down, as a whole.
@@ -201,6 +204,14 @@ pub struct Bytes {
     pub find: String,
     /// Each byte as a number.
     pub with: Vec<u8>,
+}
+
+/// See [`Op::Frame`].
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Frame {
+    pub events: Select,
+    pub fault: FrameFault,
 }
 
 impl Op {
@@ -305,6 +316,11 @@ fn apply_one(op: &Op, stream: &mut OutStream) {
                     find: op.find.clone().into_bytes(),
                     with: op.with.clone(),
                 });
+            }
+        }
+        Op::Frame(op) => {
+            for index in op.events.find(events) {
+                events[index].broken = Some(op.fault);
             }
         }
         Op::DoneMarkers(count) => stream.done_markers = *count,

@@ -6,6 +6,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::mock::outgoing_frame::{FrameFault, frame};
+
 /// One event about to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutEvent {
@@ -17,6 +19,8 @@ pub struct OutEvent {
     pub raw: Option<String>,
     /// Bytes to put in place of some text of the data, for what no string can hold.
     pub patches: Vec<BytePatch>,
+    /// What is wrong with its frame, where it is sent in one.
+    pub broken: Option<FrameFault>,
 }
 
 impl OutEvent {
@@ -27,6 +31,7 @@ impl OutEvent {
             data,
             raw: None,
             patches: Vec::new(),
+            broken: None,
         }
     }
 
@@ -51,6 +56,7 @@ pub struct OutStream {
     /// The `Content-Type` header.
     pub content_type: String,
     pub events: Vec<OutEvent>,
+    pub form: Form,
     /// How many `data: [DONE]` follow the events.
     pub done_markers: u32,
     pub framing: Framing,
@@ -65,12 +71,32 @@ impl OutStream {
             status: 200,
             content_type: "text/event-stream; charset=utf-8".to_owned(),
             events,
+            form: Form::Sse,
             done_markers: 0,
             framing: Framing::default(),
             pacing: Pacing::default(),
             ending: Ending::default(),
         }
     }
+
+    /// The same in the frames of an AWS event stream. The `type` of an event is its name there and no
+    /// part of its payload; what only server-sent events have (framing, markers) is not written.
+    pub fn framed(events: Vec<OutEvent>) -> OutStream {
+        OutStream {
+            content_type: "application/vnd.amazon.eventstream".to_owned(),
+            form: Form::Frames,
+            ..OutStream::of(events)
+        }
+    }
+}
+
+/// What carries the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Server-sent events.
+    Sse,
+    /// Frames of an AWS event stream.
+    Frames,
 }
 
 /// How events are written down. All of it is legal by the WHATWG rules for event streams.
@@ -152,6 +178,8 @@ pub enum Ending {
     CutAfterEvent(i64),
     /// The connection breaks in the middle of this event.
     CutMidEvent(i64),
+    /// The body ends cleanly in the middle of this event.
+    EndMidEvent(i64),
     /// Nothing comes after this event, and the connection stays open.
     StallAfterEvent(i64),
     /// The body ends cleanly, but the blank line after the last event is missing.
@@ -173,7 +201,7 @@ impl Ending {
     /// What happens after the last chunk.
     pub fn finish(self) -> Finish {
         match self {
-            Ending::Clean | Ending::NoBlankLineAtEnd => Finish::Close,
+            Ending::Clean | Ending::NoBlankLineAtEnd | Ending::EndMidEvent(_) => Finish::Close,
             Ending::CutAfterEvent(_) | Ending::CutMidEvent(_) => Finish::Abort,
             Ending::StallAfterEvent(_) => Finish::Hang,
         }
@@ -197,17 +225,18 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
     let count = stream.events.len();
     let last_whole = match stream.ending {
         Ending::CutAfterEvent(n) | Ending::StallAfterEvent(n) => Some(position(n, count)),
-        Ending::CutMidEvent(n) => Some(position(n, count) - 1),
+        Ending::CutMidEvent(n) | Ending::EndMidEvent(n) => Some(position(n, count) - 1),
         Ending::Clean | Ending::NoBlankLineAtEnd => None,
     };
-    if stream.framing.bom != Bom::None {
+    let sse = stream.form == Form::Sse;
+    if sse && stream.framing.bom != Bom::None {
         chunks.push(Chunk {
             bytes: b"\xef\xbb\xbf".to_vec(),
             due: (count > 0).then_some(0),
             apart: false,
         });
     }
-    if stream.framing.retry {
+    if sse && stream.framing.retry {
         let line = format!("retry:{}3000{eol}{eol}", stream.framing.space());
         chunks.push(Chunk {
             bytes: line.into_bytes(),
@@ -217,9 +246,12 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
     }
     for (index, event) in stream.events.iter().enumerate() {
         let whole = last_whole.is_none_or(|last| index as i64 <= last);
-        let mut bytes = event_bytes(event, index, &stream.framing);
+        let mut bytes = match stream.form {
+            Form::Sse => event_bytes(event, index, &stream.framing),
+            Form::Frames => frame(event),
+        };
         if !whole {
-            if let Ending::CutMidEvent(_) = stream.ending {
+            if let Ending::CutMidEvent(_) | Ending::EndMidEvent(_) = stream.ending {
                 bytes.truncate(bytes.len() / 2);
                 chunks.push(Chunk {
                     bytes,
@@ -235,7 +267,7 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
             apart: false,
         });
     }
-    if last_whole.is_none() {
+    if sse && last_whole.is_none() {
         for _ in 0..stream.done_markers {
             let line = format!("data:{}[DONE]{eol}{eol}", stream.framing.space());
             chunks.push(Chunk {
@@ -245,13 +277,16 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
             });
         }
     }
-    if stream.ending == Ending::NoBlankLineAtEnd
+    if sse
+        && stream.ending == Ending::NoBlankLineAtEnd
         && let Some(last) = chunks.last_mut()
     {
         last.bytes
             .truncate(last.bytes.len().saturating_sub(eol.len()));
     }
-    join_bom(&mut chunks, stream.framing.bom);
+    if sse {
+        join_bom(&mut chunks, stream.framing.bom);
+    }
     spread(chunks, stream.pacing)
 }
 
@@ -311,7 +346,7 @@ fn event_bytes(event: &OutEvent, index: usize, framing: &Framing) -> Vec<u8> {
     bytes
 }
 
-fn patch_once(bytes: &mut Vec<u8>, patch: &BytePatch) {
+pub(crate) fn patch_once(bytes: &mut Vec<u8>, patch: &BytePatch) {
     if patch.find.is_empty() {
         return;
     }

@@ -43,14 +43,18 @@ pub struct Route {
     pub base_path: String,
     /// The other base path of the provider, which does not serve this model.
     pub wrong_base_path: Option<String>,
-    /// `/responses`.
+    /// `/responses`; may hold `{model}` and `{-stream}`, as the provider's row says.
     pub path: String,
 }
 
 impl Route {
-    /// The URL of a request.
-    pub fn url(&self) -> String {
-        format!("{}{}{}", self.origin, self.base_path, self.path)
+    /// The URL of a request for this model.
+    pub fn url(&self, model: &str, stream: bool) -> String {
+        let path = self
+            .path
+            .replace("{model}", &percent_encoded(model))
+            .replace("{-stream}", if stream { "-stream" } else { "" });
+        format!("{}{}{path}", self.origin, self.base_path)
     }
 
     /// The base URL, as SDKs take it.
@@ -80,6 +84,21 @@ impl Route {
             ..self.clone()
         })
     }
+}
+
+/// A text as one segment of a path: everything but unreserved characters is encoded (RFC 3986,
+/// section 2.3), as AWS SDKs write a model id.
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// Works out where a target's requests go.
@@ -134,8 +153,17 @@ pub fn route(
             .base_paths
             .iter()
             .find(|other| **other != base_path)
+            .or(provider.wrong_base_path.as_ref())
             .cloned()
     };
+    if let Some(path) = path.strip_prefix("{origin}") {
+        return Ok(Route {
+            origin,
+            base_path: String::new(),
+            wrong_base_path: provider.wrong_base_path.clone(),
+            path: path.to_owned(),
+        });
+    }
     Ok(Route {
         origin,
         base_path,
@@ -157,6 +185,10 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     }
     if !only.models.is_empty() && !only.models.iter().any(|one| glob(one, &target.model)) {
         return Err(format!("only for the models {}", only.models.join(", ")));
+    }
+
+    if let Some(reason) = target.dialect.cannot(scenario) {
+        return Err(reason);
     }
 
     let given = &scenario.given;
@@ -281,18 +313,18 @@ mod tests {
     #[test]
     fn the_family_of_the_model_chooses_the_base_path() {
         assert_eq!(
-            mantle("openai.gpt-5.5", None).url(),
+            mantle("openai.gpt-5.5", None).url("m", true),
             "https://bedrock-mantle.us-east-1.api.aws/openai/v1/responses"
         );
         assert_eq!(
-            mantle("openai.gpt-oss-120b", None).url(),
+            mantle("openai.gpt-oss-120b", None).url("m", true),
             "https://bedrock-mantle.us-east-1.api.aws/v1/responses"
         );
         assert_eq!(
             mantle("openai.gpt-5.5", None)
                 .wrong()
                 .expect("another")
-                .url(),
+                .url("m", true),
             "https://bedrock-mantle.us-east-1.api.aws/v1/responses"
         );
     }
@@ -304,17 +336,39 @@ mod tests {
             Some("http://127.0.0.1:1/x/{region}/openai/v1/"),
         );
         assert_eq!(
-            own.url(),
+            own.url("m", true),
             "http://127.0.0.1:1/x/us-east-1/openai/v1/responses"
         );
         assert_eq!(own.wrong_base_path.as_deref(), Some("/v1"));
         assert_eq!(
-            own.with_prefix("/fault/stall").url(),
+            own.with_prefix("/fault/stall").url("m", true),
             "http://127.0.0.1:1/fault/stall/x/us-east-1/openai/v1/responses"
         );
         let odd = mantle("openai.gpt-5.5", Some("http://127.0.0.1:1/gateway"));
-        assert_eq!(odd.url(), "http://127.0.0.1:1/gateway/responses");
+        assert_eq!(odd.url("m", true), "http://127.0.0.1:1/gateway/responses");
         assert_eq!(odd.wrong_base_path, None);
+    }
+
+    #[test]
+    fn a_template_is_filled_with_the_model_and_the_way_it_answers() {
+        let catalog = shipped();
+        let provider = catalog.provider("bedrock-runtime").expect("in the catalog");
+        let own = |endpoint: Option<&str>| {
+            route(provider, None, "converse", Some("us-east-2"), endpoint).expect("a route")
+        };
+        assert_eq!(
+            own(None).url("us.openai.gpt-5.6-sol", false),
+            "https://bedrock-runtime.us-east-2.amazonaws.com/model/us.openai.gpt-5.6-sol/converse"
+        );
+        assert_eq!(
+            own(Some("https://vpce-1.example/openai/v1"))
+                .url("arn:aws:bedrock:x:1:inference-profile/y", true),
+            "https://vpce-1.example/model/arn%3Aaws%3Abedrock%3Ax%3A1%3Ainference-profile%2Fy/converse-stream"
+        );
+        assert_eq!(
+            own(None).wrong().expect("another").url("m", true),
+            "https://bedrock-runtime.us-east-2.amazonaws.com/v1/model/m/converse-stream"
+        );
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct TurnRequest<'a> {
     /// Tools in the dialect's own form, sent as they are.
     pub wire_tools: &'a [Value],
     pub settings: &'a Settings,
+    /// Where the model takes its reasoning effort in a dialect that has no field of its own for it:
+    /// keys joined by dots, from the model's row in the catalog.
+    pub effort_field: Option<&'a str>,
     pub format: Option<&'a Format>,
     /// The conversation so far, oldest first.
     pub entries: &'a [Entry],

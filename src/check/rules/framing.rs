@@ -54,6 +54,38 @@ static WITHOUT_TYPE: Rule = must(
     "Every event says its type in its data.",
     "OpenAI API reference, Responses streaming events (2026-08-21)",
 );
+const EVENT_STREAM: &str = "AWS event stream encoding, https://smithy.io/2.0/aws/amazon-eventstream.html (read 2026-11-21)";
+
+static FRAME_CRC: Rule = must(
+    "event-stream/crc",
+    "The checksums of every frame, of its prelude and of the whole, fit its bytes.",
+    EVENT_STREAM,
+);
+static FRAME_TRUNCATED: Rule = must(
+    "event-stream/truncated",
+    "The stream ends between two frames.",
+    EVENT_STREAM,
+);
+static FRAME_LENGTH: Rule = must(
+    "event-stream/bad-length",
+    "The lengths of a frame fit each other, and it has 16 MiB at most.",
+    EVENT_STREAM,
+);
+static FRAME_HEADER: Rule = must(
+    "event-stream/bad-header",
+    "Headers can be read, and :message-type and the type it asks for are among them.",
+    EVENT_STREAM,
+);
+static CONVERSE_JSON: Rule = must(
+    "converse/malformed-json",
+    "The payload of every message is one JSON text.",
+    "service model bedrock-runtime of botocore 1.44.5 (read 2026-11-21)",
+);
+static NOT_AN_ANSWER: Rule = must(
+    "converse/not-an-answer",
+    "The body is an answer with a message, or a stream of frames.",
+    "service model bedrock-runtime of botocore 1.44.5 (read 2026-11-21)",
+);
 static INCREMENTAL: Rule = info(
     "responses/arrives-incrementally",
     "Output arrives over several reads: the stream is not held back and sent at once.",
@@ -80,6 +112,12 @@ pub static RULES: &[&Rule] = &[
     &MALFORMED,
     &NOT_A_RESPONSE,
     &WITHOUT_TYPE,
+    &FRAME_CRC,
+    &FRAME_TRUNCATED,
+    &FRAME_LENGTH,
+    &FRAME_HEADER,
+    &CONVERSE_JSON,
+    &NOT_AN_ANSWER,
     &INCREMENTAL,
     &BODY_ENDS,
     &OTHER,
@@ -91,7 +129,8 @@ const ENOUGH_EVENTS: usize = 5;
 pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
     for irregularity in &subject.trace.irregularities {
         // A connection that broke inside an event leaves half of it; that failure has its own name.
-        if irregularity.id == UNTERMINATED.id && subject.was_cut() {
+        let half = [UNTERMINATED.id, FRAME_TRUNCATED.id].contains(&irregularity.id);
+        if half && subject.was_cut() {
             continue;
         }
         let rule = RULES
@@ -111,6 +150,12 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
             id if id == LINE_TOO_LONG.id => "a line is too long to keep".to_owned(),
             id if id == MALFORMED.id => "the data of an event is not JSON".to_owned(),
             id if id == NOT_A_RESPONSE.id => "the body is not a response".to_owned(),
+            id if id == FRAME_CRC.id => "a checksum does not fit: bytes were changed".to_owned(),
+            id if id == FRAME_TRUNCATED.id => "the stream ends inside a frame".to_owned(),
+            id if id == FRAME_LENGTH.id => "a frame has impossible lengths".to_owned(),
+            id if id == FRAME_HEADER.id => "a frame does not say what it is".to_owned(),
+            id if id == CONVERSE_JSON.id => "the payload of a message is not JSON".to_owned(),
+            id if id == NOT_AN_ANSWER.id => "the body is not an answer".to_owned(),
             id if id == WITHOUT_TYPE.id => "an event does not say its type".to_owned(),
             id => format!("the decoder reports {id}"),
         };

@@ -25,6 +25,8 @@ pub mod usage;
 pub mod contract;
 pub mod echo;
 
+pub mod converse;
+
 use serde_json::Value;
 
 use crate::check::finding::{Finding, Rule, Severity};
@@ -109,7 +111,14 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
         contract::check(&ledger, &mut collector);
         echo::check(&ledger, &mut collector);
     }
+    let trimmed = dialect_word == "converse" && converse::check(subject, &mut collector);
     let findings = collector.finish();
+    if trimmed {
+        return findings
+            .into_iter()
+            .filter(|one| !converse::is_broken_by_loss(&one.rule))
+            .collect();
+    }
     if subject.is_capture() && findings.iter().any(|one| one.rule == sequence::GAPS.id) {
         // Whoever captured the stream may have left events out, and what is missing then says
         // nothing about the provider. On a live wire nothing but the provider can.
@@ -206,6 +215,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         echo::RULES,
     ]
     .into_iter()
+    .chain(converse::FAMILIES.iter().copied())
     .flatten()
     .copied()
 }

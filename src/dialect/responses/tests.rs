@@ -680,10 +680,10 @@ fn captured_files_of_each_form_give_one_trace() {
 #[test]
 fn a_word_that_is_no_dialect_is_told_what_there_is() {
     assert_eq!("responses".parse(), Ok(Dialect::Responses));
-    let error = "chat".parse::<Dialect>().expect_err("not there");
+    let error = "smoke".parse::<Dialect>().expect_err("not there");
     assert_eq!(
         error.to_string(),
-        "`chat` is not a dialect: there is responses"
+        "`smoke` is not a dialect: there is responses, converse"
     );
     assert_eq!(Dialect::Responses.to_string(), "responses");
 }

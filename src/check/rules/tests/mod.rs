@@ -3,6 +3,7 @@
 //! Streams go the whole way: mutated, written as bytes, decoded as an exchange, checked.
 
 mod captures;
+mod converse;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use crate::check::expect;
 use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::rules::{Subject, all, check};
 use crate::dialect::{Dialect, decode};
-use crate::mock::fault_file::{shipped_faults, shipped_variants};
+use crate::mock::fault_file::{shipped_converse_faults, shipped_faults, shipped_variants};
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStream, Pacing, write};
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
-const WITHOUT_FAULT: [(&str, &str); 9] = [
+const WITHOUT_FAULT: [(&str, &str); 11] = [
     (
         "sse/event-without-data",
         "an event without data is below the mutation language; see the decoder's own tests",
@@ -46,6 +47,14 @@ const WITHOUT_FAULT: [(&str, &str); 9] = [
     (
         "responses/tool-choice-kept",
         "needs another request: see the_contract_is_kept",
+    ),
+    (
+        "converse/not-an-answer",
+        "is about a body that is no stream",
+    ),
+    (
+        "converse/tool-choice-kept",
+        "needs another request: see tool_choice_is_kept",
     ),
     ("responses/parallel-calls-kept", "the same"),
     ("responses/structured-output", "the same"),
@@ -434,6 +443,7 @@ fn legal_variants_have_no_finding() {
 fn every_rule_can_be_tripped() {
     let tripped: BTreeSet<&str> = shipped_faults()
         .iter()
+        .chain(shipped_converse_faults())
         .flat_map(|fault| fault.trips.iter().map(String::as_str))
         .collect();
     for rule in all().filter(|rule| rule.severity > Severity::Info) {

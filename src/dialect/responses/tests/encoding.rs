@@ -80,6 +80,7 @@ fn encodes_a_request_as_an_agent_would() {
         tools: &tools,
         wire_tools: &wire_tools,
         settings: &settings,
+        effort_field: None,
         format: Some(&format),
         entries: &entries,
     };
@@ -158,7 +159,7 @@ proptest! {
         let (tools, wire_tools, settings, format, entries) = full_request();
         let body = |model: &str| encode(Dialect::Responses, &TurnRequest {
             model, stream, system: Some("s"), tools: &tools, wire_tools: &wire_tools,
-            settings: &settings, format: Some(&format), entries: &entries,
+            settings: &settings, effort_field: None, format: Some(&format), entries: &entries,
         });
         let (mut first, second) = (body(&one), body(&two));
         prop_assert_eq!(&first["model"], &json!(one));

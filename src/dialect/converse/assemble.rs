@@ -1,0 +1,214 @@
+//! The fold of Converse events into a trace.
+//!
+//! It judges nothing: what contradicts itself is for the rules, which read the events. It must never
+//! allocate by an index that the wire claims.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::dialect::converse::block::{Block, content, usage};
+use crate::dialect::failure::Envelope;
+use crate::dialect::wire::WireEvent;
+use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
+
+/// The fold, fed one event after the other.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    blocks: Vec<Block>,
+    /// Which block a `contentBlockIndex` means now: after its stop, the index may mean another.
+    by_index: HashMap<Option<u64>, usize>,
+    stop_reason: Option<String>,
+    usage: Option<Usage>,
+    service_tier: Option<String>,
+    error: Option<Envelope>,
+    timing: Timing,
+    output_read: Option<u32>,
+    /// The blocks of a plain answer.
+    whole: Option<Vec<Item>>,
+}
+
+/// The name and the payload of an event `{"name": {…}}`.
+pub(crate) fn named(event: &WireEvent) -> Option<(&str, &Value)> {
+    let fields = event.json()?.as_object()?;
+    let (name, payload) = fields.iter().next()?;
+    (fields.len() == 1).then_some((name.as_str(), payload))
+}
+
+/// Whether an event's name is one of an error that ends a stream.
+pub(crate) fn is_error(name: &str) -> bool {
+    name == "error" || name.ends_with("Exception")
+}
+
+impl Assembler {
+    /// Takes the next event. What comes after an error is not part of the turn any more.
+    pub fn take(&mut self, event: &WireEvent) {
+        if self.error.is_some() {
+            return;
+        }
+        self.timing.first_event.get_or_insert(event.at);
+        let Some((name, payload)) = named(event) else {
+            return;
+        };
+        match name {
+            "contentBlockStart" => {
+                let slot = self.block(payload, event);
+                self.blocks[slot].start = payload.get("start").cloned();
+                if self.blocks[slot]
+                    .start
+                    .as_ref()
+                    .is_some_and(|start| start.get("toolUse").is_some())
+                {
+                    self.output(event);
+                }
+            }
+            "contentBlockDelta" => {
+                let slot = self.block(payload, event);
+                if self.blocks[slot].take(&payload["delta"]) {
+                    self.output(event);
+                }
+            }
+            "contentBlockStop" => {
+                let slot = self.block(payload, event);
+                self.blocks[slot].ended = Some(event.at);
+                self.by_index.remove(&self.blocks[slot].index);
+                if self.blocks[slot].input.is_some() {
+                    self.timing.first_call.get_or_insert(event.at);
+                }
+            }
+            "messageStop" => {
+                self.stop_reason = payload["stopReason"].as_str().map(str::to_owned);
+                self.stop_reason.get_or_insert_default();
+            }
+            "metadata" => {
+                self.usage = usage(&payload["usage"]).or(self.usage);
+                self.take_tier(payload);
+            }
+            name if is_error(name) => self.error = Some(envelope(name, payload)),
+            _ => {}
+        }
+    }
+
+    /// Takes a plain answer as a whole.
+    pub fn take_whole(&mut self, event: &WireEvent) {
+        self.timing.first_event.get_or_insert(event.at);
+        let Some(answer) = event.json() else {
+            return;
+        };
+        let blocks = answer["output"]["message"]["content"].as_array();
+        let items: Vec<Item> = blocks
+            .into_iter()
+            .flatten()
+            .map(|block| Item {
+                id: None,
+                content: content(block),
+                wire: block.clone(),
+                started: None,
+                ended: Some(event.at),
+            })
+            .collect();
+        if items
+            .iter()
+            .any(|item| matches!(item.content, Content::Call(_)))
+        {
+            self.timing.first_call.get_or_insert(event.at);
+        }
+        if !items.is_empty() {
+            self.output(event);
+        }
+        self.whole = Some(items);
+        self.stop_reason = answer["stopReason"].as_str().map(str::to_owned);
+        self.usage = usage(&answer["usage"]);
+        self.take_tier(answer);
+    }
+
+    /// What `stopReason` said; `None` while the turn has not ended.
+    pub fn stop_reason(&self) -> Option<&str> {
+        self.stop_reason.as_deref()
+    }
+
+    /// The error that ended the stream.
+    pub fn error(&self) -> Option<Envelope> {
+        self.error.clone()
+    }
+
+    /// What it all came to. Failure, irregularities and the times of head and end are not known here.
+    pub fn finish(mut self) -> TurnTrace {
+        let items = match self.whole.take() {
+            Some(items) => items,
+            None => {
+                // Blocks stand in the order of their indexes, which is the order of their arrival too
+                // unless the wire is broken.
+                self.blocks
+                    .sort_by_key(|block| block.index.unwrap_or(u64::MAX));
+                self.blocks.into_iter().map(Block::item).collect()
+            }
+        };
+        TurnTrace {
+            response_id: None,
+            model: None,
+            service_tier: self.service_tier,
+            stop: self.stop_reason.as_deref().and_then(stop),
+            items,
+            usage: self.usage,
+            failure: None,
+            irregularities: Vec::new(),
+            timing: self.timing,
+        }
+    }
+
+    fn take_tier(&mut self, payload: &Value) {
+        let tier = payload["serviceTier"]["type"].as_str();
+        self.service_tier = tier.map(str::to_owned).or(self.service_tier.take());
+    }
+
+    /// The block that an event is about, new where there was none.
+    fn block(&mut self, payload: &Value, event: &WireEvent) -> usize {
+        let index = payload["contentBlockIndex"].as_u64();
+        if let Some(slot) = self.by_index.get(&index) {
+            return *slot;
+        }
+        self.blocks.push(Block {
+            index,
+            started: Some(event.at),
+            ..Block::default()
+        });
+        self.by_index.insert(index, self.blocks.len() - 1);
+        self.blocks.len() - 1
+    }
+
+    fn output(&mut self, event: &WireEvent) {
+        let timing = &mut self.timing;
+        timing.first_output.get_or_insert(event.at);
+        timing.output_events = timing.output_events.saturating_add(1);
+        if self.output_read != Some(event.read) {
+            self.output_read = Some(event.read);
+            timing.output_reads = timing.output_reads.saturating_add(1);
+        }
+    }
+}
+
+/// An exception's payload says its message, and its name its type.
+fn envelope(name: &str, payload: &Value) -> Envelope {
+    let mut envelope = Envelope::of_json(payload);
+    // Exceptions of a stream begin with a small letter, those of a response with a capital.
+    let mut letters = name.chars();
+    let kind = letters
+        .next()
+        .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str());
+    if name != "error" {
+        envelope.kind = kind;
+    }
+    envelope
+}
+
+/// Why a turn ended; `None` for a reason that says the answer is unusable, or that nobody knows.
+fn stop(reason: &str) -> Option<Stop> {
+    Some(match reason {
+        "end_turn" | "stop_sequence" => Stop::End,
+        "tool_use" => Stop::ToolCalls,
+        "max_tokens" | "model_context_window_exceeded" => Stop::Length,
+        "guardrail_intervened" | "content_filtered" => Stop::ContentFilter,
+        _ => return None,
+    })
+}
