@@ -76,10 +76,7 @@ pub fn read<'a>(
     let Some(id) = body.get("model").and_then(Value::as_str).map(str::to_owned) else {
         return Err(Refusal::new("missing-model"));
     };
-    let model = provider
-        .model(&id)
-        .filter(|model| model.is_in(region))
-        .ok_or_else(|| Refusal::new("unknown-model").with("model", &id))?;
+    let model = provider.find(&id, region)?;
     if model.kind.base_path != base_path {
         return Err(Refusal::new("wrong-route").with("model", &id));
     }
@@ -244,6 +241,9 @@ fn check_parameters(
         return Err(Refusal::new("service-tier")
             .with("value", tier)
             .with("expected", quoted(&model.kind.service_tiers, '\'', "and")));
+    }
+    if provider.manner.refuses_background && body.get("background") == Some(&Value::Bool(true)) {
+        return Err(Refusal::new("background"));
     }
     if let Some(limit) = body.get("max_output_tokens").and_then(Value::as_i64)
         && limit < 16

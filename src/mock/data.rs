@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::mock::fault_file;
 use crate::mock::http_fault::HttpFault;
 use crate::mock::mutate::WireFault;
+use crate::mock::refusal::Refusal;
 use crate::mock::script::Script;
 
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/mocks");
@@ -89,6 +90,15 @@ pub struct Manner {
     pub reserved_namespaces: Vec<String>,
     /// Answer to a WebSocket upgrade; where absent it is a wrong method.
     pub web_socket_status: Option<u16>,
+    /// Whether `/model/{id}/converse` and `/converse-stream` are served, beside the base paths.
+    #[serde(default)]
+    pub converse: bool,
+    /// Models that are there, but only under the id of an inference profile.
+    #[serde(default)]
+    pub profile_only: Vec<String>,
+    /// Whether `background: true` is refused.
+    #[serde(default)]
+    pub refuses_background: bool,
     /// Types of input item it takes.
     pub input_items: Vec<String>,
     pub source: String,
@@ -162,8 +172,17 @@ pub struct Model {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelKind {
-    /// The only base path that serves it.
+    /// The only base path that serves it; empty where there is only Converse.
     pub base_path: String,
+    /// Whether it is served by Converse.
+    #[serde(default)]
+    pub converse: bool,
+    /// Where Converse takes its reasoning effort: keys joined by a dot, two at most.
+    #[serde(default)]
+    pub effort_field: Option<String>,
+    /// Whether Converse shows its reasoning as text instead of sealed.
+    #[serde(default)]
+    pub readable_reasoning: bool,
     pub reasoning: bool,
     /// Most input tokens.
     pub context: u64,
@@ -316,8 +335,26 @@ impl Provider {
             .find(|one| one.region.as_deref() == name)
     }
 
+    /// A model by its id, or by the ARN of its inference profile.
     pub fn model(&self, id: &str) -> Option<&Model> {
+        let id = match id
+            .strip_prefix("arn:")
+            .and_then(|arn| arn.split_once(":inference-profile/"))
+        {
+            Some((_, id)) => id,
+            None => id,
+        };
         self.models.iter().find(|model| model.id == id)
+    }
+
+    /// A model that this region serves under this id, or why not.
+    pub fn find(&self, id: &str, region: Option<&str>) -> Result<&Model, Refusal> {
+        if self.manner.profile_only.iter().any(|one| one == id) {
+            return Err(Refusal::new("on-demand").with("model", id));
+        }
+        self.model(id)
+            .filter(|model| model.is_in(region))
+            .ok_or_else(|| Refusal::new("unknown-model").with("model", id))
     }
 }
 
@@ -367,7 +404,8 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
         let kind = kinds
             .get(&row.kind)
             .ok_or_else(|| format!("{path}: `{}` is of no known kind `{}`", row.id, row.kind))?;
-        if !manner.base_paths.contains(&kind.base_path) {
+        let nowhere = kind.base_path.is_empty() && kind.converse && manner.converse;
+        if !manner.base_paths.contains(&kind.base_path) && !nowhere {
             return Err(format!("{path}: kind `{}` is on no base path", row.kind));
         }
         let known = |name: &String| regions.iter().any(|one| one.region.as_ref() == Some(name));
@@ -396,7 +434,6 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
 mod tests {
     use crate::mock::data::*;
     use crate::mock::http_fault::Does;
-    use crate::mock::refusal::Refusal;
 
     #[test]
     fn the_shipped_data_is_whole() {
@@ -406,7 +443,7 @@ mod tests {
             .iter()
             .map(|p| p.manner.name.as_str())
             .collect();
-        assert_eq!(names, ["openai", "bedrock-mantle"]);
+        assert_eq!(names, ["openai", "bedrock-runtime", "bedrock-mantle"]);
         assert_eq!(
             data.provider("bedrock-mantle")
                 .expect("there is one")
@@ -453,6 +490,10 @@ mod tests {
                 .collect()
         };
         assert_eq!(keys("openai"), ["message", "type", "param", "code"]);
+        assert_eq!(
+            keys("bedrock-runtime"),
+            ["message", "type", "param", "code"]
+        );
         assert_eq!(keys("bedrock-mantle"), ["code", "message", "param", "type"]);
     }
 }

@@ -32,12 +32,15 @@ pub mod satisfy;
 pub mod pace;
 
 pub mod ask;
+pub mod ask_converse;
 
 pub mod answer;
 
 pub mod plain_model;
 
 pub mod outgoing_response;
+
+pub mod outgoing_converse;
 
 pub mod memory;
 

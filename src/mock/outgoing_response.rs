@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::mock::answer::{Answer, Call, CallContent, Said, tokens_of_json};
 use crate::mock::ask::Ask;
 use crate::mock::data::{CallIds, IdShape, Letters, Model, Provider};
-use crate::mock::outgoing::OutEvent;
+use crate::mock::outgoing::{Form, OutEvent};
 
 /// Characters of a delta, in turn.
 const DELTA_SIZES: [usize; 5] = [4, 6, 3, 7, 5];
@@ -19,10 +19,12 @@ const DELTA_SIZES: [usize; 5] = [4, 6, 3, 7, 5];
 /// An answer ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    /// From `response.created` to the terminal event.
+    /// From the first event to the last.
     pub events: Vec<OutEvent>,
-    /// The object of the terminal event.
+    /// The whole answer: what a terminal event carries, or comes without a stream.
     pub response: Value,
+    /// What carries the events.
+    pub form: Form,
 }
 
 /// Makes ids: the same seed and request give the same ones.
@@ -43,7 +45,7 @@ impl Namer {
         self.letters(&shape.prefix, shape.letters, shape.length)
     }
 
-    fn letters(&mut self, prefix: &str, letters: Letters, length: usize) -> String {
+    pub(crate) fn letters(&mut self, prefix: &str, letters: Letters, length: usize) -> String {
         let alphabet: &[u8] = match letters {
             Letters::Hex => b"0123456789abcdef",
             Letters::Base32 => b"abcdefghijklmnopqrstuvwxyz234567",
@@ -55,7 +57,7 @@ impl Namer {
         id
     }
 
-    fn encrypted(&mut self, prefix: &str, bytes: usize) -> String {
+    pub(crate) fn encrypted(&mut self, prefix: &str, bytes: usize) -> String {
         let noise: Vec<u8> = (0..bytes).map(|_| self.random.random()).collect();
         let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
         format!("{prefix}{}", engine.encode(noise))
@@ -111,7 +113,11 @@ pub fn build(
         .enumerate()
         .map(|(number, data)| OutEvent::of(numbered(data, number)))
         .collect();
-    Outgoing { events, response }
+    Outgoing {
+        events,
+        response,
+        form: Form::Sse,
+    }
 }
 
 /// `sequence_number` stands right after `type`.
@@ -422,7 +428,7 @@ fn with_logprobs(events: &mut [Value]) {
     }
 }
 
-fn deltas(text: &str) -> Vec<String> {
+pub(crate) fn deltas(text: &str) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     let mut out = Vec::new();
     let mut at = 0;

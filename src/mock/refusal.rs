@@ -28,6 +28,15 @@ impl Refusal {
         self
     }
 
+    /// The same as the native API says it, where it says it in words of its own.
+    pub fn native(self, provider: &Provider) -> Refusal {
+        let id = format!("native-{}", self.id);
+        match provider.errors.contains_key(&id) {
+            true => Refusal { id, ..self },
+            false => self,
+        }
+    }
+
     /// The provider's row and the body with its gaps filled; `None` if the provider has no such row.
     pub fn body<'a>(&self, provider: &'a Provider) -> Option<(&'a ErrorBody, String)> {
         let row = provider.errors.get(&self.id)?;

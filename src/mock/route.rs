@@ -25,6 +25,8 @@ pub enum Operation<'a> {
     Respond,
     /// A stored response.
     Stored(&'a str),
+    /// Converse: the model id as it stands in the path, and whether the answer is streamed.
+    Converse(&'a str, bool),
     ListModels,
     OneModel(&'a str),
     Unknown,
@@ -108,6 +110,14 @@ pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere>
             (region, rest)
         }
     };
+    if let Some(operation) = native(rest).filter(|_| provider.manner.converse) {
+        return Ok(Route {
+            provider,
+            region,
+            base_path: None,
+            operation,
+        });
+    }
     let found = provider.manner.base_paths.iter().find_map(|base| {
         let after = rest.strip_prefix(base.as_str())?;
         (after.is_empty() || after.starts_with('/')).then_some((base.as_str(), after))
@@ -148,6 +158,17 @@ pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere>
     })
 }
 
+/// `/model/{id}/converse` and `/model/{id}/converse-stream`.
+fn native(path: &str) -> Option<Operation<'_>> {
+    let (id, action) = path.strip_prefix("/model/")?.split_once('/')?;
+    let stream = match action {
+        "converse" => false,
+        "converse-stream" => true,
+        _ => return None,
+    };
+    (!id.is_empty()).then_some(Operation::Converse(id, stream))
+}
+
 fn first(path: &str) -> (&str, &str) {
     let path = path.strip_prefix('/').unwrap_or(path);
     let end = path.find('/').unwrap_or(path.len());
@@ -177,6 +198,10 @@ mod tests {
         assert_eq!(operation(mantle), Ok(Operation::Unknown));
         let listed = "/bedrock-mantle/us-east-1/v1/models";
         assert_eq!(operation(listed), Ok(Operation::ListModels));
+        let native = "/bedrock-runtime/us-east-1/model/a%3A0/converse-stream";
+        assert_eq!(operation(native), Ok(Operation::Converse("a%3A0", true)));
+        let elsewhere = "/bedrock-mantle/us-east-1/model/a/converse";
+        assert_eq!(operation(elsewhere), Ok(Operation::Unknown));
         let stored = "/bedrock-mantle/eu-west-1/v1/responses/resp_1";
         assert_eq!(operation(stored), Ok(Operation::Stored("resp_1")));
         assert_eq!(operation("/openai/v2/responses"), Ok(Operation::Unknown));

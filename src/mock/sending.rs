@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::mock::mutate::WireFault;
-use crate::mock::outgoing::{Chunk, Finish, OutStream, write};
+use crate::mock::outgoing::{Chunk, Finish, Form, OutStream, write};
 use crate::mock::outgoing_response::Outgoing;
 use crate::mock::pace::Pace;
 
@@ -56,7 +56,10 @@ pub fn good(
     fault: Option<&WireFault>,
     mut pace: Pace,
 ) -> Reply {
-    let mut stream = OutStream::of(outgoing.events);
+    let mut stream = match outgoing.form {
+        Form::Sse => OutStream::of(outgoing.events),
+        Form::Frames => OutStream::framed(outgoing.events),
+    };
     if let Some(fault) = fault {
         stream = fault.apply(stream);
     }
@@ -65,12 +68,16 @@ pub fn good(
     let mut begun = false;
     for event in &stream.events {
         let kind = event.kind().unwrap_or_default();
-        if kind.ends_with(".delta") && begun {
+        let delta = kind.ends_with(".delta") || kind == "contentBlockDelta";
+        if delta && begun {
             pace.token();
         }
-        begun |= kind.ends_with(".delta");
+        begun |= delta;
         // The response is announced before the model has thought.
-        let early = matches!(kind, "response.created" | "response.in_progress");
+        let early = matches!(
+            kind,
+            "response.created" | "response.in_progress" | "messageStart"
+        );
         dues.push(if early && !begun {
             first.mul_f64(0.4)
         } else {
@@ -88,7 +95,8 @@ pub fn good(
             principal: None,
         };
     }
-    // Without a stream the same fault shows in the object that would have ended it.
+    // Without a stream the same fault shows in the object that would have ended it, where there is
+    // one; the object of Converse is its own.
     let ends = [
         "response.completed",
         "response.incomplete",

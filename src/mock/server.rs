@@ -24,10 +24,12 @@ use tokio::time::{Instant, timeout};
 use crate::mock::admit::admit;
 use crate::mock::answer::Answer;
 use crate::mock::ask::{self, Ask};
+use crate::mock::ask_converse;
 use crate::mock::data::{MockData, Model, Principal};
 use crate::mock::http_fault::Does;
 use crate::mock::memory::{Memory, Place, Stored};
 use crate::mock::mutate::WireFault;
+use crate::mock::outgoing_converse;
 use crate::mock::outgoing_response::{Namer, build, input_tokens};
 use crate::mock::pace::Pace;
 use crate::mock::plain_model;
@@ -35,7 +37,7 @@ use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
 use crate::mock::script::Script;
 use crate::mock::sending::{self, Reply, ReplyBody};
-use crate::mock::sigv4::Arrived;
+use crate::mock::sigv4::{self, Arrived};
 
 /// Most bytes of a request body.
 const MOST_BODY: usize = 64 * 1024 * 1024;
@@ -285,7 +287,10 @@ impl Street {
         let done = self.admitted(request, &route, &chosen, path, &mut principal);
         let mut reply = match done {
             Ok(reply) => reply,
-            Err(refusal) => refuse(&route, &refusal),
+            Err(refusal) => match route.operation {
+                Operation::Converse(..) => refuse(&route, &refusal.native(route.provider)),
+                _ => refuse(&route, &refusal),
+            },
         };
         let mut namer = Namer::of(self.seed, request.number);
         let manner = &route.provider.manner;
@@ -385,7 +390,7 @@ impl Street {
             Ok(who) => *principal = Some(who),
             Err((who, refusal)) => {
                 *principal = who;
-                return Err(refusal);
+                return Err(refusal.with("model", model_asked(route, arrived.body)));
             }
         }
         if request.too_large {
@@ -398,6 +403,9 @@ impl Street {
         };
         match (route.operation, method) {
             (Operation::Respond, "POST") => self.respond(request, route, chosen, place),
+            (Operation::Converse(_, stream), "POST") => {
+                self.converse(request, route, chosen, stream)
+            }
             (Operation::Stored(id), "GET") => {
                 let memory = self.memory();
                 let found = memory.get(&place(id));
@@ -445,23 +453,9 @@ impl Street {
         chosen: &Chosen<'_>,
         place: impl Fn(&str) -> Place,
     ) -> Result<Reply, Refusal> {
-        if chosen.silence {
-            return Ok(Reply {
-                body: ReplyBody::Never,
-                ..Reply::json(200, &Value::Null)
-            });
-        }
         let bytes = request.arrived.body;
-        if let Some(id) = chosen.error {
-            let named = ask::model_named(bytes);
-            let maximum = route
-                .provider
-                .model(&named)
-                .map_or(0, |model| model.kind.context);
-            return Err(Refusal::new(id)
-                .with("model", named)
-                .with("tokens", maximum + 1)
-                .with("maximum", maximum));
+        if let Some(reply) = instead(route, chosen, bytes)? {
+            return Ok(reply);
         }
         let region = route.region.region.as_deref();
         let base_path = route.base_path.unwrap_or_default();
@@ -521,6 +515,35 @@ impl Street {
         ))
     }
 
+    fn converse(
+        &self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+        stream: bool,
+    ) -> Result<Reply, Refusal> {
+        let bytes = request.arrived.body;
+        if let Some(reply) = instead(route, chosen, bytes)? {
+            return Ok(reply);
+        }
+        let region = route.region.region.as_deref();
+        let id = model_asked(route, bytes);
+        let (ask, model) = ask_converse::read(route.provider, region, &id, stream, bytes)?;
+        if input_tokens(&ask, &ask.items) > model.kind.context {
+            return Err(Refusal::new("context-overflow"));
+        }
+        let answer = if chosen.no_items {
+            Answer::default()
+        } else {
+            plain_model::answer(route.provider, model, &ask, &ask.items, chosen.script)
+        };
+        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
+        let pace = Pace::of(self.seed, request.number, route.region);
+        let outgoing =
+            outgoing_converse::build(route.provider, model, &ask, &answer, &mut namer, pace.now());
+        Ok(sending::good(stream, outgoing, chosen.wire.as_ref(), pace))
+    }
+
     /// All that the model is told: what was stored, then the items of this request.
     fn conversation(
         &self,
@@ -544,6 +567,36 @@ impl Street {
         all.extend(ask.items.iter().cloned());
         Ok(all)
     }
+}
+
+/// The model that a request asks for: in its path, else in its body.
+fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
+    match route.operation {
+        Operation::Converse(id, _) => String::from_utf8_lossy(&sigv4::decode(id)).into_owned(),
+        _ => ask::model_named(body),
+    }
+}
+
+/// What a fault lets happen instead of an answer.
+fn instead(route: &Route<'_>, chosen: &Chosen<'_>, body: &[u8]) -> Result<Option<Reply>, Refusal> {
+    if chosen.silence {
+        return Ok(Some(Reply {
+            body: ReplyBody::Never,
+            ..Reply::json(200, &Value::Null)
+        }));
+    }
+    let Some(id) = chosen.error else {
+        return Ok(None);
+    };
+    let named = model_asked(route, body);
+    let maximum = route
+        .provider
+        .model(&named)
+        .map_or(0, |model| model.kind.context);
+    Err(Refusal::new(id)
+        .with("model", named)
+        .with("tokens", maximum + 1)
+        .with("maximum", maximum))
 }
 
 fn model_row(route: &Route<'_>, model: &Model) -> Value {

@@ -174,8 +174,10 @@ fn finding(out: &mut String, judged: &Judged) {
 
 fn kind(event: &WireEvent) -> String {
     match &event.payload {
+        // Where events have no type of their own, the frame names them.
         Payload::Json(_) => event
             .kind()
+            .or(event.name.as_deref())
             .map_or_else(|| "(no type)".to_owned(), str::to_owned),
         Payload::Done => "[DONE]".to_owned(),
         Payload::Malformed { .. } => "(not JSON)".to_owned(),
@@ -188,6 +190,12 @@ fn data(event: &WireEvent) -> String {
         Payload::Done => return String::new(),
         Payload::Malformed { text, .. } => text.clone(),
         Payload::Json(value) => {
+            // An event of the form {"name": {…}} is told by what is inside.
+            let name = event.name.as_deref().unwrap_or_default();
+            let value = match value.get(name) {
+                Some(inner @ Value::Object(_)) => inner,
+                _ => value,
+            };
             let field = [
                 "delta",
                 "text",
@@ -197,6 +205,10 @@ fn data(event: &WireEvent) -> String {
                 "item",
                 "part",
                 "error",
+                "start",
+                "stopReason",
+                "usage",
+                "message",
             ]
             .iter()
             .find_map(|name| value.get(*name));

@@ -11,6 +11,7 @@ mod commands;
 mod constructed_run;
 mod diagnostics;
 mod mock;
+mod mock_runtime;
 mod program;
 mod recordings;
 mod report;

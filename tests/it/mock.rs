@@ -742,13 +742,14 @@ async fn the_choice_of_a_tool_is_kept() {
 async fn addresses_name_provider_region_and_selection() {
     let server = start().await;
     let all = server.endpoints();
-    assert_eq!(all.len(), 15);
+    assert_eq!(all.len(), 1 + 14 + 16);
     assert!(all[0].base_url.ends_with("/openai/v1") && all[0].other_base_url.is_none());
-    assert!(
-        all[1]
-            .base_url
-            .ends_with("/bedrock-mantle/us-east-1/openai/v1")
-    );
+    for end in [
+        "/bedrock-mantle/us-east-1/openai/v1",
+        "/bedrock-runtime/us-west-1/openai/v1",
+    ] {
+        assert!(all.iter().any(|one| one.base_url.ends_with(end)), "{end}");
+    }
     let selection = Selection {
         script: Some("weather".to_owned()),
         fault: Some("stall".to_owned()),

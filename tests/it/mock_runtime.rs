@@ -1,0 +1,337 @@
+//! The mocked Bedrock Runtime seen from outside: plain HTTP, frames read by the AWS crate, and boto3.
+
+use std::process::Command;
+
+use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
+use bytes::BytesMut;
+use sameturn::mock::data::MockData;
+use sameturn::mock::server::MockServer;
+use serde_json::{Value, json};
+
+/// What came back.
+struct Answer {
+    status: u16,
+    error_type: Option<String>,
+    content_type: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// Each frame's name and payload, as the AWS crate reads them.
+    fn frames(&self) -> Vec<(String, Value)> {
+        let mut decoder = MessageFrameDecoder::new();
+        let mut bytes = BytesMut::from(&self.body[..]);
+        let mut frames = Vec::new();
+        while let DecodedFrame::Complete(message) =
+            decoder.decode_frame(&mut bytes).expect("a good frame")
+        {
+            let name = message
+                .headers()
+                .iter()
+                .find(|header| {
+                    header.name().as_str().ends_with("-type")
+                        && header.name().as_str() != ":message-type"
+                        && header.name().as_str() != ":content-type"
+                })
+                .and_then(|header| header.value().as_string().ok())
+                .map(|text| text.as_str().to_owned());
+            let payload = serde_json::from_slice(message.payload()).expect("JSON");
+            frames.push((name.expect("a name"), payload));
+        }
+        frames
+    }
+}
+
+async fn start() -> MockServer {
+    let data = MockData::shipped().expect("the shipped data");
+    let bind = "127.0.0.1:0".parse().expect("an address");
+    MockServer::start(bind, data, 7).await.expect("a free port")
+}
+
+async fn post(server: &MockServer, prefix: &str, path: &str, bearer: &str, body: &Value) -> Answer {
+    let url = format!(
+        "http://{}{prefix}/bedrock-runtime/us-east-1{path}",
+        server.address()
+    );
+    // The first to install it wins; the others are told so, and may go on.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let answer = reqwest::Client::new()
+        .post(url)
+        .header(
+            "authorization",
+            format!("Bearer sameturn-mock-bearer-{bearer}"),
+        )
+        .body(body.to_string())
+        .send()
+        .await
+        .expect("an answer");
+    let header = |name: &str| {
+        let value = answer.headers().get(name)?;
+        Some(value.to_str().expect("text").to_owned())
+    };
+    Answer {
+        status: answer.status().as_u16(),
+        error_type: header("x-amzn-errortype"),
+        content_type: header("content-type").expect("a content type"),
+        body: answer.bytes().await.expect("a body").to_vec(),
+    }
+}
+
+const SOL: &str = "/model/us.openai.gpt-5.6-sol/converse";
+const STREAM: &str = "/model/us.openai.gpt-5.6-sol/converse-stream";
+
+fn hello() -> Value {
+    json!({"messages": [{"role": "user", "content": [{"text": "hello there"}]}]})
+}
+
+#[tokio::test]
+async fn a_stream_says_what_the_plain_answer_says() {
+    let server = start().await;
+    let whole = post(&server, "", SOL, "default", &hello()).await;
+    assert_eq!(
+        (whole.status, whole.content_type.as_str()),
+        (200, "application/json")
+    );
+    let content = &whole.json()["output"]["message"]["content"];
+    assert_eq!(content, &json!([{"text": "You said: hello there"}]));
+
+    let stream = post(&server, "", STREAM, "default", &hello()).await;
+    assert_eq!(stream.content_type, "application/vnd.amazon.eventstream");
+    let frames = stream.frames();
+    let names: Vec<&str> = frames.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[..2], ["messageStart", "contentBlockDelta"]);
+    assert_eq!(
+        names[names.len() - 3..],
+        ["contentBlockStop", "messageStop", "metadata"]
+    );
+    let text: String = frames
+        .iter()
+        .filter_map(|(_, payload)| payload["delta"]["text"].as_str())
+        .collect();
+    assert_eq!(text, "You said: hello there");
+    assert!(
+        frames
+            .iter()
+            .all(|(_, payload)| payload.get("type").is_none())
+    );
+}
+
+#[tokio::test]
+async fn the_same_model_answers_on_the_openai_path() {
+    let server = start().await;
+    let ask = |model: &str| json!({"model": model, "input": "hello there"});
+    let path = "/openai/v1/responses";
+    let answer = post(&server, "", path, "default", &ask("us.openai.gpt-5.6-sol")).await;
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (200, &json!("completed"))
+    );
+    let bare = post(&server, "", path, "default", &ask("openai.gpt-5.6-sol")).await;
+    let message = bare.json()["error"]["message"]
+        .as_str()
+        .expect("a message")
+        .to_owned();
+    assert_eq!(bare.status, 400);
+    assert!(
+        message.contains("on-demand throughput isn\u{2019}t supported"),
+        "{message}"
+    );
+    let oss = post(&server, "", path, "default", &ask("openai.gpt-oss-20b-1:0")).await;
+    assert_eq!(oss.status, 404);
+    let mut background = ask("us.openai.gpt-5.6-sol");
+    background["background"] = json!(true);
+    let refused = post(&server, "", path, "default", &background).await;
+    assert_eq!(
+        refused.json()["error"]["message"],
+        "The background parameter is not supported."
+    );
+}
+
+#[tokio::test]
+async fn refusals_are_the_providers_own() {
+    let server = start().await;
+    for (path, bearer, status, kind, words) in [
+        (
+            SOL,
+            "denied",
+            403,
+            "AccessDeniedException",
+            "bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.openai.gpt-5.6-sol because",
+        ),
+        (
+            SOL,
+            "expired",
+            403,
+            "AccessDeniedException",
+            "Bearer Token has expired",
+        ),
+        (
+            STREAM,
+            "nobody",
+            403,
+            "AccessDeniedException",
+            "Authentication failed",
+        ),
+        (
+            "/openai/v1/responses",
+            "expired",
+            403,
+            "AccessDeniedException",
+            "Bearer Token has expired",
+        ),
+        (
+            "/model/openai.gpt-5.6-sol/converse",
+            "default",
+            400,
+            "ValidationException",
+            "isn\u{2019}t supported",
+        ),
+        (
+            "/model/us.openai.nope/converse",
+            "default",
+            400,
+            "ValidationException",
+            "The provided model identifier is invalid.",
+        ),
+    ] {
+        let answer = post(&server, "", path, bearer, &hello()).await;
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, status, "{path} {bearer}: {body}");
+        assert_eq!(answer.error_type.as_deref(), Some(kind), "{path} {bearer}");
+        assert!(body.contains(words), "{path} {bearer}: {body}");
+    }
+    for path in ["/v1/responses", "/v1/chat/completions", "/openai/v1/models"] {
+        let answer = post(&server, "", path, "nobody", &hello()).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let kind = &answer.json()["Output"]["__type"];
+        assert_eq!(kind, "com.amazon.coral.service#UnknownOperationException");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_converse_forbids_are_refused() {
+    let server = start().await;
+    let tool = json!({"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}]});
+    let called = |input: Value| json!({"role": "assistant", "content": [{"toolUse": {"toolUseId": "t1", "name": "f", "input": input}}]});
+    let user = |block: Value| json!({"role": "user", "content": [block]});
+    let result = |id: &str| json!({"toolResult": {"toolUseId": id, "content": [{"text": "ok"}]}});
+    let begin = user(json!({"text": "go"}));
+    let with = |messages: Value| json!({"messages": messages, "toolConfig": tool});
+    for (body, words) in [
+        (json!({}), "at least 1 message"),
+        (json!({"messages": [called(json!({}))]}), "alternate"),
+        (with(json!([user(json!({"text": " "}))])), "is blank"),
+        (
+            with(json!([begin, called(json!("{}")), user(result("t1"))])),
+            "json object",
+        ),
+        (
+            with(json!([
+                begin,
+                called(json!({})),
+                user(json!({"text": "x"}))
+            ])),
+            "Expected toolResult",
+        ),
+        (
+            with(
+                json!([begin, called(json!({})), {"role": "user", "content": [result("t1"), result("t2")]}]),
+            ),
+            "no toolUse block",
+        ),
+        (
+            json!({"messages": [begin, called(json!({})), user(result("t1"))]}),
+            "toolConfig field must be defined",
+        ),
+        (
+            json!({"messages": [begin], "additionalModelRequestFields": {"reasoning_effort": "low"}}),
+            "Unknown parameter",
+        ),
+        (
+            json!({"messages": [begin], "inferenceConfig": {"temperature": 0.2}}),
+            "temperature",
+        ),
+        (
+            json!({"messages": [begin], "inferenceConfig": {"maxTokens": 0}}),
+            "maxTokens",
+        ),
+        (
+            with(
+                json!([begin, {"role": "assistant", "content": [{"reasoningContent": {"redactedContent": "Zm9yZ2Vk"}}, {"text": "x"}]}, begin]),
+            ),
+            "could not be verified",
+        ),
+    ] {
+        let answer = post(&server, "", SOL, "default", &body).await;
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 400, "{body}: {told}");
+        assert!(told.contains(words), "{body}: {told}");
+    }
+    let good = with(json!([begin, called(json!({})), user(result("t1"))]));
+    assert_eq!(post(&server, "", SOL, "default", &good).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_exception_ends_a_stream() {
+    let server = start().await;
+    let answer = post(
+        &server,
+        "/fault/response-failed",
+        STREAM,
+        "default",
+        &hello(),
+    )
+    .await;
+    let frames = answer.frames();
+    let (name, payload) = frames.last().expect("a frame");
+    assert_eq!(name, "modelStreamErrorException");
+    assert!(payload["message"].is_string());
+}
+
+/// boto3 finishes tool loops, and names failures as it would name the provider's.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+async fn boto3_takes_the_mock_for_the_real_thing() {
+    let python = std::env::var("SAMETURN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let there = Command::new(&python).args(["-c", "import boto3"]).output();
+    if !there.is_ok_and(|tried| tried.status.success()) {
+        eprintln!("skipped: `{python} -c 'import boto3'` fails (set SAMETURN_PYTHON)");
+        return;
+    }
+    let server = start().await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/judges/converse.py");
+    let origin = format!("http://{}", server.address());
+    let run =
+        tokio::task::spawn_blocking(move || Command::new(python).args([script, &origin]).output())
+            .await
+            .expect("it ends")
+            .expect("it runs");
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{told}");
+    let seen: Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let turns = json!([
+        ["reasoningContent", "toolUse", "tool_use"],
+        ["reasoningContent", "text", "end_turn"]
+    ]);
+    assert_eq!(seen["loops"], json!([turns, turns, turns, turns]));
+    for (what, code) in [
+        ("denied", "AccessDeniedException"),
+        ("denied_stream", "AccessDeniedException"),
+        ("expired", "ExpiredTokenException"),
+        ("unknown_key", "UnrecognizedClientException"),
+        ("bare_id", "ValidationException"),
+        ("effort", "ValidationException"),
+        ("throttled", "ThrottlingException"),
+        ("failed", "modelStreamErrorException"),
+        ("crc", "ChecksumMismatch"),
+        // boto3 takes half a frame for the end: why this program looks for it.
+        ("truncated", "not noticed"),
+    ] {
+        assert_eq!(seen[what], code, "{what}");
+    }
+}
