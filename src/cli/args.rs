@@ -166,7 +166,8 @@ pub struct MockArgs {
 /// Flags of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Captured answers: raw SSE, one JSON event per line, or one JSON response. `-` reads stdin.
+    /// Captured answers: raw SSE (of Converse: raw frames), one JSON event per line, or one JSON
+    /// response. `-` reads stdin.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// The wire API.

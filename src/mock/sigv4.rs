@@ -102,8 +102,9 @@ pub fn stamp(time: OffsetDateTime) -> String {
     )
 }
 
-/// Whether the signature is what this secret makes of this request. Signers differ in whether they
-/// encode the path once or twice; both are good.
+/// Whether the signature is what this secret makes of this request. AWS encodes a path that is encoded
+/// already once more (all services but S3); where nothing is encoded, signers differ in what they
+/// think needs it, and all of that is good.
 pub fn matches(claim: &Claim, secret: &str, arrived: &Arrived<'_>) -> bool {
     let Some(date) = header(arrived, "x-amz-date") else {
         return false;
@@ -117,12 +118,10 @@ pub fn matches(claim: &Claim, secret: &str, arrived: &Arrived<'_>) -> bool {
         return false;
     }
     let once = encode(decode(arrived.path), true);
-    let paths = [
-        arrived.path.to_owned(),
-        encode(arrived.path, true),
-        encode(&once, true),
-        once,
-    ];
+    let mut paths = vec![encode(arrived.path, true), encode(&once, true)];
+    if !arrived.path.contains('%') {
+        paths.extend([arrived.path.to_owned(), once]);
+    }
     paths.iter().any(|path| {
         let canonical = canonical(claim, arrived, path, &payload);
         let scope = format!(
@@ -329,11 +328,44 @@ mod tests {
                 for path in [
                     "/bedrock-mantle/us-east-1/openai/v1/responses",
                     "/a/resp_@x%20y/%C3%A9",
+                    "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.openai.gpt-5.6-sol/converse",
+                    "/model/openai.gpt-oss-120b-1%3A0/converse-stream",
                     "/v1/models?b=2&a=1&a=0&c=x%2Fy&empty",
                 ] {
                     check(path, told_hash, token, |_, _| {}, true);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_encoded_path_that_is_signed_as_it_is_does_not_match() {
+        let path = "/model/openai.gpt-oss-120b-1%3A0/converse";
+        let body = b"{}";
+        let payload = hex(&Sha256::digest(body));
+        let headers = [("host", "h"), ("x-amz-date", "20261121T081500Z")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let arrived = Arrived {
+            method: "POST",
+            path,
+            query: None,
+            headers: &headers,
+            body,
+        };
+        for (signed, good) in [(path.to_owned(), false), (encode(path, true), true)] {
+            let mut claim = read_claim("AWS4-HMAC-SHA256 Credential=k/20261121/us-east-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=0").expect("a claim");
+            let digest = hex(&Sha256::digest(
+                canonical(&claim, &arrived, &signed, &payload).as_bytes(),
+            ));
+            let to_sign = format!(
+                "AWS4-HMAC-SHA256\n20261121T081500Z\n20261121/us-east-1/bedrock/aws4_request\n{digest}"
+            );
+            let mut key = mac(format!("AWS4{SECRET}").as_bytes(), "20261121");
+            for part in ["us-east-1", "bedrock", "aws4_request"] {
+                key = mac(&key, part);
+            }
+            claim.signature = hex(&mac(&key, &to_sign));
+            assert_eq!(matches(&claim, SECRET, &arrived), good, "{signed}");
         }
     }
 

@@ -56,6 +56,44 @@ fn inspect_shows_findings_where_they_occur() {
 }
 
 #[test]
+fn inspect_reads_converse_as_lines_of_json() {
+    let lines = [
+        r#"{"messageStart":{"role":"assistant"}}"#,
+        r#"{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":"Hello"}}}"#,
+        r#"{"contentBlockStop":{"contentBlockIndex":0}}"#,
+        r#"{"messageStop":{"stopReason":"end_turn"}}"#,
+        r#"{"metadata":{"usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}}"#,
+    ];
+    let project = Project::new()
+        .file("good.jsonl", &lines.join("\n"))
+        .file("trimmed.jsonl", &lines[1..4].join("\n"))
+        .file(
+            "bad.jsonl",
+            &lines.join("\n").replace("end_turn", "tool_use"),
+        );
+    let inspect = |file: &str| project.run(&["inspect", "--dialect", "converse", file]);
+    let good = inspect("good.jsonl").exits(0);
+    assert!(
+        good.stdout
+            .contains("contentBlockDelta  {\"text\":\"Hello\"}"),
+        "{}",
+        good.stdout
+    );
+    let trimmed = inspect("trimmed.jsonl").exits(0);
+    assert!(
+        trimmed.stdout.contains("info converse/capture-trimmed"),
+        "{}",
+        trimmed.stdout
+    );
+    let bad = inspect("bad.jsonl").exits(1);
+    assert!(
+        bad.stdout.contains("must converse/stop-matches-calls"),
+        "{}",
+        bad.stdout
+    );
+}
+
+#[test]
 fn real_captures_have_no_must_that_no_gap_explains() {
     let Some(folder) = crate::recordings::folder() else {
         return;

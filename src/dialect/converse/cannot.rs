@@ -45,3 +45,55 @@ pub fn cannot(scenario: &Scenario) -> Option<String> {
 
 /// The values of `serviceTier.type`.
 const TIERS: [&str; 4] = ["default", "flex", "priority", "reserved"];
+
+#[cfg(test)]
+mod tests {
+    use crate::dialect::Dialect;
+    use crate::scenario::read::read;
+
+    #[track_caller]
+    fn check(lines: &str, expected: Option<&str>) {
+        let tools = "tools: { f: { description: d, parameters: { type: object } } }";
+        let tools = if lines.contains("tools:") { "" } else { tools };
+        let text = format!("name: a/b\nabout: x\n{tools}\n{lines}\nturns: [ {{ user: hi }} ]\n");
+        let scenario = read("f", &text).unwrap_or_else(|found| panic!("{found}"));
+        assert_eq!(Dialect::Responses.cannot(&scenario), None);
+        let told = Dialect::Converse.cannot(&scenario);
+        match expected {
+            None => assert_eq!(told, None, "{lines}"),
+            Some(word) => assert!(told.is_some_and(|told| told.contains(word)), "{lines}"),
+        }
+    }
+
+    #[test]
+    fn what_has_no_field_is_named() {
+        check("", None);
+        for (setting, expected) in [
+            ("tool_choice: required", None),
+            ("tool_choice: auto", None),
+            ("tool_choice: { tool: f }", None),
+            ("tool_choice: none", Some("tool_choice none")),
+            ("parallel_tool_calls: true", None),
+            ("parallel_tool_calls: false", Some("parallel_tool_calls")),
+            ("max_tool_calls: 1", Some("max_tool_calls")),
+            ("service_tier: flex", None),
+            ("service_tier: auto", Some("service_tier")),
+            ("verbosity: low", Some("verbosity")),
+            ("store: true", Some("store")),
+            ("store: false", None),
+            ("reasoning_effort: low", None),
+            ("max_output_tokens: 20", None),
+        ] {
+            check(&format!("settings: {{ {setting} }}"), expected);
+        }
+        check(
+            "tools: { f: { description: d, custom: true } }",
+            Some("custom tools"),
+        );
+        check("wire_tools: [ { type: web_search } ]", Some("wire_tools"));
+        check(
+            "format: { json_schema: { name: n, schema: { type: object } } }",
+            Some("format"),
+        );
+    }
+}

@@ -307,10 +307,7 @@ fn of_message(message: Message) -> WireEvent {
         return event(place, Some("error".to_owned()), payload);
     }
     let payload = match serde_json::from_slice::<Value>(&payload) {
-        Ok(value) => {
-            // Some services pad the payload with a field `p` against traffic analysis.
-            Payload::Json(json!({ name.as_str(): value }))
-        }
+        Ok(value) => Payload::Json(json!({ name.as_str(): value })),
         Err(error) => Payload::Malformed {
             text: String::from_utf8_lossy(&payload).into_owned(),
             reason: error.to_string(),
