@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
+use sameturn::mock::outgoing::OutEvent;
 use serde_json::Value;
 
 use crate::program::Project;
@@ -91,6 +92,39 @@ fn inspect_reads_converse_as_lines_of_json() {
         "{}",
         bad.stdout
     );
+}
+
+#[test]
+fn inspect_reads_converse_as_raw_frames() {
+    let events = [
+        serde_json::json!({"type": "messageStart", "role": "assistant"}),
+        serde_json::json!({"type": "contentBlockDelta", "contentBlockIndex": 0, "delta": {"text": "Hello"}}),
+        serde_json::json!({"type": "contentBlockStop", "contentBlockIndex": 0}),
+        serde_json::json!({"type": "messageStop", "stopReason": "end_turn"}),
+        serde_json::json!({"type": "metadata", "metrics": {"latencyMs": 1},
+            "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}}),
+    ];
+    let frames: Vec<u8> = events
+        .into_iter()
+        .flat_map(|event| sameturn::mock::outgoing_frame::frame(&OutEvent::of(event)))
+        .collect();
+    let project = Project::new();
+    let mut flipped = frames.clone();
+    flipped[20] ^= 1;
+    for (name, bytes, rule) in [
+        ("good.bin", &frames[..], ""),
+        (
+            "cut.bin",
+            &frames[..frames.len() - 3],
+            "must event-stream/truncated",
+        ),
+        ("flipped.bin", &flipped[..], "must event-stream/crc"),
+    ] {
+        std::fs::write(project.path(name), bytes).expect("it can be written");
+        let run = project.run(&["inspect", "--dialect", "converse", name]);
+        let said = run.exits(i32::from(!rule.is_empty()));
+        assert!(said.stdout.contains(rule), "{}", said.stdout);
+    }
 }
 
 #[test]
