@@ -61,7 +61,7 @@ pub enum Command {
 }
 
 /// Flags of `check`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
     /// Scenario files or folders; the library that ships where none is named.
     pub scenarios: Vec<PathBuf>,
@@ -118,7 +118,7 @@ pub struct CheckArgs {
 }
 
 /// Any server, without a target file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// The base URL of any server, e.g. http://127.0.0.1:8000/v1.
     #[arg(long, value_name = "URL", requires = "model")]

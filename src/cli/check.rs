@@ -12,9 +12,10 @@ use crate::auth::environment::Environment;
 use crate::auth::seen::Seen;
 use crate::catalog;
 use crate::cli::args::{CheckArgs, Format};
-use crate::cli::exit::Exit;
+use crate::cli::exit::{self, Exit};
 use crate::cli::lint;
 use crate::cli::settings::{self, CheckSettings, Mode};
+use crate::cli::signals;
 use crate::cli::targets::{self, Column};
 use crate::cli::ui::{Progress, Ui};
 use crate::conduct::cell::Conductor;
@@ -61,23 +62,27 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     let plan = run_plan(args, &settings, &columns);
     let work = work(settings, columns, &plan);
     let seen = Arc::new(Seen::new(args.redact_accounts));
-    let conductor = Conductor {
+    let conductor = Arc::new(Conductor {
         transport: Live::new(Limits::CHECK.connect).context("the HTTP client did not start")?,
         catalog,
         limits: work.limits,
         keep_streams: args.keep_streams,
         seen: Arc::clone(&seen),
-    };
+    });
 
     let (events, incoming) = unbounded_channel();
     let (stop, stopped) = watch::channel(false);
-    let watcher = tokio::spawn(stop_on_ctrl_c(stop));
+    let watcher = tokio::spawn(stop_when_told(stop));
     let run_id = plan.run_id.clone();
     let _ = events.send(RunEvent::Started(plan));
-    let (_, report) = tokio::join!(
-        run::run(&conductor, &work.work, events, stopped),
-        collect(incoming, args, &run_id, &seen),
-    );
+    // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.
+    let collector = {
+        let (args, seen) = (args.clone(), Arc::clone(&seen));
+        let handle = tokio::runtime::Handle::current();
+        tokio::task::spawn_blocking(move || handle.block_on(collect(incoming, args, run_id, seen)))
+    };
+    run::run(conductor, Arc::new(work.work), events, stopped).await;
+    let report = collector.await.context("the reports could not be made")?;
     watcher.abort();
     if let Some(mock) = mock {
         mock.stop().await;
@@ -93,10 +98,13 @@ async fn start_mock(seed: u64) -> anyhow::Result<MockServer> {
         .context("the built-in mocks could not listen on loopback")
 }
 
-/// The first Ctrl-C ends the run gently, the second at once.
-async fn stop_on_ctrl_c(stop: watch::Sender<bool>) {
-    if tokio::signal::ctrl_c().await.is_ok() {
+/// The first Ctrl-C (or SIGTERM) ends the run gently, the second at once.
+async fn stop_when_told(stop: watch::Sender<bool>) {
+    if signals::told_to_stop().await.is_ok() {
         let _ = stop.send(true);
+        if signals::told_to_stop().await.is_ok() {
+            exit::now(Exit::Interrupted);
+        }
     }
 }
 
@@ -142,6 +150,8 @@ fn summary(target: &plan::PlannedTarget) -> TargetSummary {
         dialect: target.dialect.word().to_owned(),
         model: target.model.clone(),
         region: target.region.clone(),
+        sign_in: None,
+        warnings: Vec::new(),
         endpoint: target.route.base_url(),
         mocked: target.mocked,
     }
@@ -182,18 +192,18 @@ struct Report {
 /// Feeds every event to every fold, until the run has ended.
 async fn collect(
     mut events: UnboundedReceiver<RunEvent>,
-    args: &CheckArgs,
-    run_id: &str,
-    seen: &Arc<Seen>,
+    args: CheckArgs,
+    run_id: String,
+    seen: Arc<Seen>,
 ) -> Report {
     let mut fold = Fold::default();
     let mut requests = Requests::default();
     let mut progress = Progress::new();
     let redact = {
-        let seen = Arc::clone(seen);
+        let seen = Arc::clone(&seen);
         move |text: &str| seen.redact(text)
     };
-    let mut store = Store::create(&args.results, run_id, args.keep_streams, Box::new(redact));
+    let mut store = Store::create(&args.results, &run_id, args.keep_streams, Box::new(redact));
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         let event = tokio::select! {
@@ -224,7 +234,7 @@ async fn collect(
         fold,
         requests,
         store,
-        seen: Arc::clone(seen),
+        seen,
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::args::{Format, MockArgs};
 use crate::cli::exit::Exit;
+use crate::cli::signals;
 use crate::cli::ui::Ui;
 use crate::mock::data::MockData;
 use crate::mock::server::{MockServer, Seen};
@@ -39,7 +40,7 @@ async fn serve(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         Format::Text => ui.out(&text(&server))?,
     }
     let mut requests = server.watch();
-    let stop = tokio::signal::ctrl_c();
+    let stop = signals::told_to_stop();
     tokio::pin!(stop);
     loop {
         tokio::select! {
