@@ -44,13 +44,13 @@ pub fn run(args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
 }
 
 async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
-    // On stderr and at once, so that nobody waits for a run at the wrong place to end.
-    ui.err(&format!(
-        "asking {}: {} scenarios, {} targets\n",
-        settings.mode.words(),
-        settings.scenarios.len(),
-        settings.targets.targets.len()
-    ))?;
+    for file in [&args.junit, &args.markdown].into_iter().flatten() {
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(file)
+            .with_context(|| format!("{}: cannot be written", file.display()))?;
+    }
     lint::warn(ui, &settings.warnings)?;
     let mock = match settings.mode {
         Mode::Mocks => Some(start_mock(args.seed).await?),
@@ -59,6 +59,13 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     let environment = Environment::of_process();
     let catalog = catalog::shipped();
     let columns = targets::expand(&settings.targets, catalog, &environment, mock.as_ref()).await?;
+    // On stderr and at once, so that nobody waits for a run at the wrong place to end.
+    ui.err(&format!(
+        "asking {}: {} scenarios at {} targets\n",
+        settings.mode.words(),
+        settings.scenarios.len(),
+        columns.len()
+    ))?;
     let plan = run_plan(args, &settings, &columns);
     let work = work(settings, columns, &plan);
     let seen = Arc::new(Seen::new(args.redact_accounts));
@@ -73,13 +80,22 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     let (events, incoming) = unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let watcher = tokio::spawn(stop_when_told(stop));
-    let run_id = plan.run_id.clone();
+    let store = {
+        let seen = Arc::clone(&seen);
+        let redact = move |text: &str| seen.redact(text);
+        Store::create(
+            &args.results,
+            &plan.run_id,
+            args.keep_streams,
+            Box::new(redact),
+        )?
+    };
     let _ = events.send(RunEvent::Started(plan));
     // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.
     let collector = {
         let (args, seen) = (args.clone(), Arc::clone(&seen));
         let handle = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || handle.block_on(collect(incoming, args, run_id, seen)))
+        tokio::task::spawn_blocking(move || handle.block_on(collect(incoming, args, store, seen)))
     };
     run::run(conductor, Arc::new(work.work), events, stopped).await;
     let report = collector.await.context("the reports could not be made")?;
@@ -193,17 +209,13 @@ struct Report {
 async fn collect(
     mut events: UnboundedReceiver<RunEvent>,
     args: CheckArgs,
-    run_id: String,
+    store: Store,
     seen: Arc<Seen>,
 ) -> Report {
     let mut fold = Fold::default();
     let mut requests = Requests::default();
     let mut progress = Progress::new();
-    let redact = {
-        let seen = Arc::clone(&seen);
-        move |text: &str| seen.redact(text)
-    };
-    let mut store = Store::create(&args.results, &run_id, args.keep_streams, Box::new(redact));
+    let mut store = Ok(store);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         let event = tokio::select! {
@@ -245,14 +257,15 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
     };
     let redact = |text: &str| report.seen.redact(text);
     let run = Run::new(summary).redacted(&redact);
+    let mut written = true;
     let folder = match &report.store {
         Ok(store) => Some(store.folder().to_owned()),
         Err(error) => {
-            ui.err(&format!("warning: the run is not kept: {error}\n"))?;
+            ui.err(&format!("error: the run is not kept whole: {error}\n"))?;
+            written = false;
             None
         }
     };
-    let mut written = true;
     if let Some(file) = &args.junit {
         let text = junit::render(&run).context("the JUnit file could not be made")?;
         written &= write(file, &text, ui)?;
@@ -264,7 +277,8 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
         _ if summary.interrupted => Exit::Interrupted,
         Overall::Findings => Exit::Findings,
         Overall::Undetermined => Exit::Undetermined,
-        Overall::Pass if !written => Exit::BadInput,
+        // Nothing was wrong, but what proves it is not there.
+        Overall::Pass if !written => Exit::Undetermined,
         Overall::Pass => Exit::Ok,
     };
     match args.format {

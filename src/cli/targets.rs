@@ -2,8 +2,9 @@
 
 use anyhow::{Context, anyhow};
 
+use crate::auth::Wanted;
 use crate::auth::environment::Environment;
-use crate::auth::sign_in::region;
+use crate::auth::sign_in::region_for;
 use crate::auth::staged;
 use crate::catalog::Catalog;
 use crate::catalog::provider::{Provider, ProviderAuth};
@@ -54,7 +55,12 @@ async fn regions(
         return vec![None];
     }
     if target.regions.is_empty() {
-        return vec![region(target.auth.as_ref(), environment).await];
+        let wanted = Wanted {
+            provider,
+            auth: target.auth.as_ref(),
+            region: None,
+        };
+        return vec![region_for(&wanted, environment).await];
     }
     target.regions.iter().cloned().map(Some).collect()
 }

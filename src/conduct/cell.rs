@@ -143,7 +143,13 @@ impl<'a, T: Transport> Lane<'a, T> {
             ));
             for finding in &mut outcome.findings {
                 finding.evidence.turn = Some(index + 1);
-                explain(self.conductor.catalog, finding, failure.as_ref());
+                let improvised = self.target.mocked && scenario.given.script.is_none();
+                explain(
+                    self.conductor.catalog,
+                    improvised,
+                    finding,
+                    failure.as_ref(),
+                );
             }
             call_ids.extend(outcome.trace.calls().map(|call| call.call_id.clone()));
             totals.extend(outcome.total);

@@ -224,9 +224,11 @@ pub struct ErrorBody {
 pub enum Evidence {
     /// Somebody recorded it.
     Observed,
+    /// Part of it was recorded; the source says what was not.
+    Partly,
     /// The vendor writes it.
     Documented,
-    /// A stand-in, in part or whole: no copy was found.
+    /// A stand-in: no copy was found.
     Assumed,
 }
 
@@ -300,6 +302,10 @@ impl MockData {
     }
 
     /// The names of all faults and legal variants.
+    pub fn script_names(&self) -> Vec<&str> {
+        self.scripts.keys().map(String::as_str).collect()
+    }
+
     pub fn fault_names(&self) -> Vec<&str> {
         let http = self.http_faults.iter().map(|fault| fault.name.as_str());
         let wire = self.wire_faults.iter().map(|fault| fault.name.as_str());

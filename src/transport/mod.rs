@@ -4,6 +4,7 @@
 //! Shell. Decides nothing about what the bytes mean, never retries, never follows redirects.
 
 pub mod live;
+pub mod memory;
 
 use std::future::Future;
 use std::time::Duration;

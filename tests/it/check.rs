@@ -353,7 +353,7 @@ fn secrets_reach_no_file_and_no_stream() {
                 "pong.yaml",
             ],
         ))
-        .exits(1);
+        .exits(3);
     assert!(server.requests()[0].contains(KEY), "the key is sent");
     assert!(
         said.stdout.contains("invalid_credentials"),

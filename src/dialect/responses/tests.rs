@@ -539,7 +539,7 @@ fn failures_of_the_response() {
             "overloaded",
             Layer::Response,
         ),
-        (302, "", true, "unknown", Layer::Response),
+        (302, "", true, "wrong_route", Layer::Response),
         (200, "", true, "bad_response", Layer::Response),
         (200, "", false, "bad_response", Layer::Response),
         (200, coral, true, "wrong_route", Layer::Response),
