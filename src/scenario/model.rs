@@ -244,6 +244,8 @@ pub struct Expect {
     pub code: Option<String>,
     /// The field the provider blames for the error.
     pub param: Option<String>,
+    /// Whether the provider says how long to wait before the next try.
+    pub retry_after: Option<bool>,
     /// Whether a request left at all.
     pub sent: Option<bool>,
     /// No call id of this answer was used before in the conversation.
