@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, show};
-use crate::check::rules::ledger::{Event, Ledger, TERMINALS, text};
+use crate::check::rules::ledger::{Event, Ledger, TERMINALS, response_of, text};
 use crate::check::rules::{must, should};
 use crate::dialect::wire::Payload;
 
@@ -309,7 +309,7 @@ fn constants(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     let responses: Vec<(usize, &Value)> = ledger
         .events
         .iter()
-        .filter_map(|event| Some((event.index, event.data.get("response")?)))
+        .filter_map(|event| Some((event.index, response_of(*event)?)))
         .collect();
     for (rule, key, needed) in [
         (&RESPONSE_ID, "id", true),
@@ -355,7 +355,7 @@ fn statuses(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
             "response.failed" => &["failed"],
             _ => continue,
         };
-        let Some(response) = event.data.get("response") else {
+        let Some(response) = response_of(*event) else {
             continue;
         };
         if !text(response, "status").is_some_and(|status| allowed.contains(&status)) {

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod framing;
 
 pub mod envelope;
+pub mod fields;
 pub mod sequence;
 
 pub mod items;
@@ -97,6 +98,7 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     if dialect_word == "responses" && !too_many_items(subject, &mut collector) {
         let ledger = Ledger::read(subject);
         envelope::check(&ledger, &mut collector);
+        fields::check(&ledger, &mut collector);
         sequence::check(&ledger, &mut collector);
         items::check(&ledger, &mut collector);
         parts::check(&ledger, &mut collector);
@@ -193,6 +195,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         framing::RULES,
         LIMITS,
         envelope::RULES,
+        fields::RULES,
         sequence::RULES,
         items::RULES,
         parts::RULES,

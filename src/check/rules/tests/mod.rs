@@ -3,6 +3,7 @@
 //! Streams go the whole way: mutated, written as bytes, decoded as an exchange, checked.
 
 mod captures;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
