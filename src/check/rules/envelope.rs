@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::check::finding::Rule;
+use crate::check::matcher::same_number;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::{Event, Ledger, TERMINALS, response_of, text};
 use crate::check::rules::{must, should};
@@ -400,8 +401,8 @@ fn of_kind<'l, 'a>(ledger: &'l Ledger<'a>, kind: &'l str) -> impl Iterator<Item 
 
 /// Equal as JSON, numbers by value: some providers send `created_at` as 1.0 once and 1 later.
 fn same_value(one: &Value, other: &Value) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => one == other,
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => same_number(one, other),
         _ => one == other,
     }
 }
