@@ -44,7 +44,7 @@ static MALFORMED: Rule = must(
     "The data of every event is one JSON text.",
     "OpenAI API reference, Responses streaming events (2026-08-21)",
 );
-static NOT_A_RESPONSE: Rule = must(
+pub static NOT_A_RESPONSE: Rule = must(
     "responses/not-a-response",
     "The body is a response object, or a stream of response events.",
     "OpenAI API reference, Responses (2026-08-21)",

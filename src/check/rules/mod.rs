@@ -68,23 +68,21 @@ impl Subject<'_> {
                 .is_some_and(|failure| failure.layer == Layer::Connection)
     }
 
-    /// Whether there is no answer to check: an error response, or nothing at all.
+    /// Whether there is no answer to check: an error response, or no response at all. An error in
+    /// disguise, inside a success, is an answer and a bad one.
     pub fn is_refusal(&self) -> bool {
-        let refused = self
-            .head
-            .is_some_and(|head| !(200..300).contains(&head.status));
-        let answered = self.events.iter().any(|event| {
-            event
-                .kind()
-                .is_some_and(|kind| kind.starts_with("response."))
-        });
-        refused
-            || !answered
-                && self
-                    .trace
-                    .failure
-                    .as_ref()
-                    .is_some_and(|failure| failure.layer != Layer::Stream)
+        match self.head {
+            Some(head) => !(200..300).contains(&head.status),
+            None => !self.is_capture(),
+        }
+    }
+
+    /// Whether the body is no answer of the API: there is nothing that its rules could be about.
+    fn is_something_else(&self) -> bool {
+        let irregularities = &self.trace.irregularities;
+        irregularities
+            .iter()
+            .any(|one| one.id == framing::NOT_A_RESPONSE.id)
     }
 }
 
@@ -95,7 +93,10 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     }
     let mut collector = Collector::new(subject.events);
     framing::check(subject, &mut collector);
-    if dialect_word == "responses" && !too_many_items(subject, &mut collector) {
+    if dialect_word == "responses"
+        && !subject.is_something_else()
+        && !too_many_items(subject, &mut collector)
+    {
         let ledger = Ledger::read(subject);
         envelope::check(&ledger, &mut collector);
         fields::check(&ledger, &mut collector);
