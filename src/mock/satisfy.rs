@@ -4,7 +4,7 @@
 //! anything but [`HARMLESS`].
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Number, Value, json};
 
@@ -21,12 +21,23 @@ const DEEPEST: usize = 24;
 /// Most steps for one value: a schema that contains itself many times over must not keep us busy.
 const MOST_STEPS: u32 = 20_000;
 
+/// Most work for checking values on the way, counted in parts of the schema, and what a check costs
+/// besides its parts. Later branches are taken as they come.
+const MOST_CHECKING: usize = 40_000;
+const CHECK: usize = 100;
+
+/// How often in a row a value may come again before there are no others.
+const MOST_REPEATS: usize = 16;
+
 /// A value of this schema: as close as we get where none can be found.
 pub fn satisfy(schema: &Value) -> Value {
+    let parts = size_of(schema);
     let with_hints = Writer {
         root: schema,
         hints: true,
         steps: Cell::new(0),
+        parts,
+        checking: Cell::new(0),
     };
     let hinted = with_hints.value(schema, 0, 0);
     if with_hints.holds(schema, &hinted) {
@@ -37,6 +48,8 @@ pub fn satisfy(schema: &Value) -> Value {
         root: schema,
         hints: false,
         steps: Cell::new(0),
+        parts,
+        checking: Cell::new(0),
     };
     let plain = without_hints.value(schema, 0, 0);
     if without_hints.holds(schema, &plain) {
@@ -50,6 +63,9 @@ struct Writer<'a> {
     root: &'a Value,
     hints: bool,
     steps: Cell<u32>,
+    /// How many values the schema has in it, as a measure of what a check costs.
+    parts: usize,
+    checking: Cell<usize>,
 }
 
 impl Writer<'_> {
@@ -57,6 +73,13 @@ impl Writer<'_> {
     fn tired(&self) -> bool {
         self.steps.set(self.steps.get() + 1);
         self.steps.get() > MOST_STEPS
+    }
+
+    /// Like [`Writer::holds`], and true where too much was checked already.
+    fn seems_to_hold(&self, schema: &Value, value: &Value) -> bool {
+        let spent = self.checking.get() + CHECK + self.parts;
+        self.checking.set(spent);
+        spent > MOST_CHECKING || self.holds(schema, value)
     }
 
     /// Whether the value is of this (sub)schema; true where the schema itself cannot be read.
@@ -147,7 +170,7 @@ impl Writer<'_> {
                 merge(&mut merged, &whole);
             }
             let value = self.value(&Value::Object(merged), depth + 1, nth);
-            if self.holds(&Value::Object(schema.clone()), &value) {
+            if self.seems_to_hold(&Value::Object(schema.clone()), &value) {
                 return value;
             }
             first.get_or_insert(value);
@@ -256,21 +279,41 @@ impl Writer<'_> {
             Some(items) => items,
         };
         let mut out: Vec<Value> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut nth = 0;
         for index in 0..count {
             let part = fixed.get(index).copied().unwrap_or(rest);
             let part = match schema.get("contains") {
                 Some(contains) if index == 0 && fixed.is_empty() => contains,
                 _ => part,
             };
-            let mut value = self.value(part, depth + 1, 0);
-            let mut nth = 1;
-            while unique && out.contains(&value) && nth < count + 16 {
-                value = self.value(part, depth + 1, nth);
-                nth += 1;
+            if !unique || index <= fixed.len().max(1) {
+                nth = 0;
             }
+            let mut repeats = 0;
+            let value = loop {
+                let value = self.value(part, depth + 1, nth);
+                nth += 1;
+                if !unique || seen.insert(value.to_string()) {
+                    break value;
+                }
+                repeats += 1;
+                if repeats > MOST_REPEATS {
+                    return Value::Array(out);
+                }
+            };
             out.push(value);
         }
         Value::Array(out)
+    }
+}
+
+/// How many values there are in a value, itself included.
+fn size_of(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(size_of).sum::<usize>(),
+        Value::Object(object) => 1 + object.values().map(size_of).sum::<usize>(),
+        _ => 1,
     }
 }
 
@@ -613,6 +656,26 @@ mod tests {
         let array = |items: Value| json!({"type": "array", "minItems": 9999, "items": items});
         satisfy(&array(array(array(json!({"type": "integer"})))));
         satisfy(&json!({"$ref": "file:///etc/hostname"}));
+    }
+
+    #[test]
+    fn a_schema_without_a_value_does_not_keep_us_busy() {
+        let choice = json!({"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]});
+        let node = |key: &str| json!({"type": "object", "required": [key, "never"], "properties": {key: choice, "never": {"type": "string", "enum": [1]}}});
+        let endless = json!({"$ref": "#/$defs/a", "$defs": {"a": node("x"), "b": node("y")}});
+        let unique = |items: Value| json!({"type": "array", "uniqueItems": true, "minItems": 10_000, "items": items});
+        for schema in [
+            endless,
+            unique(json!({"type": "boolean"})),
+            unique(json!({"type": "object"})),
+            unique(json!({"type": "integer"})),
+            unique(unique(json!({"type": "boolean"}))),
+        ] {
+            let before = std::time::Instant::now();
+            satisfy(&schema);
+            let took = before.elapsed();
+            assert!(took.as_secs() < 2, "{took:?} for {schema}");
+        }
     }
 
     fn any_schema() -> impl proptest::strategy::Strategy<Value = Value> {
