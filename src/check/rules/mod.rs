@@ -77,12 +77,12 @@ impl Subject<'_> {
         }
     }
 
-    /// Whether the body is no answer of the API: there is nothing that its rules could be about.
+    /// Whether the body is no answer of the API, or too large a one: no further rule is about it.
     fn is_something_else(&self) -> bool {
         let irregularities = &self.trace.irregularities;
-        irregularities
-            .iter()
-            .any(|one| one.id == framing::NOT_A_RESPONSE.id)
+        irregularities.iter().any(|one| {
+            one.id == framing::NOT_A_RESPONSE.id || one.id == framing::EVENTS_WITHIN_LIMIT.id
+        })
     }
 }
 

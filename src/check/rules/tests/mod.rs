@@ -23,7 +23,7 @@ use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStrea
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
-const WITHOUT_FAULT: [(&str, &str); 9] = [
+const WITHOUT_FAULT: [(&str, &str); 10] = [
     (
         "sse/event-without-data",
         "an event without data is below the mutation language; see the decoder's own tests",
@@ -40,6 +40,10 @@ const WITHOUT_FAULT: [(&str, &str); 9] = [
     (
         "responses/items-within-limit",
         "needs a thousand items: see a_flood_of_items_is_named_and_not_compared",
+    ),
+    (
+        "responses/events-within-limit",
+        "needs megabytes: see a_flood_of_events_is_named_and_not_kept",
     ),
     (
         "responses/not-a-response",
