@@ -182,15 +182,15 @@ fn name(event: usize, item: &Value, declared: Option<&BTreeSet<&str>>, out: &mut
 }
 
 fn arguments(ledger: &Ledger<'_>, event: usize, item: &Value, out: &mut Collector<'_>) {
-    // A call that was cut short has the arguments it has.
-    if text(item, "status") == Some("incomplete") || ledger.status() == Some("incomplete") {
-        return;
-    }
     let raw = item.get("arguments");
+    // A call that was cut short has the arguments it has; but it has some.
+    let cut_short =
+        text(item, "status") == Some("incomplete") || ledger.status() == Some("incomplete");
     let parsed = raw
         .and_then(Value::as_str)
         .map(serde_json::from_str::<Value>);
     match parsed {
+        Some(_) if cut_short => return,
         Some(Ok(Value::Object(_))) => {}
         Some(Ok(_)) => out.add(
             &OBJECT,

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::check::finding::Rule;
+use crate::check::matcher::same_number;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::Ledger;
 use crate::check::rules::{info, should};
@@ -79,7 +80,7 @@ fn carries(echoed: &Value, sent: &Value) -> bool {
                     .zip(sent)
                     .all(|(one, other)| carries(one, other))
         }
-        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Number(one), Value::Number(other)) => same_number(one, other),
         _ => echoed == sent,
     }
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::check::finding::Rule;
+use crate::check::matcher::same_number;
 use crate::check::rules::collect::{Collector, show};
-use crate::check::rules::ledger::{Event, Ledger, TERMINALS, text};
+use crate::check::rules::ledger::{Event, Ledger, TERMINALS, response_of, text};
 use crate::check::rules::{must, should};
 use crate::dialect::wire::Payload;
 
@@ -309,7 +310,7 @@ fn constants(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     let responses: Vec<(usize, &Value)> = ledger
         .events
         .iter()
-        .filter_map(|event| Some((event.index, event.data.get("response")?)))
+        .filter_map(|event| Some((event.index, response_of(*event)?)))
         .collect();
     for (rule, key, needed) in [
         (&RESPONSE_ID, "id", true),
@@ -355,7 +356,7 @@ fn statuses(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
             "response.failed" => &["failed"],
             _ => continue,
         };
-        let Some(response) = event.data.get("response") else {
+        let Some(response) = response_of(*event) else {
             continue;
         };
         if !text(response, "status").is_some_and(|status| allowed.contains(&status)) {
@@ -400,8 +401,8 @@ fn of_kind<'l, 'a>(ledger: &'l Ledger<'a>, kind: &'l str) -> impl Iterator<Item 
 
 /// Equal as JSON, numbers by value: some providers send `created_at` as 1.0 once and 1 later.
 fn same_value(one: &Value, other: &Value) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => one == other,
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => same_number(one, other),
         _ => one == other,
     }
 }

@@ -39,12 +39,17 @@ static LINE_TOO_LONG: Rule = must(
     "A line is short enough for a reader to keep.",
     "limit of this program's decoder",
 );
+pub static EVENTS_WITHIN_LIMIT: Rule = must(
+    "responses/events-within-limit",
+    "An answer has at most 500000 events; one with more is not checked any further.",
+    "limit of this program's decoder",
+);
 static MALFORMED: Rule = must(
     "responses/malformed-json",
     "The data of every event is one JSON text.",
     "OpenAI API reference, Responses streaming events (2026-08-21)",
 );
-static NOT_A_RESPONSE: Rule = must(
+pub static NOT_A_RESPONSE: Rule = must(
     "responses/not-a-response",
     "The body is a response object, or a stream of response events.",
     "OpenAI API reference, Responses (2026-08-21)",
@@ -77,6 +82,7 @@ pub static RULES: &[&Rule] = &[
     &UNKNOWN_FIELD,
     &ID_FIELD,
     &LINE_TOO_LONG,
+    &EVENTS_WITHIN_LIMIT,
     &MALFORMED,
     &NOT_A_RESPONSE,
     &WITHOUT_TYPE,
@@ -109,6 +115,7 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
             id if id == UNKNOWN_FIELD.id => "a line has an unknown field".to_owned(),
             id if id == ID_FIELD.id => "events carry an id field".to_owned(),
             id if id == LINE_TOO_LONG.id => "a line is too long to keep".to_owned(),
+            id if id == EVENTS_WITHIN_LIMIT.id => "the answer has too many events".to_owned(),
             id if id == MALFORMED.id => "the data of an event is not JSON".to_owned(),
             id if id == NOT_A_RESPONSE.id => "the body is not a response".to_owned(),
             id if id == WITHOUT_TYPE.id => "an event does not say its type".to_owned(),

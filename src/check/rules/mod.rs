@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod framing;
 
 pub mod envelope;
+pub mod fields;
 pub mod sequence;
 
 pub mod items;
@@ -67,23 +68,21 @@ impl Subject<'_> {
                 .is_some_and(|failure| failure.layer == Layer::Connection)
     }
 
-    /// Whether there is no answer to check: an error response, or nothing at all.
+    /// Whether there is no answer to check: an error response, or no response at all. An error in
+    /// disguise, inside a success, is an answer and a bad one.
     pub fn is_refusal(&self) -> bool {
-        let refused = self
-            .head
-            .is_some_and(|head| !(200..300).contains(&head.status));
-        let answered = self.events.iter().any(|event| {
-            event
-                .kind()
-                .is_some_and(|kind| kind.starts_with("response."))
-        });
-        refused
-            || !answered
-                && self
-                    .trace
-                    .failure
-                    .as_ref()
-                    .is_some_and(|failure| failure.layer != Layer::Stream)
+        match self.head {
+            Some(head) => !(200..300).contains(&head.status),
+            None => !self.is_capture(),
+        }
+    }
+
+    /// Whether the body is no answer of the API, or too large a one: no further rule is about it.
+    fn is_something_else(&self) -> bool {
+        let irregularities = &self.trace.irregularities;
+        irregularities.iter().any(|one| {
+            one.id == framing::NOT_A_RESPONSE.id || one.id == framing::EVENTS_WITHIN_LIMIT.id
+        })
     }
 }
 
@@ -94,9 +93,13 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     }
     let mut collector = Collector::new(subject.events);
     framing::check(subject, &mut collector);
-    if dialect_word == "responses" && !too_many_items(subject, &mut collector) {
+    if dialect_word == "responses"
+        && !subject.is_something_else()
+        && !too_many_items(subject, &mut collector)
+    {
         let ledger = Ledger::read(subject);
         envelope::check(&ledger, &mut collector);
+        fields::check(&ledger, &mut collector);
         sequence::check(&ledger, &mut collector);
         items::check(&ledger, &mut collector);
         parts::check(&ledger, &mut collector);
@@ -193,6 +196,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         framing::RULES,
         LIMITS,
         envelope::RULES,
+        fields::RULES,
         sequence::RULES,
         items::RULES,
         parts::RULES,

@@ -30,6 +30,15 @@ pub struct Assembler {
     output_read: Option<u32>,
 }
 
+/// What is read of the last response object once all is there; the rest may be large and is not kept twice.
+fn needed(response: &Value) -> Value {
+    let keys = ["output", "usage", "error", "incomplete_details"];
+    let kept = keys
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), response.get(key)?.clone())));
+    Value::Object(kept.collect())
+}
+
 /// How a turn ended, by its last response object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -186,7 +195,7 @@ impl Assembler {
         self.take_meta(response);
         self.terminal = Some(Terminal {
             outcome,
-            response: response.clone(),
+            response: needed(response),
             at: event.at,
         });
     }

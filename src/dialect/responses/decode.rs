@@ -157,6 +157,9 @@ fn is_response(value: &Value) -> bool {
     value["object"] == "response" || value["output"].is_array()
 }
 
+/// The most events of one answer that are kept. A long real answer has some ten thousand.
+pub const MOST_EVENTS: usize = 500_000;
+
 /// An incremental decoder of one streamed answer.
 #[derive(Debug, Default)]
 pub struct ResponsesDecoder {
@@ -164,6 +167,7 @@ pub struct ResponsesDecoder {
     /// A comment came, or part of an event: it is a stream, if one without events.
     stream: bool,
     too_long: bool,
+    too_many: bool,
     events: Vec<WireEvent>,
     assembler: Assembler,
     irregularities: Vec<Irregularity>,
@@ -201,6 +205,13 @@ impl ResponsesDecoder {
 
     /// Takes an event that comes without framing.
     pub fn push_event(&mut self, event: WireEvent) {
+        if self.events.len() >= MOST_EVENTS {
+            if !std::mem::replace(&mut self.too_many, true) {
+                let detail = format!("more than {MOST_EVENTS} events");
+                self.note(None, "responses/events-within-limit", detail);
+            }
+            return;
+        }
         let index = Some(self.events.len());
         match &event.payload {
             Payload::Malformed { text, reason } => {
@@ -294,6 +305,11 @@ impl ResponsesDecoder {
             (
                 "answer_too_big",
                 "a line is longer than what is kept".to_owned(),
+            )
+        } else if self.too_many {
+            (
+                "answer_too_big",
+                format!("there are more than {MOST_EVENTS} events"),
             )
         } else if count > 0 && !self.events.iter().any(is_of_dialect) {
             (

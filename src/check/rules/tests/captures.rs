@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::catalog;
 use crate::check::finding::{Finding, Severity};
-use crate::check::rules::tests::told;
+use crate::check::rules::tests::{ids, told};
 use crate::check::rules::{BROKEN_BY_LOSS, Subject, all, check};
+use crate::dialect::responses::decode::MOST_EVENTS;
 use crate::dialect::{Decoded, Dialect, decode_captures};
 
 /// Files that their recorders trimmed, with the rules that notice it.
@@ -112,4 +113,35 @@ fn a_flood_of_items_is_named_and_not_compared() {
     };
     assert!(!flood(1_000));
     assert!(flood(1_001));
+}
+
+#[test]
+fn a_flood_of_events_is_named_and_not_kept() {
+    let flood = |events: usize| {
+        let decoded = decode_captures(Dialect::Responses, "data: 0\n\n".repeat(events).as_bytes());
+        let subject = Subject {
+            events: &decoded[0].events,
+            trace: &decoded[0].trace,
+            streamed: true,
+            head: None,
+            end: None,
+            request: None,
+        };
+        let found = ids(&check("responses", &subject), Severity::Must);
+        let failure = decoded[0].trace.failure.as_ref().expect("it fails");
+        (found, failure.class.clone(), decoded[0].events.len())
+    };
+    let (found, class, kept) = flood(MOST_EVENTS + 5);
+    assert!(found.contains("responses/events-within-limit"), "{found:?}");
+    assert!(
+        !found.contains("responses/exactly-one-terminal"),
+        "{found:?}"
+    );
+    assert_eq!((class.as_str(), kept), ("answer_too_big", MOST_EVENTS));
+    let (found, class, _) = flood(10);
+    assert!(
+        !found.contains("responses/events-within-limit"),
+        "{found:?}"
+    );
+    assert_eq!(class, "bad_response");
 }
