@@ -447,6 +447,7 @@ async fn read(answer: Answer) -> Result<Read, String> {
                 events: &decoded.events,
                 trace: &decoded.trace,
                 streamed: answer.streamed,
+                framed: decoded.framed,
                 head: answer.exchange.head.as_ref(),
                 end: Some(&answer.exchange.end),
                 request: Some(&answer.body),

@@ -8,6 +8,8 @@ use crate::mock::mutate::WireFault;
 
 const WIRE: &str = include_str!("../../mocks/faults/wire.yaml");
 const VARIANTS: &str = include_str!("../../mocks/faults/variants.yaml");
+const CHAT: &str = include_str!("../../mocks/faults/chat.yaml");
+const CHAT_VARIANTS: &str = include_str!("../../mocks/faults/chat-variants.yaml");
 
 /// Reads a list of faults or variants. The error names line and column, and a name given twice.
 pub fn read(text: &str) -> Result<Vec<WireFault>, String> {
@@ -23,7 +25,7 @@ pub fn read(text: &str) -> Result<Vec<WireFault>, String> {
     Ok(rows)
 }
 
-/// The faults that ship: each a good stream with one thing wrong.
+/// The faults of Responses streams that ship: each a good stream with one thing wrong.
 pub fn shipped_faults() -> &'static [WireFault] {
     static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(WIRE).unwrap_or_else(|error| panic!("mocks/faults/wire.yaml is broken: {error}"))
@@ -31,7 +33,24 @@ pub fn shipped_faults() -> &'static [WireFault] {
     &FAULTS
 }
 
-/// The legal variants that ship: unusual, and no finding.
+/// The faults of Chat Completions streams that ship.
+pub fn chat_faults() -> &'static [WireFault] {
+    static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(CHAT).unwrap_or_else(|error| panic!("mocks/faults/chat.yaml is broken: {error}"))
+    });
+    &FAULTS
+}
+
+/// The legal variants of Chat Completions streams that ship.
+pub fn chat_variants() -> &'static [WireFault] {
+    static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(CHAT_VARIANTS)
+            .unwrap_or_else(|error| panic!("mocks/faults/chat-variants.yaml is broken: {error}"))
+    });
+    &VARIANT_ROWS
+}
+
+/// The legal variants of Responses streams that ship: unusual, and no finding.
 pub fn shipped_variants() -> &'static [WireFault] {
     static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(VARIANTS)
@@ -46,10 +65,15 @@ mod tests {
 
     #[test]
     fn the_shipped_files_can_be_read() {
-        assert!(!shipped_faults().is_empty());
-        assert!(!shipped_variants().is_empty());
-        assert!(shipped_variants().iter().all(|row| row.trips.is_empty()));
-        assert!(shipped_faults().iter().all(|row| !row.stream.is_empty()));
+        for (faults, variants) in [
+            (shipped_faults(), shipped_variants()),
+            (chat_faults(), chat_variants()),
+        ] {
+            assert!(!faults.is_empty());
+            assert!(!variants.is_empty());
+            assert!(variants.iter().all(|row| row.trips.is_empty()));
+            assert!(faults.iter().all(|row| !row.stream.is_empty()));
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub mod usage;
 pub mod contract;
 pub mod echo;
 
+pub mod chat;
+
 use serde_json::Value;
 
 use crate::check::finding::{Finding, Rule, Severity};
@@ -43,6 +45,8 @@ pub struct Subject<'a> {
     pub trace: &'a TurnTrace,
     /// Whether the answer came as a stream of events.
     pub streamed: bool,
+    /// Whether it came with the framing of the wire; a file of one JSON event per line has lost it.
+    pub framed: bool,
     /// The response head; `None` for a captured file.
     pub head: Option<&'a Head>,
     /// How the exchange ended; `None` for a captured file.
@@ -80,9 +84,9 @@ impl Subject<'_> {
     /// Whether the body is no answer of the API, or too large a one: no further rule is about it.
     fn is_something_else(&self) -> bool {
         let irregularities = &self.trace.irregularities;
-        irregularities.iter().any(|one| {
-            one.id == framing::NOT_A_RESPONSE.id || one.id == framing::EVENTS_WITHIN_LIMIT.id
-        })
+        irregularities
+            .iter()
+            .any(|one| framing::IS_SOMETHING_ELSE.contains(&one.id))
     }
 }
 
@@ -93,10 +97,10 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     }
     let mut collector = Collector::new(subject.events);
     framing::check(subject, &mut collector);
-    if dialect_word == "responses"
-        && !subject.is_something_else()
-        && !too_many_items(subject, &mut collector)
-    {
+    if subject.is_something_else() {
+        return collector.finish();
+    }
+    if dialect_word == "responses" && !too_many_items(subject, &mut collector) {
         let ledger = Ledger::read(subject);
         envelope::check(&ledger, &mut collector);
         fields::check(&ledger, &mut collector);
@@ -111,6 +115,9 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
         reasoning::check(&ledger, &mut collector);
         contract::check(&ledger, &mut collector);
         echo::check(&ledger, &mut collector);
+    }
+    if dialect_word == "chat" {
+        chat::check(subject, &mut collector);
     }
     let findings = collector.finish();
     if subject.is_capture() && findings.iter().any(|one| one.rule == sequence::GAPS.id) {
@@ -210,6 +217,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         echo::RULES,
     ]
     .into_iter()
+    .chain(chat::FAMILIES.iter().copied())
     .flatten()
     .copied()
 }

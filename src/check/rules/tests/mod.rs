@@ -3,6 +3,7 @@
 //! Streams go the whole way: mutated, written as bytes, decoded as an exchange, checked.
 
 mod captures;
+mod chat;
 mod plain;
 mod sweep;
 
@@ -17,18 +18,13 @@ use crate::check::expect;
 use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::rules::{Subject, all, check};
 use crate::dialect::{Dialect, decode};
-use crate::mock::fault_file::{shipped_faults, shipped_variants};
+use crate::mock::fault_file::{chat_faults, shipped_faults, shipped_variants};
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStream, Pacing, write};
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
-const WITHOUT_FAULT: [(&str, &str); 10] = [
-    (
-        "sse/event-without-data",
-        "an event without data is below the mutation language; see the decoder's own tests",
-    ),
-    ("sse/unknown-field", "the same"),
+const WITHOUT_FAULT: [(&str, &str); 13] = [
     (
         "sse/line-too-long",
         "needs megabytes; see the decoder's own tests",
@@ -42,7 +38,7 @@ const WITHOUT_FAULT: [(&str, &str); 10] = [
         "needs a thousand items: see a_flood_of_items_is_named_and_not_compared",
     ),
     (
-        "responses/events-within-limit",
+        "sse/events-within-limit",
         "needs megabytes: see a_flood_of_events_is_named_and_not_kept",
     ),
     (
@@ -55,6 +51,14 @@ const WITHOUT_FAULT: [(&str, &str); 10] = [
     ),
     ("responses/parallel-calls-kept", "the same"),
     ("responses/structured-output", "the same"),
+    ("chat/not-a-completion", "is about a body that is no stream"),
+    (
+        "chat/tool-choice-kept",
+        "needs another request: see chat::the_contract_is_kept",
+    ),
+    ("chat/parallel-calls-kept", "the same"),
+    ("chat/structured-output", "the same"),
+    ("chat/usage-unasked", "the same"),
 ];
 
 fn request() -> Value {
@@ -246,6 +250,7 @@ fn findings_with(stream: &OutStream, request: &Value) -> Vec<Finding> {
             events: &decoded.events,
             trace: &decoded.trace,
             streamed: true,
+            framed: true,
             head: exchange.head.as_ref(),
             end: Some(&exchange.end),
             request: Some(request),
@@ -440,6 +445,7 @@ fn legal_variants_have_no_finding() {
 fn every_rule_can_be_tripped() {
     let tripped: BTreeSet<&str> = shipped_faults()
         .iter()
+        .chain(chat_faults())
         .flat_map(|fault| fault.trips.iter().map(String::as_str))
         .collect();
     for rule in all().filter(|rule| rule.severity > Severity::Info) {

@@ -38,6 +38,7 @@ fn findings(status: u16, body: &str, streamed: bool) -> Vec<Finding> {
             events: &decoded.events,
             trace: &decoded.trace,
             streamed,
+            framed: decoded.framed,
             head: exchange.head.as_ref(),
             end: Some(&exchange.end),
             request: Some(&request()),
