@@ -123,7 +123,6 @@ fn item_needs(kind: &str) -> &'static [Field] {
             ("/content", Holds::Array),
             ("/status", Holds::Text),
         ],
-        "function_call" | "custom_tool_call" => &[("/status", Holds::Text)],
         "reasoning" => &[("/summary", Holds::Array)],
         _ => &[],
     }

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::check::finding::Rule;
+use crate::check::rules::calls::is_call;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::{ItemLog, Ledger, text};
 use crate::check::rules::{must, should};
@@ -307,6 +308,18 @@ fn identity(log: &ItemLog<'_>, out: &mut Collector<'_>) {
 }
 
 fn status(ledger: &Ledger<'_>, log: &ItemLog<'_>, out: &mut Collector<'_>) {
+    for (index, item) in log.added.first().into_iter().chain(log.done.first()) {
+        // openai-python allows a call to have none, the OpenResponses specification does not.
+        if is_call(item) && text(item, "status").is_none() {
+            out.add(
+                &STATUS,
+                Some(*index),
+                format!("item {} ({}) has no status", log.output_index, log.kind()),
+                "a status word",
+                show(item.get("status")),
+            );
+        }
+    }
     if let Some((index, item)) = log.added.first() {
         let status = text(item, "status");
         // Results that a provider's own tools produced are complete when they appear.
