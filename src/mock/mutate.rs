@@ -468,7 +468,10 @@ mod tests {
         check_order("  - remove: {type: even}", &[1, 3, 5]);
         check_order("  - remove: {type: even, nth: -1}", &[0, 1, 2, 3, 5]);
         check_order("  - remove: {has: {/n: 3}}", &[0, 1, 2, 4, 5]);
-        check_order("  - remove: {exists: [/list/1/id], nth: 0}", &[1, 2, 3, 4, 5]);
+        check_order(
+            "  - remove: {exists: [/list/1/id], nth: 0}",
+            &[1, 2, 3, 4, 5],
+        );
         check_order("  - remove: {exists: [/list/2/id]}", &[0, 1, 2, 3, 4, 5]);
         check_order("  - duplicate: {nth: 1}", &[0, 1, 1, 2, 3, 4, 5]);
         check_order(
