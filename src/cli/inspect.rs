@@ -97,6 +97,7 @@ fn judged(
             events: &decoded.events,
             trace: &decoded.trace,
             streamed: decoded.streamed,
+            framed: decoded.framed,
             head: None,
             end: None,
             request: None,

@@ -68,15 +68,23 @@ fn column(
     environment: &Environment,
     mock: Option<&MockServer>,
 ) -> anyhow::Result<Column> {
+    let model = catalog.model(&provider.id, &target.model);
+    // The provider's first that serves the model, where the catalog says which do.
+    let serves = |word: &&String| {
+        model.is_none_or(|row| row.dialects.is_empty() || row.dialects.contains(word))
+    };
+    let first = provider.dialects.keys().find(serves);
     let word = target
         .dialect
-        .clone()
-        .or_else(|| provider.dialects.keys().next().cloned())
+        .as_ref()
+        .or(first)
+        .or_else(|| provider.dialects.keys().next())
+        .cloned()
         .unwrap_or_default();
     let dialect: Dialect = word.parse()?;
     let mut route = plan::route(
         provider,
-        catalog.model(&provider.id, &target.model),
+        model,
         dialect.word(),
         region.as_deref(),
         target.endpoint.as_deref(),

@@ -286,6 +286,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 events: &decoded.events,
                 trace: &decoded.trace,
                 streamed: scenario.stream,
+                framed: decoded.framed,
                 head: exchange.head.as_ref(),
                 end: Some(&exchange.end),
                 request: Some(&body),

@@ -4,8 +4,11 @@
 //! it is only handed on to the failure catalogue. There is one decode path: what a live exchange,
 //! a captured file and a plain JSON answer go through is the same code.
 
+pub mod capture;
+pub mod chat;
 pub mod failure;
 pub mod responses;
+pub mod sse_answer;
 pub mod wire;
 
 use std::fmt;
@@ -14,7 +17,10 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::catalog::failure::Failures;
+use crate::dialect::chat::fold::ChatFold;
+use crate::dialect::responses::assemble::Assembler;
 use crate::dialect::wire::WireEvent;
+use crate::scenario::model::Scenario;
 use crate::turn::dialogue::TurnRequest;
 use crate::turn::exchange::Exchange;
 use crate::turn::trace::TurnTrace;
@@ -24,16 +30,28 @@ use crate::turn::trace::TurnTrace;
 pub enum Dialect {
     /// The OpenAI Responses API.
     Responses,
+    /// The OpenAI Chat Completions API.
+    Chat,
 }
 
 impl Dialect {
     /// All that exist, in the order they are listed to users.
-    pub const ALL: [Dialect; 1] = [Dialect::Responses];
+    pub const ALL: [Dialect; 2] = [Dialect::Responses, Dialect::Chat];
 
     /// The word used in files and on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Dialect::Responses => "responses",
+            Dialect::Chat => "chat",
+        }
+    }
+
+    /// Why this dialect cannot say what a scenario asks for; `None` where it can. What cannot be
+    /// said is never left out silently.
+    pub fn cannot(self, scenario: &Scenario) -> Option<String> {
+        match self {
+            Dialect::Responses => None,
+            Dialect::Chat => chat::encode::cannot(scenario),
         }
     }
 }
@@ -76,12 +94,15 @@ pub struct Decoded {
     pub trace: TurnTrace,
     /// Whether it came as a stream of events, asked for or not; a stream may have a single event.
     pub streamed: bool,
+    /// Whether it came with the framing of the wire; a file of one JSON event per line has lost it.
+    pub framed: bool,
 }
 
 /// The JSON body of a request.
 pub fn encode(dialect: Dialect, request: &TurnRequest<'_>) -> Value {
     match dialect {
         Dialect::Responses => responses::encode::body(request),
+        Dialect::Chat => chat::encode::body(request),
     }
 }
 
@@ -94,7 +115,10 @@ pub fn decode(
     streamed: bool,
 ) -> Decoded {
     match dialect {
-        Dialect::Responses => responses::decode::exchange(provider, failures, exchange, streamed),
+        Dialect::Responses => {
+            sse_answer::exchange::<Assembler>(provider, failures, exchange, streamed)
+        }
+        Dialect::Chat => sse_answer::exchange::<ChatFold>(provider, failures, exchange, streamed),
     }
 }
 
@@ -102,15 +126,17 @@ pub fn decode(
 /// object, whichever it looks like. There are no arrival times in a file, so all are zero.
 pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
     match dialect {
-        Dialect::Responses => responses::capture::one(bytes),
+        Dialect::Responses => capture::one::<Assembler>(bytes),
+        Dialect::Chat => capture::one::<ChatFold>(bytes),
     }
 }
 
 /// The same for a file that may hold several answers one after the other, as recordings of one JSON
-/// event per line do: a new answer begins where one is created after another has ended. Raw SSE text
+/// event per line do: a new answer begins where its first event comes after another has ended. Raw SSE text
 /// is always one answer, because an HTTP body holds one.
 pub fn decode_captures(dialect: Dialect, bytes: &[u8]) -> Vec<Decoded> {
     match dialect {
-        Dialect::Responses => responses::capture::all(bytes),
+        Dialect::Responses => capture::all::<Assembler>(bytes),
+        Dialect::Chat => capture::all::<ChatFold>(bytes),
     }
 }

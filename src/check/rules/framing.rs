@@ -40,9 +40,9 @@ static LINE_TOO_LONG: Rule = must(
     "limit of this program's decoder",
 );
 static MALFORMED: Rule = must(
-    "responses/malformed-json",
-    "The data of every event is one JSON text.",
-    "OpenAI API reference, Responses streaming events (2026-08-21)",
+    "sse/malformed-json",
+    "The data of every event is one JSON text, or [DONE].",
+    "OpenAI API reference, streaming (2026-08-21)",
 );
 static NOT_A_RESPONSE: Rule = must(
     "responses/not-a-response",
@@ -54,8 +54,18 @@ static WITHOUT_TYPE: Rule = must(
     "Every event says its type in its data.",
     "OpenAI API reference, Responses streaming events (2026-08-21)",
 );
+static NOT_A_COMPLETION: Rule = must(
+    "chat/not-a-completion",
+    "The body is a chat completion, or a stream of its chunks.",
+    "OpenAI API reference, Chat Completions (2026-08-21)",
+);
+static NOT_A_CHUNK: Rule = must(
+    "chat/not-a-chunk",
+    "Every event is a chunk with choices, or an error.",
+    "OpenAI API reference, Chat Completions streaming (2026-08-21)",
+);
 static INCREMENTAL: Rule = info(
-    "responses/arrives-incrementally",
+    "http/arrives-incrementally",
     "Output arrives over several reads: the stream is not held back and sent at once.",
     "gateways that buffer a stream, seen in the wild (2026-11-21)",
 );
@@ -80,13 +90,15 @@ pub static RULES: &[&Rule] = &[
     &MALFORMED,
     &NOT_A_RESPONSE,
     &WITHOUT_TYPE,
+    &NOT_A_COMPLETION,
+    &NOT_A_CHUNK,
     &INCREMENTAL,
     &BODY_ENDS,
     &OTHER,
 ];
 
 /// How many output events make it worth asking whether they came one by one.
-const ENOUGH_EVENTS: usize = 5;
+const ENOUGH_EVENTS: u32 = 5;
 
 pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
     for irregularity in &subject.trace.irregularities {
@@ -112,6 +124,8 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
             id if id == MALFORMED.id => "the data of an event is not JSON".to_owned(),
             id if id == NOT_A_RESPONSE.id => "the body is not a response".to_owned(),
             id if id == WITHOUT_TYPE.id => "an event does not say its type".to_owned(),
+            id if id == NOT_A_COMPLETION.id => "the body is not a chat completion".to_owned(),
+            id if id == NOT_A_CHUNK.id => "an event is no chunk of a chat completion".to_owned(),
             id => format!("the decoder reports {id}"),
         };
         out.add(
@@ -153,19 +167,15 @@ fn arrives_incrementally(subject: &Subject<'_>, out: &mut Collector<'_>) {
     if !subject.streamed || subject.head.is_none() {
         return;
     }
-    let deltas: Vec<u32> = subject
-        .events
-        .iter()
-        .filter(|event| event.kind().is_some_and(|kind| kind.ends_with(".delta")))
-        .map(|event| event.read)
-        .collect();
-    if deltas.len() >= ENOUGH_EVENTS && deltas.iter().all(|read| *read == deltas[0]) {
+    let timing = &subject.trace.timing;
+    let events = timing.output_events;
+    if events >= ENOUGH_EVENTS && timing.output_reads == 1 {
         out.add(
             &INCREMENTAL,
             None,
             "all output came in one read: the stream is buffered somewhere",
             "several reads",
-            format!("{} output events in one read", deltas.len()),
+            format!("{events} output events in one read"),
         );
     }
 }

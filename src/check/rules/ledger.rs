@@ -190,7 +190,7 @@ impl<'a> Ledger<'a> {
         }) || subject.trace.irregularities.iter().any(|one| {
             matches!(
                 one.id,
-                "sse/invalid-utf8" | "sse/line-too-long" | "responses/malformed-json"
+                "sse/invalid-utf8" | "sse/line-too-long" | "sse/malformed-json"
             )
         });
         let late = terminal.is_some_and(|terminal| {

@@ -25,6 +25,8 @@ pub mod usage;
 pub mod contract;
 pub mod echo;
 
+pub mod chat;
+
 use serde_json::Value;
 
 use crate::check::finding::{Finding, Rule, Severity};
@@ -42,6 +44,8 @@ pub struct Subject<'a> {
     pub trace: &'a TurnTrace,
     /// Whether the answer came as a stream of events.
     pub streamed: bool,
+    /// Whether it came with the framing of the wire; a file of one JSON event per line has lost it.
+    pub framed: bool,
     /// The response head; `None` for a captured file.
     pub head: Option<&'a Head>,
     /// How the exchange ended; `None` for a captured file.
@@ -73,9 +77,10 @@ impl Subject<'_> {
             .head
             .is_some_and(|head| !(200..300).contains(&head.status));
         let answered = self.events.iter().any(|event| {
-            event
-                .kind()
-                .is_some_and(|kind| kind.starts_with("response."))
+            let data = event.json();
+            let chunk = data.is_some_and(|data| data.get("choices").is_some());
+            let named = event.kind();
+            chunk || named.is_some_and(|kind| kind.starts_with("response."))
         });
         refused
             || !answered
@@ -108,6 +113,9 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
         reasoning::check(&ledger, &mut collector);
         contract::check(&ledger, &mut collector);
         echo::check(&ledger, &mut collector);
+    }
+    if dialect_word == "chat" {
+        chat::check(subject, &mut collector);
     }
     let findings = collector.finish();
     if subject.is_capture() && findings.iter().any(|one| one.rule == sequence::GAPS.id) {
@@ -206,6 +214,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         echo::RULES,
     ]
     .into_iter()
+    .chain(chat::FAMILIES.iter().copied())
     .flatten()
     .copied()
 }

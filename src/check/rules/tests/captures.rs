@@ -15,11 +15,20 @@ const TRIMMED: [(&str, &[&str]); 1] = [(
 )];
 
 #[test]
+fn real_responses_have_no_finding_that_no_gap_explains() {
+    real_recordings_have_no_finding(Dialect::Responses, 25);
+}
+
+#[test]
+fn real_chats_have_no_finding_that_no_gap_explains() {
+    real_recordings_have_no_finding(Dialect::Chat, 7);
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "whoever runs the tests should see what was not"
 )]
-fn real_recordings_have_no_finding_that_no_gap_explains() {
+fn real_recordings_have_no_finding(dialect: Dialect, least: usize) {
     let Ok(folder) = std::env::var("SAMETURN_RECORDINGS") else {
         // Recordings of real providers are not part of this repository.
         eprintln!("SAMETURN_RECORDINGS names no folder with recordings: nothing to check");
@@ -27,7 +36,7 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
     };
     let mut wrong = String::new();
     let mut answers = 0;
-    let files = std::fs::read_dir(format!("{folder}/responses")).expect("the folder can be read");
+    let files = std::fs::read_dir(format!("{folder}/{dialect}")).expect("the folder can be read");
     for file in files {
         let path = file.expect("the folder can be read").path();
         let name = path
@@ -36,8 +45,11 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
             .to_string_lossy()
             .into_owned();
         let provider = match name.split("--").next() {
+            _ if name.contains("--azure-") => "azure-openai",
+            _ if name.contains("--xai-") => "xai",
+            Some("groq") => "groq",
+            Some("deepseek") => "deepseek",
             Some("azure") => "azure-openai",
-            Some("xai") => "xai",
             Some("open-responses") => "lm-studio",
             Some("openai") if name.contains("copilot") => "github-copilot",
             _ => "openai",
@@ -47,14 +59,26 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
             .iter()
             .find(|(file, _)| *file == name)
             .map_or(&[][..], |(_, rules)| *rules);
-        for Decoded { events, trace, .. } in decode_captures(Dialect::Responses, &bytes) {
+        for Decoded {
+            events,
+            trace,
+            framed,
+            ..
+        } in decode_captures(dialect, &bytes)
+        {
             answers += 1;
+            assert_eq!(
+                trace.failure.is_some(),
+                name == "openai--openai-error.1",
+                "{name}"
+            );
             let findings = check(
-                "responses",
+                dialect.word(),
                 &Subject {
                     events: &events,
                     trace: &trace,
                     streamed: true,
+                    framed,
                     head: None,
                     end: None,
                     request: None,
@@ -82,7 +106,7 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(answers >= 25, "only {answers} answers were found");
+    assert!(answers >= least, "only {answers} answers were found");
 }
 
 #[test]
@@ -102,6 +126,7 @@ fn a_flood_of_items_is_named_and_not_compared() {
             events: &decoded[0].events,
             trace: &decoded[0].trace,
             streamed: false,
+            framed: true,
             head: None,
             end: None,
             request: None,

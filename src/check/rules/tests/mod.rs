@@ -3,6 +3,7 @@
 //! Streams go the whole way: mutated, written as bytes, decoded as an exchange, checked.
 
 mod captures;
+mod chat;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use crate::check::expect;
 use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::rules::{Subject, all, check};
 use crate::dialect::{Dialect, decode};
-use crate::mock::fault_file::{shipped_faults, shipped_variants};
+use crate::mock::fault_file::{chat_faults, shipped_faults, shipped_variants};
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStream, Pacing, write};
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
-const WITHOUT_FAULT: [(&str, &str); 9] = [
+const WITHOUT_FAULT: [(&str, &str); 14] = [
     (
         "sse/event-without-data",
         "an event without data is below the mutation language; see the decoder's own tests",
@@ -49,6 +50,14 @@ const WITHOUT_FAULT: [(&str, &str); 9] = [
     ),
     ("responses/parallel-calls-kept", "the same"),
     ("responses/structured-output", "the same"),
+    ("chat/not-a-completion", "is about a body that is no stream"),
+    (
+        "chat/tool-choice-kept",
+        "needs another request: see chat::the_contract_is_kept",
+    ),
+    ("chat/parallel-calls-kept", "the same"),
+    ("chat/structured-output", "the same"),
+    ("chat/usage-unasked", "the same"),
 ];
 
 fn request() -> Value {
@@ -240,6 +249,7 @@ fn findings_with(stream: &OutStream, request: &Value) -> Vec<Finding> {
             events: &decoded.events,
             trace: &decoded.trace,
             streamed: true,
+            framed: true,
             head: exchange.head.as_ref(),
             end: Some(&exchange.end),
             request: Some(request),
@@ -434,6 +444,7 @@ fn legal_variants_have_no_finding() {
 fn every_rule_can_be_tripped() {
     let tripped: BTreeSet<&str> = shipped_faults()
         .iter()
+        .chain(chat_faults())
         .flat_map(|fault| fault.trips.iter().map(String::as_str))
         .collect();
     for rule in all().filter(|rule| rule.severity > Severity::Info) {
@@ -596,6 +607,7 @@ fn a_plain_json_answer_is_checked_too() {
                 events: &decoded.events,
                 trace: &decoded.trace,
                 streamed: false,
+                framed: true,
                 head: exchange.head.as_ref(),
                 end: Some(&exchange.end),
                 request: Some(&request()),
