@@ -123,7 +123,7 @@ pub struct ServerArgs {
     /// The base URL of any server, e.g. http://127.0.0.1:8000/v1.
     #[arg(long, value_name = "URL", requires = "model")]
     pub base_url: Option<String>,
-    /// Its wire API.
+    /// Its wire API: `responses` or `chat`.
     #[arg(long, value_name = "DIALECT", default_value = "responses")]
     pub dialect: String,
     /// The model to ask for.
@@ -169,7 +169,7 @@ pub struct InspectArgs {
     /// Captured answers: raw SSE, one JSON event per line, or one JSON response. `-` reads stdin.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// The wire API.
+    /// The wire API: `responses` or `chat`.
     #[arg(long, value_name = "DIALECT", default_value = "responses")]
     pub dialect: String,
     /// Who sent it: its known gaps are told apart.

@@ -6,6 +6,7 @@
 )]
 
 mod auth;
+mod chat;
 mod check;
 mod commands;
 mod constructed_run;
