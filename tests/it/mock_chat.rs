@@ -591,3 +591,53 @@ async fn a_chat_stream_is_paced() {
     // The median gap is 2.5 ms, so that a quarter of it on average would be a pace that is not kept.
     assert!(count > 20 && begun.elapsed() > Duration::from_micros(600) * count);
 }
+
+/// The keys of an object and of what is in it, two levels deep where it is a choice.
+fn shape(chunk: &Value) -> Vec<String> {
+    let keys = |value: &Value| -> Vec<String> {
+        let object = value.as_object();
+        object
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.clone())
+            .collect()
+    };
+    let mut all = keys(chunk);
+    let choice = &chunk["choices"][0];
+    all.extend(keys(choice).iter().map(|key| format!("choice.{key}")));
+    all.extend(
+        keys(&choice["delta"])
+            .iter()
+            .map(|key| format!("delta.{key}")),
+    );
+    all.extend(
+        keys(&chunk["usage"])
+            .iter()
+            .map(|key| format!("usage.{key}")),
+    );
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn azure_chunks_have_the_keys_of_recorded_ones() {
+    let Ok(folder) = std::env::var("SAMETURN_RECORDINGS") else {
+        eprintln!("skipped: SAMETURN_RECORDINGS names no folder of recordings");
+        return;
+    };
+    let path = format!("{folder}/chat/openai--azure-model-router.1.jsonl");
+    let text = std::fs::read_to_string(&path).expect("the recording is there");
+    let recorded: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let server = start().await;
+    let body = json!({"stream": true, "stream_options": {"include_usage": true}, "messages": user("a few words")});
+    let sent = post(&server, DEPLOYMENT, &body).await.events();
+    let places = |chunks: &[Value]| {
+        let count = chunks.len();
+        // The filter's chunk, the role, a piece of text, the finish reason, the usage.
+        [0, 1, 2, count - 2, count - 1].map(|at| shape(&chunks[at]))
+    };
+    assert_eq!(places(&sent), places(&recorded));
+}
