@@ -9,7 +9,7 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::document::nearest::{list, nearest};
 use crate::document::{self, Document};
-use crate::mock::data::MockData;
+use crate::mock::data::{Api, MockData};
 use crate::plan::PlannedScenario;
 use crate::scenario::lint::Sourced;
 use crate::scenario::model::Scenario;
@@ -97,8 +97,10 @@ fn unknown_to_the_mocks(
     mocks: &MockData,
 ) -> Diagnostics {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let mut faults = mocks.fault_names(Api::Responses);
+    faults.extend(mocks.fault_names(Api::Chat));
     let names = [
-        ("fault", &scenario.given.fault, mocks.fault_names()),
+        ("fault", &scenario.given.fault, faults),
         ("script", &scenario.given.script, mocks.script_names()),
     ];
     let mut found = Diagnostics::default();

@@ -93,6 +93,7 @@ fn description(server: &MockServer) -> serde_json::Value {
                 "region": endpoint.region,
                 "base_url": endpoint.base_url,
                 "other_base_url": endpoint.other_base_url,
+                "resource_url": endpoint.resource_url,
             })
         })
         .collect();
@@ -125,6 +126,12 @@ fn text(server: &MockServer) -> String {
             None => endpoint.provider.clone(),
         };
         out.push_str(&format!("  {name:32} {}\n", endpoint.base_url));
+        if let Some(url) = &endpoint.resource_url {
+            out.push_str(&format!(
+                "  {:32} {url} (for libraries that append /openai/deployments)\n",
+                ""
+            ));
+        }
     }
     out.push_str("\nWho may ask (these keys are public and worth nothing elsewhere):\n");
     for one in server.principals() {

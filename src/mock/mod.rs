@@ -30,13 +30,25 @@ pub mod satisfy;
 
 pub mod pace;
 
-pub mod ask;
-
 pub mod answer;
+
+pub mod question;
 
 pub mod plain_model;
 
+pub mod ask;
+
+pub mod items;
+
+pub mod ask_chat;
+
+pub mod messages;
+
+pub mod namer;
+
 pub mod outgoing_response;
+
+pub mod outgoing_chat;
 
 pub mod memory;
 

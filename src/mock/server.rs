@@ -24,11 +24,15 @@ use tokio::time::{Instant, timeout};
 use crate::mock::admit::admit;
 use crate::mock::answer::Answer;
 use crate::mock::ask::{self, Ask};
-use crate::mock::data::{MockData, Model, Principal};
+use crate::mock::ask_chat;
+use crate::mock::data::{Api, MockData, Model, Principal};
 use crate::mock::http_fault::Does;
+use crate::mock::items;
 use crate::mock::memory::{Memory, Place, Stored};
 use crate::mock::mutate::WireFault;
-use crate::mock::outgoing_response::{Namer, build, input_tokens};
+use crate::mock::namer::Namer;
+use crate::mock::outgoing_chat;
+use crate::mock::outgoing_response::{build, input_tokens};
 use crate::mock::pace::Pace;
 use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
@@ -60,6 +64,8 @@ pub struct Endpoint {
     pub base_url: String,
     /// For the models that are not served on the first base path, where there are such.
     pub other_base_url: Option<String>,
+    /// For a library that appends `/openai/deployments/NAME` and a date itself, where there are such.
+    pub resource_url: Option<String>,
 }
 
 /// One request as it was answered, for a log line.
@@ -144,6 +150,7 @@ impl MockServer {
                     region: region.region.clone(),
                     base_url: urls.next().unwrap_or_default(),
                     other_base_url: urls.next(),
+                    resource_url: provider.manner.dated.is_some().then(|| start.clone()),
                 });
             }
         }
@@ -273,12 +280,13 @@ struct Chosen<'a> {
 
 impl Street {
     fn answer(&self, request: &Incoming<'_>, path: &str) -> Reply {
-        let chosen = match self.chosen(request.selection) {
-            Ok(chosen) => chosen,
-            Err(nowhere) => return nowhere_reply(&nowhere),
-        };
-        let route = match route::find(&self.data, path) {
-            Ok(route) => route,
+        let found = route::find(&self.data, path, request.arrived.query);
+        let found = found.and_then(|route| {
+            let chosen = self.chosen(request.selection, route.operation.api())?;
+            Ok((route, chosen))
+        });
+        let (route, chosen) = match found {
+            Ok(found) => found,
             Err(nowhere) => return nowhere_reply(&nowhere),
         };
         let mut principal = None;
@@ -300,7 +308,7 @@ impl Street {
         reply
     }
 
-    fn chosen(&self, selection: &Selection) -> Result<Chosen<'_>, route::Nowhere> {
+    fn chosen(&self, selection: &Selection, api: Api) -> Result<Chosen<'_>, route::Nowhere> {
         let mut chosen = Chosen::default();
         if let Some(name) = &selection.script {
             let found = self.data.scripts.get(name.as_str());
@@ -318,11 +326,16 @@ impl Street {
                 Does::Error(id) => chosen.error = Some(id),
                 Does::Silence => chosen.silence = true,
                 Does::NoItems => chosen.no_items = true,
-                Does::Stream(_) => chosen.wire = fault.as_wire(),
+                Does::Stream(_) => chosen.wire = fault.as_wire(api),
             }
             return Ok(chosen);
         }
-        match self.data.wire_faults.iter().find(|one| one.name == *name) {
+        match self
+            .data
+            .stream_faults(api)
+            .iter()
+            .find(|one| one.name == *name)
+        {
             Some(fault) => chosen.wire = Some(fault.clone()),
             None => {
                 return Err(route::Nowhere {
@@ -330,7 +343,7 @@ impl Street {
                     name: name.clone(),
                     there_are: self
                         .data
-                        .fault_names()
+                        .fault_names(api)
                         .into_iter()
                         .map(str::to_owned)
                         .collect(),
@@ -398,6 +411,8 @@ impl Street {
         };
         match (route.operation, method) {
             (Operation::Respond, "POST") => self.respond(request, route, chosen, place),
+            (Operation::Chat, "POST") => self.complete(request, route, chosen, None),
+            (Operation::ChatOf(name), "POST") => self.complete(request, route, chosen, Some(name)),
             (Operation::Stored(id), "GET") => {
                 let memory = self.memory();
                 let found = memory.get(&place(id));
@@ -445,29 +460,15 @@ impl Street {
         chosen: &Chosen<'_>,
         place: impl Fn(&str) -> Place,
     ) -> Result<Reply, Refusal> {
-        if chosen.silence {
-            return Ok(Reply {
-                body: ReplyBody::Never,
-                ..Reply::json(200, &Value::Null)
-            });
+        if let Some(early) = instead(request, route, chosen, None) {
+            return early;
         }
         let bytes = request.arrived.body;
-        if let Some(id) = chosen.error {
-            let named = ask::model_named(bytes);
-            let maximum = route
-                .provider
-                .model(&named)
-                .map_or(0, |model| model.kind.context);
-            return Err(Refusal::new(id)
-                .with("model", named)
-                .with("tokens", maximum + 1)
-                .with("maximum", maximum));
-        }
         let region = route.region.region.as_deref();
         let base_path = route.base_path.unwrap_or_default();
         let (ask, model) = ask::read(route.provider, region, base_path, bytes)?;
         let conversation = self.conversation(&ask, model, &place)?;
-        ask::check_pairs(&conversation)?;
+        items::check_pairs(&conversation)?;
         let tokens = input_tokens(&ask, &conversation);
         if tokens > model.kind.context {
             return Err(Refusal::new("context-overflow")
@@ -478,7 +479,8 @@ impl Street {
         let answer = if chosen.no_items {
             Answer::default()
         } else {
-            plain_model::answer(route.provider, model, &ask, &conversation, chosen.script)
+            let question = items::question(route.provider, model, &ask, &conversation);
+            plain_model::answer(&question, chosen.script)
         };
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);
         let now = request.now.unix_timestamp();
@@ -492,10 +494,10 @@ impl Street {
             now,
         );
         if ask.flag("store", true) {
-            let id = outgoing.response["id"].as_str().unwrap_or_default();
+            let id = outgoing.whole["id"].as_str().unwrap_or_default();
             let mut conversation = conversation;
             conversation.extend(
-                outgoing.response["output"]
+                outgoing.whole["output"]
                     .as_array()
                     .cloned()
                     .unwrap_or_default(),
@@ -506,12 +508,54 @@ impl Street {
                     .map(|item| item.to_string().len())
                     .sum::<usize>();
             let stored = Stored {
-                response: outgoing.response.clone(),
+                response: outgoing.whole.clone(),
                 conversation,
                 size,
             };
             self.memory().keep(place(id), stored);
         }
+        let pace = Pace::of(self.seed, request.number, route.region);
+        Ok(sending::good(
+            ask.stream,
+            outgoing,
+            chosen.wire.as_ref(),
+            pace,
+        ))
+    }
+
+    /// A chat completion. `deployment` is the model that the address names, if it does.
+    fn complete(
+        &self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+        deployment: Option<&str>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(early) = instead(request, route, chosen, deployment) {
+            return early;
+        }
+        let (ask, model, kind) = ask_chat::read(
+            route.provider,
+            route.region.region.as_deref(),
+            route.base_path.unwrap_or_default(),
+            deployment,
+            request.arrived.body,
+        )?;
+        let tokens = outgoing_chat::input_tokens(&ask);
+        if tokens > model.kind.context {
+            return Err(Refusal::new("context-overflow")
+                .with("tokens", tokens)
+                .with("maximum", model.kind.context)
+                .with("model", &model.id));
+        }
+        let answer = match chosen.no_items {
+            true => Answer::default(),
+            false => plain_model::answer(&ask.question, chosen.script),
+        };
+        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
+        let now = request.now.unix_timestamp();
+        let outgoing =
+            outgoing_chat::build(route.provider, model, kind, &ask, &answer, &mut namer, now);
         let pace = Pace::of(self.seed, request.number, route.region);
         Ok(sending::good(
             ask.stream,
@@ -546,6 +590,36 @@ impl Street {
     }
 }
 
+/// What a fault answers before the request is even read.
+fn instead(
+    request: &Incoming<'_>,
+    route: &Route<'_>,
+    chosen: &Chosen<'_>,
+    deployment: Option<&str>,
+) -> Option<Result<Reply, Refusal>> {
+    if chosen.silence {
+        return Some(Ok(Reply {
+            body: ReplyBody::Never,
+            ..Reply::json(200, &Value::Null)
+        }));
+    }
+    let id = chosen.error?;
+    let named = deployment.map_or_else(|| ask::model_named(request.arrived.body), str::to_owned);
+    let maximum = route
+        .provider
+        .model(&named)
+        .map_or(0, |model| model.kind.context);
+    let path = match route.operation.api() {
+        Api::Responses => "/v1/responses",
+        Api::Chat => "/v1/chat/completions",
+    };
+    Some(Err(Refusal::new(id)
+        .with("model", named)
+        .with("path", path)
+        .with("tokens", maximum + 1)
+        .with("maximum", maximum)))
+}
+
 fn model_row(route: &Route<'_>, model: &Model) -> Value {
     let mut row =
         json!({"id": model.id, "object": "model", "created": 1_780_000_000, "owned_by": "openai"});
@@ -556,7 +630,7 @@ fn model_row(route: &Route<'_>, model: &Model) -> Value {
 }
 
 fn refuse(route: &Route<'_>, refusal: &Refusal) -> Reply {
-    let Some((row, body)) = refusal.body(route.provider) else {
+    let Some((row, body)) = refusal.body(route.provider, route.operation.api()) else {
         let text = format!(
             "the mock of {} has no body for `{}`",
             route.provider.manner.name, refusal.id

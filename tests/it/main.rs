@@ -12,6 +12,8 @@ mod commands;
 mod constructed_run;
 mod diagnostics;
 mod mock;
+mod mock_chat;
+mod mock_client;
 mod program;
 mod recordings;
 mod report;
