@@ -113,6 +113,27 @@ fn what_chat_cannot_say_is_not_applicable() {
     }
 }
 
+/// The catalog knows models that one provider serves as chat alone.
+#[test]
+fn a_target_without_a_dialect_takes_one_that_serves_its_model() {
+    for (model, path) in [
+        ("openai.gpt-oss-safeguard-20b", "/v1/chat/completions"),
+        ("openai.gpt-oss-20b", "/v1/responses"),
+    ] {
+        let server = Stub::events(&pong("stop"));
+        let file = format!(
+            "targets:\n  a: {{ provider: bedrock-mantle, model: {model}, regions: [us-east-1], auth: none, endpoint: '{}' }}\n",
+            server.base_url
+        );
+        let project = Project::new().file("pong.yaml", PONG);
+        project
+            .file("sameturn.yaml", &file)
+            .run(&["check", "pong.yaml"]);
+        let requests = server.requests();
+        assert!(requests[0].starts_with(&format!("POST {path} ")), "{model}");
+    }
+}
+
 #[test]
 fn targets_of_different_dialects_are_compared() {
     let responses = Stub::events(&sse(&pong_events()));

@@ -27,6 +27,8 @@ pub struct ChatFold {
     old_call: Option<usize>,
     /// Which strand the calls of an index add to.
     by_index: HashMap<u64, usize>,
+    /// The choice that is the turn: the one that came first.
+    own: Option<u64>,
     /// The choices seen, and why each ended.
     finished: BTreeMap<u64, Option<String>>,
     usage: Option<Usage>,
@@ -126,8 +128,9 @@ impl Fold for ChatFold {
         self.error.clone()
     }
 
-    fn finish(self) -> TurnTrace {
-        let reason = self.finished.into_values().next().flatten();
+    fn finish(mut self) -> TurnTrace {
+        let own = self.own.and_then(|own| self.finished.remove(&own));
+        let reason = own.flatten();
         // Texts in the order of their arrival, then the calls in the order of their indexes.
         let mut strands: Vec<(usize, Strand)> = self.strands.into_iter().enumerate().collect();
         strands.sort_by_key(|(arrival, strand)| match &strand.kind {
@@ -180,7 +183,7 @@ impl ChatFold {
             state.clone_from(&reason);
         }
         // What comes after the end of a choice does not count: clients have acted on it already.
-        if after || self.finished.keys().next() != Some(&index) {
+        if after || *self.own.get_or_insert(index) != index {
             return false;
         }
         let mut output = self.take_texts(delta, at);

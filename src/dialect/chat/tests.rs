@@ -333,6 +333,20 @@ fn reasoning_has_two_names_and_a_refusal_one() {
 
 #[test]
 fn the_first_choice_is_the_turn() {
+    // Whichever index comes first.
+    let late = chunk(
+        json!({"role": "assistant", "content": "x"}),
+        json!("length"),
+    );
+    let mut first = late.clone();
+    first["choices"][0]["index"] = json!(1);
+    first["choices"][0]["delta"]["content"] = json!("first");
+    first["choices"][0]["finish_reason"] = json!("stop");
+    let trace = stream(&[first, late]).trace;
+    assert_eq!(
+        (trace.text().as_str(), trace.stop),
+        ("first", Some(Stop::End))
+    );
     let mut chunks = Vec::new();
     for one in turn() {
         let mut other = one.clone();

@@ -2,6 +2,8 @@
 //!
 //! Only what the API promises to enforce; it must never judge how well the model did.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::check::finding::Rule;
@@ -59,8 +61,12 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
             calls.len().to_string(),
         );
     }
+    // Read once: an answer may have any number of calls.
+    let schemas = strict_schemas(ledger);
     for call in &calls {
-        strict(ledger, call, end, out);
+        if let Some(schema) = schemas.get(call.name.as_str()) {
+            strict(schema, call, end, out);
+        }
     }
     let refused = trace
         .items
@@ -113,23 +119,28 @@ fn choice(ledger: &Ledger<'_>, calls: &[&Call], end: Option<usize>, out: &mut Co
     }
 }
 
-fn strict(ledger: &Ledger<'_>, call: &Call, end: Option<usize>, out: &mut Collector<'_>) {
+/// The schemas of the strict tools by name. A schema that cannot be used is for the linter of
+/// scenarios to say.
+fn strict_schemas<'a>(ledger: &Ledger<'a>) -> BTreeMap<&'a str, Schema> {
     let tools = ledger.asked("/tools").and_then(Value::as_array);
-    let function = tools
+    tools
         .into_iter()
         .flatten()
         .filter_map(|tool| tool.get("function"))
-        .find(|function| text(function, "name") == Some(&call.name))
-        .filter(|function| function.get("strict") == Some(&Value::Bool(true)));
-    // A schema that cannot be used is for the linter of scenarios to say.
-    let schema = function
-        .and_then(|function| function.get("parameters"))
-        .and_then(|schema| Schema::compile(schema).ok());
+        .filter(|function| function.get("strict") == Some(&Value::Bool(true)))
+        .filter_map(|function| {
+            let schema = Schema::compile(function.get("parameters")?).ok()?;
+            Some((text(function, "name")?, schema))
+        })
+        .collect()
+}
+
+fn strict(schema: &Schema, call: &Call, end: Option<usize>, out: &mut Collector<'_>) {
     // Arguments that are no JSON object have their own finding.
     let arguments = serde_json::from_str::<Value>(&call.arguments)
         .ok()
         .filter(Value::is_object);
-    if let (Some(schema), Some(arguments)) = (schema, arguments)
+    if let Some(arguments) = arguments
         && let Err(told) = schema.check(&arguments)
     {
         out.add(

@@ -95,7 +95,10 @@ impl<'a> Ledger<'a> {
             let Some(data) = event.json() else {
                 continue;
             };
-            if data.get("error").is_some_and(|error| !error.is_null()) {
+            let told = data.get("error").is_some_and(|error| !error.is_null())
+                || event.name.as_deref() == Some("error")
+                || text(data, "object") == Some("error");
+            if told {
                 ledger.errors.push((index, data));
             } else if data.get("choices").is_some_and(Value::is_array) {
                 let chunk = Chunk { event: index, data };
