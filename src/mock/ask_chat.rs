@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::mock::ask::{check_shared, check_tool_type, grammar, list, object, quoted, served};
 use crate::mock::data::{ChatKind, Model, Provider, Taken, ToolChoices};
 use crate::mock::messages;
-use crate::mock::question::{Choice, Format, Question, Tool, ToolKind};
+use crate::mock::question::{Choice, Format, Question, Tool, ToolKind, last_words};
 use crate::mock::refusal::Refusal;
 
 /// Most stop texts of a request: OpenAI API reference, Chat Completions, 2026-08-21.
@@ -197,7 +197,7 @@ fn question(
         },
         answers_so_far: messages::answers_in(messages),
         last_result: messages::last_result(messages),
-        last_words: crate::mock::question::last_words(messages),
+        last_words: last_words(messages),
         thought,
         stops: match body.get("stop") {
             Some(Value::String(one)) => vec![one.clone()],

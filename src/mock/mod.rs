@@ -20,6 +20,8 @@ pub mod route;
 
 pub mod sigv4;
 
+pub mod chosen;
+
 pub mod refusal;
 
 pub mod admit;

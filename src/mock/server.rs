@@ -25,11 +25,10 @@ use crate::mock::admit::admit;
 use crate::mock::answer::Answer;
 use crate::mock::ask::{self, Ask};
 use crate::mock::ask_chat;
+use crate::mock::chosen::{Chosen, choose};
 use crate::mock::data::{Api, MockData, Model, Principal};
-use crate::mock::http_fault::Does;
 use crate::mock::items;
 use crate::mock::memory::{Memory, Place, Stored};
-use crate::mock::mutate::WireFault;
 use crate::mock::namer::Namer;
 use crate::mock::outgoing_chat;
 use crate::mock::outgoing_response::{build, input_tokens};
@@ -37,7 +36,6 @@ use crate::mock::pace::Pace;
 use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
-use crate::mock::script::Script;
 use crate::mock::sending::{self, Reply, ReplyBody};
 use crate::mock::sigv4::Arrived;
 
@@ -268,21 +266,11 @@ fn lower_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The faults that a request asked for.
-#[derive(Default)]
-struct Chosen<'a> {
-    error: Option<&'a str>,
-    wire: Option<WireFault>,
-    silence: bool,
-    no_items: bool,
-    script: Option<&'a Script>,
-}
-
 impl Street {
     fn answer(&self, request: &Incoming<'_>, path: &str) -> Reply {
         let found = route::find(&self.data, path, request.arrived.query);
         let found = found.and_then(|route| {
-            let chosen = self.chosen(request.selection, route.operation.api())?;
+            let chosen = choose(&self.data, request.selection, route.operation.api())?;
             Ok((route, chosen))
         });
         let (route, chosen) = match found {
@@ -306,51 +294,6 @@ impl Street {
         }
         reply.principal = principal.map(|one| one.name.clone());
         reply
-    }
-
-    fn chosen(&self, selection: &Selection, api: Api) -> Result<Chosen<'_>, route::Nowhere> {
-        let mut chosen = Chosen::default();
-        if let Some(name) = &selection.script {
-            let found = self.data.scripts.get(name.as_str());
-            chosen.script = Some(found.ok_or_else(|| route::Nowhere {
-                what: "script",
-                name: name.clone(),
-                there_are: self.data.scripts.keys().cloned().collect(),
-            })?);
-        }
-        let Some(name) = &selection.fault else {
-            return Ok(chosen);
-        };
-        if let Some(fault) = self.data.http_faults.iter().find(|one| one.name == *name) {
-            match &fault.does {
-                Does::Error(id) => chosen.error = Some(id),
-                Does::Silence => chosen.silence = true,
-                Does::NoItems => chosen.no_items = true,
-                Does::Stream(_) => chosen.wire = fault.as_wire(api),
-            }
-            return Ok(chosen);
-        }
-        match self
-            .data
-            .stream_faults(api)
-            .iter()
-            .find(|one| one.name == *name)
-        {
-            Some(fault) => chosen.wire = Some(fault.clone()),
-            None => {
-                return Err(route::Nowhere {
-                    what: "fault",
-                    name: name.clone(),
-                    there_are: self
-                        .data
-                        .fault_names(api)
-                        .into_iter()
-                        .map(str::to_owned)
-                        .collect(),
-                });
-            }
-        }
-        Ok(chosen)
     }
 
     /// The part of an answer that comes after the provider is known.

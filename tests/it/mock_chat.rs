@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sameturn::mock::data::{Api, MockData};
 use sameturn::mock::server::MockServer;
 use serde_json::{Value, json};
 
 use crate::mock_client::{Answer, BEARER, ask, post, start};
+use crate::recordings::folder;
 
 const OPENAI: &str = "/openai/v1/chat/completions";
 const MANTLE: &str = "/bedrock-mantle/us-east-1/openai/v1/chat/completions";
@@ -467,10 +469,10 @@ async fn faults_show_on_chat_too() {
 #[tokio::test]
 async fn no_broken_chat_stream_ends_as_a_good_one() {
     let server = start().await;
-    let data = sameturn::mock::data::MockData::shipped().expect("the shipped data");
+    let data = MockData::shipped().expect("the shipped data");
     let body = json!({"model": "gpt-5.5", "stream": true, "stream_options": {"include_usage": true}, "messages": user("x"), "tools": [weather()]});
     for fault in &data.http_faults {
-        let Some(wire) = fault.as_wire(sameturn::mock::data::Api::Chat) else {
+        let Some(wire) = fault.as_wire(Api::Chat) else {
             continue;
         };
         if fault.name == "stall" {
@@ -621,11 +623,10 @@ fn shape(chunk: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn azure_chunks_have_the_keys_of_recorded_ones() {
-    let Ok(folder) = std::env::var("SAMETURN_RECORDINGS") else {
-        eprintln!("skipped: SAMETURN_RECORDINGS names no folder of recordings");
+    let Some(folder) = folder() else {
         return;
     };
-    let path = format!("{folder}/chat/openai--azure-model-router.1.jsonl");
+    let path = folder.join("chat/openai--azure-model-router.1.jsonl");
     let text = std::fs::read_to_string(&path).expect("the recording is there");
     let recorded: Vec<Value> = text
         .lines()
