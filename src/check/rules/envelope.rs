@@ -41,6 +41,11 @@ static ONE_TERMINAL: Rule = must(
     "A stream has exactly one of response.completed, response.incomplete and response.failed.",
     "OpenResponses specification 2026-04-24; Codex retries a stream without one",
 );
+static ERROR_FAILS: Rule = must(
+    "responses/error-ends-in-failed",
+    "After an error event the response ends in response.failed.",
+    "OpenResponses specification 2026-04-24; OpenAI's recorded error stream (2026-08-22)",
+);
 static AFTER_TERMINAL: Rule = must(
     "responses/nothing-after-terminal",
     "No event follows the terminal event.",
@@ -93,6 +98,7 @@ pub static RULES: &[&Rule] = &[
     &CREATED_ONCE,
     &IN_PROGRESS,
     &ONE_TERMINAL,
+    &ERROR_FAILS,
     &AFTER_TERMINAL,
     &DONE_ONCE,
     &NAME_MATCHES,
@@ -221,7 +227,21 @@ fn end(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                     .map_or("no event at all", |event| event.kind),
             );
         }
-        [_] => {}
+        [terminal] => {
+            let error = of_kind(ledger, "error").next();
+            if let Some(error) = error
+                && terminal.kind != "response.failed"
+                && error.index < terminal.index
+            {
+                out.add(
+                    &ERROR_FAILS,
+                    Some(terminal.index),
+                    "an error event came, and the response goes on as if it had not",
+                    "response.failed",
+                    terminal.kind,
+                );
+            }
+        }
         [first, others @ ..] => {
             for event in others {
                 out.add(

@@ -121,7 +121,6 @@ fn item_needs(kind: &str) -> &'static [Field] {
         "message" => &[
             ("/role", Holds::Is("assistant")),
             ("/content", Holds::Array),
-            ("/status", Holds::Text),
         ],
         "reasoning" => &[("/summary", Holds::Array)],
         _ => &[],

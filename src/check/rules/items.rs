@@ -5,7 +5,6 @@
 use serde_json::Value;
 
 use crate::check::finding::Rule;
-use crate::check::rules::calls::is_call;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::{ItemLog, Ledger, text};
 use crate::check::rules::{must, should};
@@ -309,14 +308,14 @@ fn identity(log: &ItemLog<'_>, out: &mut Collector<'_>) {
 
 fn status(ledger: &Ledger<'_>, log: &ItemLog<'_>, out: &mut Collector<'_>) {
     for (index, item) in log.added.first().into_iter().chain(log.done.first()) {
-        // openai-python allows a call to have none, the OpenResponses specification does not.
-        if is_call(item) && text(item, "status").is_none() {
+        let status = item.get("status").filter(|status| !status.is_null());
+        if status.is_some_and(|status| !status.is_string()) {
             out.add(
                 &STATUS,
                 Some(*index),
-                format!("item {} ({}) has no status", log.output_index, log.kind()),
+                format!("the status of item {} is no word", log.output_index),
                 "a status word",
-                show(item.get("status")),
+                show(status),
             );
         }
     }
@@ -353,7 +352,22 @@ fn status(ledger: &Ledger<'_>, log: &ItemLog<'_>, out: &mut Collector<'_>) {
         .is_some_and(|event| event.kind == "response.completed");
     let message = match status {
         "completed" | "failed" => return,
-        "incomplete" if !completed => return,
+        "incomplete" if !completed => {
+            if ledger
+                .items
+                .iter()
+                .any(|one| one.output_index > log.output_index)
+            {
+                out.add(
+                    &STATUS,
+                    Some(*index),
+                    format!("item {} is incomplete and not the last", log.output_index),
+                    "nothing after an incomplete item",
+                    "another item",
+                );
+            }
+            return;
+        }
         "incomplete" => format!(
             "item {} is incomplete though the response is completed",
             log.output_index

@@ -99,6 +99,8 @@ pub struct Strand<'a> {
     /// `content_part.done` or `reasoning_summary_part.done`.
     pub part_dones: Vec<(usize, &'a Value)>,
     pub annotations: Vec<Event<'a>>,
+    /// Pieces that came as another kind of text than those before.
+    pub strays: Vec<(usize, StrandKind)>,
 }
 
 impl StrandKind {
@@ -390,6 +392,10 @@ impl<'a> ItemLog<'a> {
             _ => {
                 if let Some((kind, axis)) = StrandKind::of_prefix(prefix) {
                     let strand = self.strand(event, axis, Some(kind));
+                    let begun = !strand.deltas.is_empty() || !strand.dones.is_empty();
+                    if begun && strand.kind.is_some_and(|known| known != kind) {
+                        strand.strays.push((event.index, kind));
+                    }
                     // The events of the text know better than its announcement.
                     if strand.deltas.is_empty() && strand.dones.is_empty() {
                         strand.kind = Some(kind);
@@ -448,6 +454,7 @@ impl<'a> ItemLog<'a> {
                 dones: Vec::new(),
                 part_dones: Vec::new(),
                 annotations: Vec::new(),
+                strays: Vec::new(),
             });
             self.strands.len() - 1
         });

@@ -163,6 +163,20 @@ fn announced(log: &ItemLog<'_>, strand: &Strand<'_>, out: &mut Collector<'_>) {
 
 fn types(ledger: &Ledger<'_>, log: &ItemLog<'_>, strand: &Strand<'_>, out: &mut Collector<'_>) {
     let Some(kind) = strand.kind else { return };
+    if let Some((event, stray)) = strand.strays.first() {
+        out.add(
+            &TYPE,
+            Some(*event),
+            format!(
+                "a piece of the {} of item {} comes as another kind of text",
+                kind.words(),
+                log.output_index
+            ),
+            kind.words(),
+            stray.words(),
+        );
+        return;
+    }
     let Some(expected) = kind.part_type() else {
         return;
     };
