@@ -105,6 +105,7 @@ fn judged(
     );
     let place = Place {
         provider,
+        dialect: dialect.word(),
         model: decoded.trace.model.as_deref().unwrap_or_default(),
         scenario: "",
     };

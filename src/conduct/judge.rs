@@ -19,6 +19,7 @@ pub fn judge(
 ) -> Judged {
     let place = Place {
         provider: &target.provider.id,
+        dialect: target.dialect.word(),
         model: &target.model,
         scenario,
     };

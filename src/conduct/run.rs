@@ -158,6 +158,7 @@ fn stale(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<StaleG
                     let scenario = &work.scenarios[cell.scenario].scenario.name;
                     let place = Place {
                         provider: &target.provider.id,
+                        dialect: target.dialect.word(),
                         model: &target.model,
                         scenario,
                     };

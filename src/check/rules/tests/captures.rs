@@ -87,6 +87,7 @@ fn real_recordings_have_no_finding(dialect: Dialect, least: usize) {
             );
             let place = catalog::gap::Place {
                 provider,
+                dialect: dialect.word(),
                 model: trace.model.as_deref().unwrap_or(""),
                 scenario: "",
             };
