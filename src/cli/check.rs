@@ -23,7 +23,7 @@ use crate::conduct::run::{self, Work};
 use crate::mock::data::MockData;
 use crate::mock::server::MockServer;
 use crate::plan;
-use crate::report::escape::shell_word;
+use crate::report::escape::{self, shell_word};
 use crate::report::event::{Cell, RunEvent, RunPlan, ScenarioSummary, TargetSummary};
 use crate::report::record::Run;
 use crate::report::requests::Requests;
@@ -285,6 +285,7 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
         Format::Json => ui.out(&run.to_json())?,
         Format::Text => {
             if args.show_requests {
+                ui.out(&format!("sameturn check: {}\n\n", escape::line(&run.mode)))?;
                 ui.out(&redact(&report.requests.text()))?;
             }
             let settings = console::Settings {
