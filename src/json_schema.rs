@@ -2,7 +2,11 @@
 //!
 //! Core. A schema is what the user wrote and nothing else: references to files and URLs are refused.
 
+use std::fmt::Write;
+
 use boon::{CompileError, Compiler, Draft, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use regex::RegexBuilder;
+use regex_syntax::ast::parse::Parser;
 use serde_json::Value;
 
 /// A compiled schema.
@@ -39,6 +43,7 @@ impl Schema {
 
     /// Compiles the part of a document that a JSON pointer names; its references are the document's.
     pub fn compile_part(schema: &Value, pointer: &str) -> Result<Schema, BadSchema> {
+        patterns_are_usable(schema)?;
         let mut schemas = Schemas::new();
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
@@ -58,6 +63,99 @@ impl Schema {
             .validate(value, self.index)
             .map_err(|error| one_line(&error.to_string()))
     }
+}
+
+/// Most patterns of one schema, and the most memory one may take, in bytes. The crate below allows twice
+/// as much and takes a larger one for a bug of its own.
+const MOST_PATTERNS: usize = 1_000;
+const PATTERN_SIZE: usize = 5 * 1024 * 1024;
+
+/// Compiles all patterns: those that the crate below would stumble over are refused.
+fn patterns_are_usable(schema: &Value) -> Result<(), BadSchema> {
+    let mut found = Vec::new();
+    patterns(schema, "", &mut found);
+    if let Some((pointer, _)) = found.get(MOST_PATTERNS) {
+        return Err(BadSchema {
+            pointer: pointer.clone(),
+            message: format!("more than {MOST_PATTERNS} patterns"),
+        });
+    }
+    for (pointer, pattern) in found {
+        let pattern = as_compiled(pattern);
+        // What is no pattern at all is refused with a better message.
+        if Parser::new().parse(&pattern).is_err() {
+            continue;
+        }
+        let compiled = RegexBuilder::new(&pattern).size_limit(PATTERN_SIZE).build();
+        if let Err(error) = compiled {
+            let text = error.to_string();
+            let message = match text.lines().last() {
+                Some(last) => last.trim_start_matches("error: "),
+                None => "it cannot be used",
+            };
+            return Err(BadSchema {
+                pointer,
+                message: format!("not a usable regex: {message}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The patterns of a schema, each with its pointer. What stands in plain data is none.
+fn patterns<'s>(value: &'s Value, here: &str, out: &mut Vec<(String, &'s str)>) {
+    match value {
+        Value::Object(object) => {
+            for (key, inner) in object {
+                let there = format!("{here}/{}", key.replace('~', "~0").replace('/', "~1"));
+                match (key.as_str(), inner) {
+                    ("const" | "enum" | "default" | "example" | "examples", _) => {}
+                    ("pattern", Value::String(pattern)) => out.push((there, pattern)),
+                    ("patternProperties", Value::Object(parts)) => {
+                        patterns(inner, &there, out);
+                        for pattern in parts.keys() {
+                            let key = pattern.replace('~', "~0").replace('/', "~1");
+                            out.push((format!("{there}/{key}"), pattern));
+                        }
+                    }
+                    _ => patterns(inner, &there, out),
+                }
+            }
+        }
+        Value::Array(list) => {
+            for (index, inner) in list.iter().enumerate() {
+                patterns(inner, &format!("{here}/{index}"), out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A pattern of ECMA 262 as it is compiled: its classes are of ASCII, so much smaller than those of
+/// Unicode, and `\cA` is a control character.
+fn as_compiled(pattern: &str) -> String {
+    let mut out = String::new();
+    let mut rest = pattern.chars().peekable();
+    while let Some(char) = rest.next() {
+        if char != '\\' {
+            out.push(char);
+            continue;
+        }
+        match rest.next() {
+            Some('d') => out.push_str("[0-9]"),
+            Some('D') => out.push_str("[^0-9]"),
+            Some('w') => out.push_str("[A-Za-z0-9_]"),
+            Some('W') => out.push_str("[^A-Za-z0-9_]"),
+            Some('c') if rest.peek().is_some_and(char::is_ascii_alphabetic) => {
+                let letter = rest.next().unwrap_or_default();
+                // Cannot fail: it writes to a text.
+                let _ = write!(out, "\\x{:02x}", letter as u32 % 32);
+            }
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
 }
 
 fn bad_schema(error: &CompileError) -> BadSchema {
@@ -143,10 +241,43 @@ mod tests {
                 "/pattern",
                 "regex",
             ),
+            (
+                json!({ "properties": { "a": { "pattern": "^(a{1000}){1000}$" } } }),
+                "/properties/a/pattern",
+                "size limit",
+            ),
+            (
+                json!({ "patternProperties": { "/(a{1000}){1000}": {} } }),
+                "/patternProperties/~1(a{1000}){1000}",
+                "size limit",
+            ),
+            (
+                json!({ "items": [{ "pattern": "\\p{Nonsense}" }] }),
+                "/items/0/pattern",
+                "Unicode property not found",
+            ),
         ] {
             let error = Schema::compile(&schema).map(|_| ()).unwrap_err();
             assert_eq!(error.pointer, pointer);
             assert!(error.message.contains(word), "{}", error.message);
         }
+    }
+    #[test]
+    fn patterns_that_work_are_not_refused() {
+        for (pattern, text) in [
+            ("^\\w{1,1000}$", "abc"),
+            ("^[\\w-]{1,255}@\\S+\\.\\D+$", "a-b@example.com"),
+            ("^\\cA[\\cB\\d]$", "\u{1}\u{2}"),
+            ("^\\p{L}{1,64}$", "Dún"),
+            ("\\\\d", "\\d"),
+        ] {
+            let schema = Schema::compile(&json!({ "pattern": pattern })).unwrap();
+            assert_eq!(schema.check(&json!(text)), Ok(()), "{pattern}");
+        }
+        let many: Vec<Value> = (0..1_001).map(|_| json!({ "pattern": "a" })).collect();
+        assert!(Schema::compile(&json!({ "anyOf": many })).is_err());
+        // A value that is called a pattern is none.
+        let data = json!({ "const": { "pattern": "(a{1000}){1000}" } });
+        assert!(Schema::compile(&data).is_ok());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::auth::credentials::{Credentials, Secret};
+use crate::auth::credentials::Secret;
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
@@ -16,18 +16,18 @@ pub const REDACTED: &str = "[redacted]";
 /// Shorter values are not searched for: they would match ordinary text.
 const SHORTEST_SECRET: usize = 6;
 
-/// Headers whose whole value is a secret.
-const SECRET_HEADERS: [&str; 9] = [
-    "api-key",
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "set-cookie",
-    "x-amz-security-token",
-    "x-amz-sso_bearer_token",
-    "x-api-key",
-    "x-goog-api-key",
-];
+/// Parts of a header's name that make its whole value a secret.
+const SECRET_NAMES: [&str; 6] = ["auth", "cookie", "key", "secret", "signature", "token"];
+
+/// Headers whose names hold such a part and whose values are no secrets: counts of tokens.
+const OPEN_HEADERS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+
+/// Whether what stands in a header of this name is to be kept secret.
+pub fn is_secret_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+        && !OPEN_HEADERS.iter().any(|start| name.starts_with(start))
+}
 
 /// Shapes of credentials; the first group, where there is one, is kept.
 ///
@@ -107,11 +107,6 @@ impl Redactor {
         }
     }
 
-    /// Knows the secrets of these credentials.
-    pub fn for_credentials<'a>(all: impl IntoIterator<Item = &'a Credentials>) -> Redactor {
-        Redactor::new(all.into_iter().flat_map(Credentials::secrets))
-    }
-
     /// Whether twelve-digit numbers, as AWS account ids are, go too.
     pub fn with_account_ids(mut self, remove: bool) -> Redactor {
         self.account_ids = remove;
@@ -148,7 +143,7 @@ impl Redactor {
             .iter()
             .map(|(name, value)| {
                 let lower = name.to_ascii_lowercase();
-                let value = if !SECRET_HEADERS.contains(&lower.as_str()) {
+                let value = if !is_secret_header(&lower) {
                     self.redact(value)
                 } else {
                     match value.split_once(' ') {

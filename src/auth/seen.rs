@@ -47,6 +47,15 @@ impl Seen {
         known.redactor = Redactor::new(known.secrets.clone()).with_account_ids(self.account_ids);
     }
 
+    /// Headers without any of them, and without whatever a header of such a name holds.
+    pub fn redact_headers(&self, headers: &[(String, String)]) -> Vec<(String, String)> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .redactor
+            .redact_headers(headers)
+    }
+
     /// The text without any of them.
     pub fn redact(&self, text: &str) -> String {
         self.known

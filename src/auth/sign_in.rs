@@ -113,6 +113,29 @@ pub async fn region(auth: Option<&Auth>, environment: &Environment) -> Option<St
     aws_profile::read(named, environment).await.ok()?.region
 }
 
+/// The region to ask where the target names none: what environment and profile say, else the region
+/// that the key in use was made for.
+pub async fn region_for(wanted: &Wanted<'_>, environment: &Environment) -> Option<String> {
+    if let Some(region) = place(wanted, environment).await {
+        return Some(region);
+    }
+    let names: Vec<&str> = match wanted.auth {
+        Some(Auth::BearerEnv(name) | Auth::ApiKeyEnv(name)) => vec![name],
+        Some(_) => Vec::new(),
+        None => wanted
+            .provider
+            .auth
+            .iter()
+            .filter_map(|way| match way {
+                ProviderAuth::BearerEnv(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect(),
+    };
+    let token = names.into_iter().find_map(|name| environment.get(name))?;
+    Some(bedrock_key::read(token)?.region)
+}
+
 /// The region that was asked for, else what the environment says.
 async fn place(wanted: &Wanted<'_>, environment: &Environment) -> Option<String> {
     match wanted.region {

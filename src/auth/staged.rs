@@ -20,7 +20,7 @@ const SESSION: &str = "sameturn";
 /// `.invalid` never resolves (RFC 2606).
 const START_URL: &str = "https://sameturn.invalid/start";
 /// A key that nobody issued, in no provider's form.
-const NOBODYS_KEY: &str = "sk-sameturn-nobody-issued-this-key";
+pub const NOBODYS_KEY: &str = "sk-sameturn-nobody-issued-this-key";
 
 /// Circumstances that end with this value.
 #[derive(Debug)]

@@ -29,6 +29,9 @@ pub struct GapRow {
     pub rule: String,
     /// Providers that do it.
     pub providers: Vec<String>,
+    /// Dialects it shows in; all where empty.
+    #[serde(default)]
+    pub dialects: Vec<String>,
     /// Globs over model ids; all where empty.
     #[serde(default)]
     pub models: Vec<String>,
@@ -49,6 +52,7 @@ pub struct GapRow {
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub provider: &'a str,
+    pub dialect: &'a str,
     pub model: &'a str,
     pub scenario: &'a str,
 }
@@ -78,6 +82,7 @@ impl Gap {
             .providers
             .iter()
             .any(|one| glob(one, place.provider))
+            && among(&self.row.dialects, place.dialect)
             && among(&self.row.models, place.model)
             && among(&self.row.scenarios, place.scenario)
     }

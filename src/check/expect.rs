@@ -7,7 +7,6 @@ mod calls;
 
 use std::collections::BTreeSet;
 
-use crate::catalog;
 use crate::check::finding::{Evidence, Finding, Rule};
 use crate::check::matcher::{breaks, describe, mismatch};
 use crate::check::rules::collect::cut;
@@ -52,6 +51,11 @@ static PARAM: Rule = should(
     "The provider blames the expected field.",
     SOURCE,
 );
+static RETRY_AFTER: Rule = should(
+    "expect/retry-after",
+    "The provider says how long to wait, or does not, as expected.",
+    SOURCE,
+);
 static SENT: Rule = must(
     "expect/sent",
     "A request leaves, or does not, as expected.",
@@ -70,7 +74,17 @@ static ARGUMENTS: Rule = must(
 
 /// All expectations, for listing.
 pub static RULES: &[&Rule] = &[
-    &CALLS, &TEXT, &STOP, &USAGE, &FAILURE, &CODE, &PARAM, &SENT, &FRESH, &ARGUMENTS,
+    &CALLS,
+    &TEXT,
+    &STOP,
+    &USAGE,
+    &FAILURE,
+    &CODE,
+    &PARAM,
+    &RETRY_AFTER,
+    &SENT,
+    &FRESH,
+    &ARGUMENTS,
 ];
 
 /// What a turn's answer does not fulfil. `sent` says whether a request left; `used_call_ids` are
@@ -169,6 +183,22 @@ fn answer(
 }
 
 fn blamed(expect: &Expect, failure: &Failure, out: &mut Vec<Finding>) {
+    let waits = failure.retry_after.is_some();
+    if expect.retry_after.is_some_and(|wanted| wanted != waits) {
+        out.push(finding(
+            &RETRY_AFTER,
+            if waits {
+                "the error says how long to wait and should not"
+            } else {
+                "the error does not say how long to wait"
+            },
+            "Retry-After, or `try again in` in the message",
+            match failure.retry_after {
+                Some(wait) => format!("{wait:?}"),
+                None => "neither".to_owned(),
+            },
+        ));
+    }
     for (rule, word, wanted, got) in [
         (&CODE, "code", &expect.code, &failure.code),
         (&PARAM, "param", &expect.param, &failure.param),
@@ -216,13 +246,15 @@ fn other_failure(expected: Option<&str>, got: Option<&Failure>) -> Finding {
         expected.unwrap_or("no failure"),
         said.unwrap_or_else(|| "no failure".to_owned()),
     );
-    let class = got.and_then(|failure| catalog::shipped().failures.class(&failure.class));
-    finding.cause = class.map(|class| class.cause.clone());
-    finding.fix = class.map(|class| class.fix.clone());
+    finding.evidence.excerpt = got.map(|failure| cut(&failure.message, 600).to_owned());
     finding
 }
 
 fn strict_arguments(scenario: &Scenario, trace: &TurnTrace, out: &mut Vec<Finding>) {
+    // What was cut short cannot be held to a schema.
+    if trace.stop == Some(Stop::Length) {
+        return;
+    }
     for call in trace.calls() {
         let schema = scenario
             .tools

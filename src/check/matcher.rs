@@ -3,7 +3,7 @@
 //! Values only: it must never know where a value came from.
 
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::check::rules::collect::{cut, show};
 use crate::json_schema::Schema;
@@ -69,9 +69,7 @@ pub fn describe(matcher: &Matcher) -> String {
 /// Equal as JSON, numbers by value: 11 and 11.0 are the same temperature.
 pub fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || one.as_f64().is_some() && one.as_f64() == other.as_f64()
-        }
+        (Value::Number(one), Value::Number(other)) => same_number(one, other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(a, b)| equal(a, b))
         }
@@ -83,6 +81,15 @@ pub fn equal(one: &Value, other: &Value) -> bool {
         }
         _ => one == other,
     }
+}
+
+/// Equal in value. Two whole numbers are compared exactly: above 2^53 different ones are the same float.
+pub fn same_number(one: &Number, other: &Number) -> bool {
+    let is_whole = |number: &Number| number.is_i64() || number.is_u64();
+    if is_whole(one) && is_whole(other) {
+        return one == other;
+    }
+    one.as_f64().is_some() && one.as_f64() == other.as_f64()
 }
 
 fn as_text(value: &Value) -> String {
@@ -110,6 +117,16 @@ mod tests {
             Matcher::Equals(json!({"n": 11, "a": [1]})),
             json!({"a": [1.0], "n": 11.0}),
             json!({"n": 12, "a": [1]}),
+        );
+        check(
+            Matcher::Equals(json!(9_007_199_254_740_993_u64)),
+            json!(9_007_199_254_740_993_u64),
+            json!(9_007_199_254_740_992_u64),
+        );
+        check(
+            Matcher::Equals(json!(u64::MAX)),
+            json!(u64::MAX),
+            json!(u64::MAX - 1),
         );
         check(Matcher::Equals(json!("a")), json!("a"), json!("ab"));
         check(

@@ -61,7 +61,7 @@ pub enum Command {
 }
 
 /// Flags of `check`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
     /// Scenario files or folders; the library that ships where none is named.
     pub scenarios: Vec<PathBuf>,
@@ -118,12 +118,12 @@ pub struct CheckArgs {
 }
 
 /// Any server, without a target file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// The base URL of any server, e.g. http://127.0.0.1:8000/v1.
     #[arg(long, value_name = "URL", requires = "model")]
     pub base_url: Option<String>,
-    /// Its wire API.
+    /// Its wire API: `responses` or `chat`.
     #[arg(long, value_name = "DIALECT", default_value = "responses")]
     pub dialect: String,
     /// The model to ask for.
@@ -170,7 +170,7 @@ pub struct InspectArgs {
     /// response. `-` reads stdin.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// The wire API.
+    /// The wire API: `responses` or `chat`.
     #[arg(long, value_name = "DIALECT", default_value = "responses")]
     pub dialect: String,
     /// Who sent it: its known gaps are told apart.

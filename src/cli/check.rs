@@ -12,9 +12,10 @@ use crate::auth::environment::Environment;
 use crate::auth::seen::Seen;
 use crate::catalog;
 use crate::cli::args::{CheckArgs, Format};
-use crate::cli::exit::Exit;
+use crate::cli::exit::{self, Exit};
 use crate::cli::lint;
 use crate::cli::settings::{self, CheckSettings, Mode};
+use crate::cli::signals;
 use crate::cli::targets::{self, Column};
 use crate::cli::ui::{Progress, Ui};
 use crate::conduct::cell::Conductor;
@@ -22,7 +23,7 @@ use crate::conduct::run::{self, Work};
 use crate::mock::data::MockData;
 use crate::mock::server::MockServer;
 use crate::plan;
-use crate::report::escape::shell_word;
+use crate::report::escape::{self, shell_word};
 use crate::report::event::{Cell, RunEvent, RunPlan, ScenarioSummary, TargetSummary};
 use crate::report::record::Run;
 use crate::report::requests::Requests;
@@ -43,13 +44,13 @@ pub fn run(args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
 }
 
 async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
-    // On stderr and at once, so that nobody waits for a run at the wrong place to end.
-    ui.err(&format!(
-        "asking {}: {} scenarios, {} targets\n",
-        settings.mode.words(),
-        settings.scenarios.len(),
-        settings.targets.targets.len()
-    ))?;
+    for file in [&args.junit, &args.markdown].into_iter().flatten() {
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(file)
+            .with_context(|| format!("{}: cannot be written", file.display()))?;
+    }
     lint::warn(ui, &settings.warnings)?;
     let mock = match settings.mode {
         Mode::Mocks => Some(start_mock(args.seed).await?),
@@ -58,26 +59,46 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     let environment = Environment::of_process();
     let catalog = catalog::shipped();
     let columns = targets::expand(&settings.targets, catalog, &environment, mock.as_ref()).await?;
+    // On stderr and at once, so that nobody waits for a run at the wrong place to end.
+    ui.err(&format!(
+        "asking {}: {} scenarios at {} targets\n",
+        settings.mode.words(),
+        settings.scenarios.len(),
+        columns.len()
+    ))?;
     let plan = run_plan(args, &settings, &columns);
     let work = work(settings, columns, &plan);
     let seen = Arc::new(Seen::new(args.redact_accounts));
-    let conductor = Conductor {
+    let conductor = Arc::new(Conductor {
         transport: Live::new(Limits::CHECK.connect).context("the HTTP client did not start")?,
         catalog,
         limits: work.limits,
         keep_streams: args.keep_streams,
         seen: Arc::clone(&seen),
-    };
+    });
 
     let (events, incoming) = unbounded_channel();
     let (stop, stopped) = watch::channel(false);
-    let watcher = tokio::spawn(stop_on_ctrl_c(stop));
-    let run_id = plan.run_id.clone();
+    let watcher = tokio::spawn(stop_when_told(stop));
+    let store = {
+        let seen = Arc::clone(&seen);
+        let redact = move |text: &str| seen.redact(text);
+        Store::create(
+            &args.results,
+            &plan.run_id,
+            args.keep_streams,
+            Box::new(redact),
+        )?
+    };
     let _ = events.send(RunEvent::Started(plan));
-    let (_, report) = tokio::join!(
-        run::run(&conductor, &work.work, events, stopped),
-        collect(incoming, args, &run_id, &seen),
-    );
+    // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.
+    let collector = {
+        let (args, seen) = (args.clone(), Arc::clone(&seen));
+        let handle = tokio::runtime::Handle::current();
+        tokio::task::spawn_blocking(move || handle.block_on(collect(incoming, args, store, seen)))
+    };
+    run::run(conductor, Arc::new(work.work), events, stopped).await;
+    let report = collector.await.context("the reports could not be made")?;
     watcher.abort();
     if let Some(mock) = mock {
         mock.stop().await;
@@ -93,10 +114,13 @@ async fn start_mock(seed: u64) -> anyhow::Result<MockServer> {
         .context("the built-in mocks could not listen on loopback")
 }
 
-/// The first Ctrl-C ends the run gently, the second at once.
-async fn stop_on_ctrl_c(stop: watch::Sender<bool>) {
-    if tokio::signal::ctrl_c().await.is_ok() {
+/// The first Ctrl-C (or SIGTERM) ends the run gently, the second at once.
+async fn stop_when_told(stop: watch::Sender<bool>) {
+    if signals::told_to_stop().await.is_ok() {
         let _ = stop.send(true);
+        if signals::told_to_stop().await.is_ok() {
+            exit::now(Exit::Interrupted);
+        }
     }
 }
 
@@ -142,6 +166,8 @@ fn summary(target: &plan::PlannedTarget) -> TargetSummary {
         dialect: target.dialect.word().to_owned(),
         model: target.model.clone(),
         region: target.region.clone(),
+        sign_in: None,
+        warnings: Vec::new(),
         endpoint: target.route.base_url(),
         mocked: target.mocked,
     }
@@ -182,18 +208,14 @@ struct Report {
 /// Feeds every event to every fold, until the run has ended.
 async fn collect(
     mut events: UnboundedReceiver<RunEvent>,
-    args: &CheckArgs,
-    run_id: &str,
-    seen: &Arc<Seen>,
+    args: CheckArgs,
+    store: Store,
+    seen: Arc<Seen>,
 ) -> Report {
     let mut fold = Fold::default();
     let mut requests = Requests::default();
     let mut progress = Progress::new();
-    let redact = {
-        let seen = Arc::clone(seen);
-        move |text: &str| seen.redact(text)
-    };
-    let mut store = Store::create(&args.results, run_id, args.keep_streams, Box::new(redact));
+    let mut store = Ok(store);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         let event = tokio::select! {
@@ -224,7 +246,7 @@ async fn collect(
         fold,
         requests,
         store,
-        seen: Arc::clone(seen),
+        seen,
     }
 }
 
@@ -235,14 +257,15 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
     };
     let redact = |text: &str| report.seen.redact(text);
     let run = Run::new(summary).redacted(&redact);
+    let mut written = true;
     let folder = match &report.store {
         Ok(store) => Some(store.folder().to_owned()),
         Err(error) => {
-            ui.err(&format!("warning: the run is not kept: {error}\n"))?;
+            ui.err(&format!("error: the run is not kept whole: {error}\n"))?;
+            written = false;
             None
         }
     };
-    let mut written = true;
     if let Some(file) = &args.junit {
         let text = junit::render(&run).context("the JUnit file could not be made")?;
         written &= write(file, &text, ui)?;
@@ -254,13 +277,15 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
         _ if summary.interrupted => Exit::Interrupted,
         Overall::Findings => Exit::Findings,
         Overall::Undetermined => Exit::Undetermined,
-        Overall::Pass if !written => Exit::BadInput,
+        // Nothing was wrong, but what proves it is not there.
+        Overall::Pass if !written => Exit::Undetermined,
         Overall::Pass => Exit::Ok,
     };
     match args.format {
         Format::Json => ui.out(&run.to_json())?,
         Format::Text => {
             if args.show_requests {
+                ui.out(&format!("sameturn check: {}\n\n", escape::line(&run.mode)))?;
                 ui.out(&redact(&report.requests.text()))?;
             }
             let settings = console::Settings {

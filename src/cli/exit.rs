@@ -35,3 +35,12 @@ impl From<Exit> for ExitCode {
         ExitCode::from(exit.code())
     }
 }
+
+/// Ends the process here and now, without unwinding.
+#[expect(
+    clippy::exit,
+    reason = "the second Ctrl-C must end what does not listen to the first"
+)]
+pub fn now(exit: Exit) -> ! {
+    std::process::exit(i32::from(exit.code()))
+}

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::catalog::Catalog;
-use crate::diagnostic::Diagnostics;
-use crate::document;
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::document::nearest::{list, nearest};
+use crate::document::{self, Document};
+use crate::mock::data::{Api, MockData};
 use crate::plan::PlannedScenario;
 use crate::scenario::lint::Sourced;
 use crate::scenario::model::Scenario;
@@ -40,6 +42,7 @@ pub fn scenarios(
             texts.push((file.display().to_string(), open(&file)?));
         }
     }
+    let mocks = MockData::shipped().map_err(anyhow::Error::msg)?;
     let mut read: Vec<(&str, &str, Scenario)> = Vec::new();
     let mut mistakes = Diagnostics::default();
     let mut warnings = Diagnostics::default();
@@ -47,6 +50,9 @@ pub fn scenarios(
         match scenario::read::read_checked(file, bytes, catalog) {
             Ok((scenario, odd)) => {
                 warnings.0.extend(odd.0);
+                mistakes
+                    .0
+                    .extend(unknown_to_the_mocks(file, bytes, &scenario, &mocks).0);
                 read.push((
                     file,
                     std::str::from_utf8(bytes).unwrap_or_default(),
@@ -81,6 +87,41 @@ pub fn scenarios(
         })
         .collect();
     Ok(Checked { value, warnings })
+}
+
+/// Faults and scripts that no mock knows.
+fn unknown_to_the_mocks(
+    file: &str,
+    bytes: &[u8],
+    scenario: &Scenario,
+    mocks: &MockData,
+) -> Diagnostics {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let mut faults = mocks.fault_names(Api::Responses);
+    faults.extend(mocks.fault_names(Api::Chat));
+    let names = [
+        ("fault", &scenario.given.fault, faults),
+        ("script", &scenario.given.script, mocks.script_names()),
+    ];
+    let mut found = Diagnostics::default();
+    for (key, name, known) in names {
+        let Some(name) = name else { continue };
+        if known.contains(&name.as_str()) {
+            continue;
+        }
+        let place = Document::parse(file, text, "a scenario").map_or(Place::START, |document| {
+            document.cursor().key("given").key(key).place()
+        });
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known: {}", list(known)),
+        };
+        let message = format!("no mock has a {key} `{name}`");
+        found
+            .0
+            .push(Diagnostic::error(file, text, place, message).help(help));
+    }
+    found
 }
 
 /// Reads a target file.

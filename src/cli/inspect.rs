@@ -99,6 +99,7 @@ fn judged(
             events: &decoded.events,
             trace: &decoded.trace,
             streamed: decoded.streamed,
+            framed: decoded.framed,
             head: None,
             end: None,
             request: None,
@@ -106,6 +107,7 @@ fn judged(
     );
     let place = Place {
         provider,
+        dialect: dialect.word(),
         model: decoded.trace.model.as_deref().unwrap_or_default(),
         scenario: "",
     };

@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::args::{Format, MockArgs};
 use crate::cli::exit::Exit;
+use crate::cli::signals;
 use crate::cli::ui::Ui;
 use crate::mock::data::MockData;
 use crate::mock::server::{MockServer, Seen};
@@ -39,7 +40,7 @@ async fn serve(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         Format::Text => ui.out(&text(&server))?,
     }
     let mut requests = server.watch();
-    let stop = tokio::signal::ctrl_c();
+    let stop = signals::told_to_stop();
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -92,6 +93,7 @@ fn description(server: &MockServer) -> serde_json::Value {
                 "region": endpoint.region,
                 "base_url": endpoint.base_url,
                 "other_base_url": endpoint.other_base_url,
+                "resource_url": endpoint.resource_url,
             })
         })
         .collect();
@@ -124,6 +126,12 @@ fn text(server: &MockServer) -> String {
             None => endpoint.provider.clone(),
         };
         out.push_str(&format!("  {name:32} {}\n", endpoint.base_url));
+        if let Some(url) = &endpoint.resource_url {
+            out.push_str(&format!(
+                "  {:32} {url} (for libraries that append /openai/deployments)\n",
+                ""
+            ));
+        }
     }
     out.push_str("\nWho may ask (these keys are public and worth nothing elsewhere):\n");
     for one in server.principals() {

@@ -14,6 +14,7 @@ pub mod mock;
 pub mod rules;
 pub mod schema;
 pub mod settings;
+pub mod signals;
 pub mod targets;
 pub mod ui;
 
@@ -55,7 +56,13 @@ pub fn main() -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             // Where even stderr is gone, the exit code is all that is left to say.
-            let _ = ui.err(&format!("error: {error:#}\n"));
+            let text = format!("{error:#}");
+            let text = match text.strip_prefix("error: ") {
+                // Mistakes in files say it themselves, each.
+                Some(_) => format!("{text}\n"),
+                None => format!("error: {text}\n"),
+            };
+            let _ = ui.err(&text);
             Exit::BadInput
         }
     }

@@ -4,7 +4,7 @@ use anyhow::bail;
 use serde_json::json;
 
 use crate::check::finding::Rule;
-use crate::check::rules;
+use crate::check::{expect, rules};
 use crate::cli::args::{Format, RulesArgs};
 use crate::cli::exit::Exit;
 use crate::cli::ui::Ui;
@@ -13,6 +13,7 @@ use crate::cli::ui::Ui;
 pub fn run(args: &RulesArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let start = args.id.as_deref().unwrap_or_default();
     let chosen: Vec<&Rule> = rules::all()
+        .chain(expect::RULES.iter().copied())
         .filter(|rule| rule.id.starts_with(start))
         .collect();
     if chosen.is_empty() {

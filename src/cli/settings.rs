@@ -1,5 +1,6 @@
 //! Flags, files and environment, resolved: what `check` will do, with no option left that has a default.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -109,7 +110,10 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
         bail!("--base-url: `{url}` must begin with http:// or https://");
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        bail!("--base-url: `{url}` must not have a query or fragment");
+        bail!("--base-url: a base URL has no query and no fragment");
+    }
+    if let Some(base) = url.trim_end_matches('/').strip_suffix("/responses") {
+        bail!("--base-url: leave the last part out, it is added: {base}");
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
         bail!("--base-url: a password does not belong into a URL; use --api-key-env");
@@ -162,6 +166,10 @@ fn choose_scenarios(
     }
     let globs = globs.build().context("--scenario")?;
     let names: Vec<String> = all.iter().map(|one| one.scenario.name.clone()).collect();
+    let tags: BTreeSet<String> = all
+        .iter()
+        .flat_map(|one| one.scenario.tags.iter().cloned())
+        .collect();
     let chosen: Vec<PlannedScenario> = all
         .into_iter()
         .filter(|one| args.scenario.is_empty() || globs.is_match(&one.scenario.name))
@@ -171,8 +179,9 @@ fn choose_scenarios(
         .collect();
     if chosen.is_empty() {
         bail!(
-            "no scenario is left to run: --scenario and --tag choose among {}",
-            names.join(", ")
+            "no scenario is left to run\n  names: {}\n  tags: {}",
+            names.join(", "),
+            Vec::from_iter(tags).join(", ")
         );
     }
     Ok(chosen)

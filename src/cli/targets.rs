@@ -2,8 +2,9 @@
 
 use anyhow::{Context, anyhow};
 
+use crate::auth::Wanted;
 use crate::auth::environment::Environment;
-use crate::auth::sign_in::region;
+use crate::auth::sign_in::region_for;
 use crate::auth::staged;
 use crate::catalog::Catalog;
 use crate::catalog::provider::{Provider, ProviderAuth};
@@ -54,7 +55,12 @@ async fn regions(
         return vec![None];
     }
     if target.regions.is_empty() {
-        return vec![region(target.auth.as_ref(), environment).await];
+        let wanted = Wanted {
+            provider,
+            auth: target.auth.as_ref(),
+            region: None,
+        };
+        return vec![region_for(&wanted, environment).await];
     }
     target.regions.iter().cloned().map(Some).collect()
 }
@@ -68,15 +74,23 @@ fn column(
     environment: &Environment,
     mock: Option<&MockServer>,
 ) -> anyhow::Result<Column> {
+    let model = catalog.model(&provider.id, &target.model);
+    // The provider's first that serves the model, where the catalog says which do.
+    let serves = |word: &&String| {
+        model.is_none_or(|row| row.dialects.is_empty() || row.dialects.contains(word))
+    };
+    let first = provider.dialects.keys().find(serves);
     let word = target
         .dialect
-        .clone()
-        .or_else(|| provider.dialects.keys().next().cloned())
+        .as_ref()
+        .or(first)
+        .or_else(|| provider.dialects.keys().next())
+        .cloned()
         .unwrap_or_default();
     let dialect: Dialect = word.parse()?;
     let mut route = plan::route(
         provider,
-        catalog.model(&provider.id, &target.model),
+        model,
         dialect.word(),
         region.as_deref(),
         target.endpoint.as_deref(),

@@ -250,7 +250,10 @@ impl Shown {
                     self.show(target);
                 }
             }
-            RunEvent::Started(_) | RunEvent::Exchange(_) | RunEvent::Ended { .. } => {}
+            RunEvent::Started(_)
+            | RunEvent::SignedIn { .. }
+            | RunEvent::Exchange(_)
+            | RunEvent::Ended { .. } => {}
         }
     }
 
@@ -340,6 +343,8 @@ mod tests {
             dialect: String::new(),
             model: String::new(),
             region: None,
+            sign_in: None,
+            warnings: Vec::new(),
             endpoint: String::new(),
             mocked: true,
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::auth::authorize::authorize;
@@ -13,19 +14,20 @@ use crate::auth::seen::Seen;
 use crate::auth::sign_in::sign_in;
 use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
+use crate::catalog::failure::UNKNOWN;
 use crate::check::expect;
 use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
 use crate::conduct::told::{Told, outline, redacted};
-use crate::dialect;
+use crate::dialect::{self, Decoded, Dialect};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
-use crate::report::event::{CellResult, ExchangeRecord, Judged, RunEvent, Verdict};
+use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
 use crate::scenario::model::{CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Outgoing, Transport};
 use crate::turn::dialogue::{self, TurnRequest};
-use crate::turn::exchange::End;
+use crate::turn::exchange::{End, Exchange};
 use crate::turn::trace::{Failure, Item, Layer, TurnTrace};
 
 /// A new sign-in is made this long before the old one expires.
@@ -47,11 +49,13 @@ pub struct Conductor<T> {
 /// other's times.
 pub struct Lane<'a, T> {
     pub conductor: &'a Conductor<T>,
+    /// Which target of the run this is.
+    pub index: usize,
     pub target: &'a PlannedTarget,
     pub identities: &'a Identities,
     pub events: UnboundedSender<RunEvent>,
     /// Sign-ins of the target's lasting identities; those staged for one cell are not kept.
-    signed: HashMap<Option<CredentialState>, SignedIn>,
+    signed: HashMap<Option<CredentialState>, Result<SignedIn, SignInFailure>>,
 }
 
 /// A finished cell with what it is compared by.
@@ -73,12 +77,14 @@ impl<'a, T: Transport> Lane<'a, T> {
     /// A lane that has signed in nowhere yet.
     pub fn new(
         conductor: &'a Conductor<T>,
+        index: usize,
         target: &'a PlannedTarget,
         identities: &'a Identities,
         events: UnboundedSender<RunEvent>,
     ) -> Lane<'a, T> {
         Lane {
             conductor,
+            index,
             target,
             identities,
             events,
@@ -99,7 +105,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         };
 
         let mut traces: Vec<TurnTrace> = Vec::new();
-        let mut findings = Vec::new();
+        let mut findings: Vec<Judged> = Vec::new();
         let mut totals = Vec::new();
         let mut undetermined = None;
         let mut entries = Vec::new();
@@ -107,8 +113,9 @@ impl<'a, T: Transport> Lane<'a, T> {
         for index in 0..scenario.turns.len() {
             let answer: &[Item] = traces.last().map_or(&[], |trace| &trace.items);
             if let Err(stuck) = dialogue::advance(scenario, index, answer, &mut entries) {
-                if findings.is_empty() {
-                    findings.push(stuck_finding(index, &stuck));
+                // Where the cell fails already, this only follows from it.
+                if verdict(&findings) != Verdict::Fail {
+                    findings.push(self.judge(scenario, stuck_finding(index, &stuck)));
                 }
                 break;
             }
@@ -127,30 +134,39 @@ impl<'a, T: Transport> Lane<'a, T> {
                 traces.push(outcome.trace);
                 break;
             }
-            outcome.findings.extend(expect::check(
-                turn,
-                scenario,
-                &outcome.trace,
-                outcome.sent,
-                &call_ids,
-            ));
+            let mut unmet = expect::check(turn, scenario, &outcome.trace, outcome.sent, &call_ids);
+            // A rule of the wire says the same of the same arguments, with the event.
+            let said = |rule: &str| outcome.findings.iter().any(|one| one.rule.ends_with(rule));
+            if said("/strict-arguments") {
+                unmet.retain(|one| one.rule != "expect/arguments");
+            }
+            outcome.findings.extend(unmet);
             for finding in &mut outcome.findings {
                 finding.evidence.turn = Some(index + 1);
-                explain(self.conductor.catalog, finding, failure.as_ref());
+                let improvised = self.target.mocked && scenario.given.script.is_none();
+                explain(
+                    self.conductor.catalog,
+                    improvised,
+                    finding,
+                    failure.as_ref(),
+                );
             }
             call_ids.extend(outcome.trace.calls().map(|call| call.call_id.clone()));
             totals.extend(outcome.total);
-            findings.extend(outcome.findings);
+            for finding in outcome.findings {
+                findings.push(self.judge(scenario, finding));
+            }
             traces.push(outcome.trace);
             if failure.is_some() {
                 break;
             }
         }
 
-        let judged = self.judge(scenario, findings);
-        let (verdict, reason) = match undetermined {
-            Some(reason) => (Verdict::Undetermined, reason),
-            None => (verdict(&judged), String::new()),
+        let (verdict, reason) = match (verdict(&findings), undetermined) {
+            // What was found before the rest became unknown stays found.
+            (Verdict::Fail, _) => (Verdict::Fail, String::new()),
+            (_, Some(reason)) => (Verdict::Undetermined, reason),
+            (verdict, None) => (verdict, String::new()),
         };
         let result = CellResult {
             cell,
@@ -167,7 +183,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 .filter_map(|trace| trace.timing.first_output)
                 .collect(),
             total: totals,
-            findings: judged,
+            findings,
             outline: traces.iter().map(outline).collect(),
         };
         CellOutcome { result, traces }
@@ -181,10 +197,12 @@ impl<'a, T: Transport> Lane<'a, T> {
         let given = &scenario.given;
         let key = given.credentials;
         if given.region.is_none()
-            && let Some(signed) = self.signed.get(&key)
-            && !signed.expires_within(REFRESH_BEFORE, SystemTime::now())
+            && let Some(known) = self.signed.get(&key)
+            && !known
+                .as_ref()
+                .is_ok_and(|signed| signed.expires_within(REFRESH_BEFORE, SystemTime::now()))
         {
-            return Ok(Ok(signed.clone()));
+            return Ok(known.clone());
         }
         let mut made = None;
         let identity = identity::choose(given, self.target, self.identities, &mut made)
@@ -203,14 +221,20 @@ impl<'a, T: Transport> Lane<'a, T> {
         if let Ok(signed) = &signed {
             self.conductor.seen.learn(&signed.credentials);
         }
-        if let Ok(signed) = &signed
-            && given.region.is_none()
-            && matches!(
-                key,
-                None | Some(CredentialState::Denied | CredentialState::Expired)
-            )
-        {
-            self.signed.insert(key, signed.clone());
+        let lasting = matches!(
+            key,
+            None | Some(CredentialState::Denied | CredentialState::Expired)
+        );
+        if given.region.is_none() && lasting {
+            // A failure is remembered too: a hanging credential process would hang in every cell.
+            let first = self.signed.insert(key, signed.clone()).is_none();
+            if let (true, None, Ok(signed)) = (first, key, &signed) {
+                self.tell(RunEvent::SignedIn {
+                    target: self.index,
+                    how: signed.how.clone(),
+                    warnings: signed.warnings.clone(),
+                });
+            }
         }
         Ok(signed)
     }
@@ -279,35 +303,42 @@ impl<'a, T: Transport> Lane<'a, T> {
                 self.limits(scenario),
             )
             .await;
-        let decoded = dialect::decode(
-            target.dialect,
-            &target.provider.id,
-            &self.conductor.catalog.failures,
-            &exchange,
-            scenario.stream,
-        );
-        let findings = rules::check(
-            target.dialect.word(),
-            &Subject {
-                events: &decoded.events,
-                trace: &decoded.trace,
-                streamed: scenario.stream,
-                head: exchange.head.as_ref(),
-                end: Some(&exchange.end),
-                request: Some(&body),
-            },
-        );
+        let read = read(Answer {
+            dialect: target.dialect,
+            provider: target.provider.id.clone(),
+            catalog: self.conductor.catalog,
+            streamed: scenario.stream,
+            body,
+            exchange,
+        });
+        let Read {
+            answer: Answer { body, exchange, .. },
+            decoded,
+            findings,
+        } = match read.await {
+            Ok(read) => read,
+            Err(reason) => return unreadable(reason),
+        };
         let told = Told {
             cell,
             index,
             scenario,
             url,
-            request_headers: redacted(shown, &headers),
+            request_headers: self
+                .conductor
+                .seen
+                .redact_headers(&redacted(shown, &headers)),
+            response_headers: exchange
+                .head
+                .as_ref()
+                .map(|head| self.conductor.seen.redact_headers(&head.headers))
+                .unwrap_or_default(),
             body: &body,
             exchange: &exchange,
             decoded: &decoded,
         };
-        self.tell(told.record(self.conductor.keep_streams));
+        let record = told.record(self.conductor.keep_streams);
+        self.tell(RunEvent::Exchange(Box::new(record)));
         TurnOutcome {
             sent: !matches!(exchange.end, End::Unreachable { .. }),
             total: matches!(exchange.end, End::Complete).then_some(exchange.total),
@@ -316,9 +347,9 @@ impl<'a, T: Transport> Lane<'a, T> {
         }
     }
 
-    fn tell(&self, record: ExchangeRecord) {
+    fn tell(&self, event: RunEvent) {
         // Nobody listens any more only when the run is being torn down.
-        let _ = self.events.send(RunEvent::Exchange(Box::new(record)));
+        let _ = self.events.send(event);
     }
 
     fn limits(&self, scenario: &Scenario) -> Limits {
@@ -328,15 +359,18 @@ impl<'a, T: Transport> Lane<'a, T> {
         limits
     }
 
-    /// Whether a failure tells nothing about the provider: it never answered. Where the scenario itself
-    /// made the circumstances, every failure tells something.
+    /// Whether a failure tells nothing about the provider: it was never asked, or cannot be reached.
+    /// Where the scenario itself chose the credentials or region, not asking tells something.
     fn says_nothing(&self, scenario: &Scenario, failure: &Failure) -> bool {
         let staged = scenario.given.credentials.is_some() || scenario.given.region.is_some();
         let class = self.conductor.catalog.failures.class(&failure.class);
-        !staged
-            && (failure.layer == Layer::Local
-                || (failure.layer == Layer::Connection
-                    && class.is_some_and(|class| class.undetermined)))
+        match failure.layer {
+            Layer::Local => !staged,
+            Layer::Connection => class.is_some_and(|class| class.undetermined),
+            // The key that was given is refused: what was asked was never looked at.
+            Layer::Response => !staged && class.is_some_and(|class| class.undetermined),
+            Layer::Stream => false,
+        }
     }
 
     fn reason(&self, failure: &Failure, local: Option<&SignInFailure>) -> String {
@@ -356,11 +390,8 @@ impl<'a, T: Transport> Lane<'a, T> {
         .to_owned()
     }
 
-    fn judge(&self, scenario: &Scenario, findings: Vec<Finding>) -> Vec<Judged> {
-        findings
-            .into_iter()
-            .map(|finding| judge(self.conductor.catalog, self.target, &scenario.name, finding))
-            .collect()
+    fn judge(&self, scenario: &Scenario, finding: Finding) -> Judged {
+        judge(self.conductor.catalog, self.target, &scenario.name, finding)
     }
 }
 
@@ -377,6 +408,78 @@ fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {
             outline: Vec::new(),
         },
         traces: Vec::new(),
+    }
+}
+
+/// An answer to be read, with all that reading needs.
+struct Answer {
+    dialect: Dialect,
+    provider: String,
+    catalog: &'static Catalog,
+    streamed: bool,
+    body: Value,
+    exchange: Exchange,
+}
+
+/// An answer that was read.
+struct Read {
+    answer: Answer,
+    decoded: Decoded,
+    findings: Vec<Finding>,
+}
+
+/// Decodes and checks an answer on a thread of its own: a long one must not delay the clocks of the
+/// other lanes. The error is a mistake of ours.
+async fn read(answer: Answer) -> Result<Read, String> {
+    tokio::task::spawn_blocking(move || {
+        let decoded = dialect::decode(
+            answer.dialect,
+            &answer.provider,
+            &answer.catalog.failures,
+            &answer.exchange,
+            answer.streamed,
+        );
+        let findings = rules::check(
+            answer.dialect.word(),
+            &Subject {
+                events: &decoded.events,
+                trace: &decoded.trace,
+                streamed: answer.streamed,
+                framed: decoded.framed,
+                head: answer.exchange.head.as_ref(),
+                end: Some(&answer.exchange.end),
+                request: Some(&answer.body),
+            },
+        );
+        Read {
+            answer,
+            decoded,
+            findings,
+        }
+    })
+    .await
+    .map_err(|error| error.to_string())
+}
+
+/// An answer that this program broke on: nothing is known of it, and the cell must not pass.
+fn unreadable(reason: String) -> TurnOutcome {
+    TurnOutcome {
+        trace: TurnTrace {
+            failure: Some(Failure {
+                class: UNKNOWN.to_owned(),
+                layer: Layer::Response,
+                status: None,
+                code: None,
+                kind: None,
+                param: None,
+                message: format!("this answer broke sameturn itself, please report it: {reason}"),
+                retry_after: None,
+            }),
+            ..TurnTrace::default()
+        },
+        findings: Vec::new(),
+        sent: true,
+        total: None,
     }
 }
 

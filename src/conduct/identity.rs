@@ -17,7 +17,7 @@ pub struct Identity {
     /// The target's way to sign in; the provider's usual ways where absent.
     pub auth: Option<Auth>,
     /// Holds a temporary AWS home for as long as it is used.
-    staged: Option<Staged>,
+    _staged: Option<Staged>,
 }
 
 impl Identity {
@@ -26,13 +26,8 @@ impl Identity {
         Identity {
             environment,
             auth,
-            staged: None,
+            _staged: None,
         }
-    }
-
-    /// Whether it stands on files of its own that vanish with it.
-    pub fn is_staged(&self) -> bool {
-        self.staged.is_some()
     }
 }
 
@@ -41,7 +36,7 @@ impl From<Staged> for Identity {
         Identity {
             environment: staged.environment.clone(),
             auth: staged.auth.clone(),
-            staged: Some(staged),
+            _staged: Some(staged),
         }
     }
 }
@@ -63,6 +58,18 @@ pub fn choose<'a>(
     identities: &'a Identities,
     made: &'a mut Option<Identity>,
 ) -> io::Result<Option<&'a Identity>> {
+    if let Some(Auth::BearerEnv(variable) | Auth::ApiKeyEnv(variable)) = &identities.own.auth
+        && let Some(state @ (CredentialState::Invalid | CredentialState::None)) = given.credentials
+    {
+        // The target names its own variable: that is the one to be wrong or absent.
+        let own = identities.own.environment.clone();
+        let environment = match state {
+            CredentialState::Invalid => own.with(variable, staged::NOBODYS_KEY),
+            _ => own.without(|name| name == variable),
+        };
+        *made = Some(Identity::own(environment, identities.own.auth.clone()));
+        return Ok(made.as_ref());
+    }
     let staged = if given.region == Some(RegionState::None) {
         // Keys that nobody issued will do: without a region no request leaves.
         Some(staged::with_static_keys(

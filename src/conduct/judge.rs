@@ -19,6 +19,7 @@ pub fn judge(
 ) -> Judged {
     let place = Place {
         provider: &target.provider.id,
+        dialect: target.dialect.word(),
         model: &target.model,
         scenario,
     };
@@ -47,7 +48,22 @@ pub fn verdict(findings: &[Judged]) -> Verdict {
 }
 
 /// Adds cause and fix from the catalogue of failures, or what anybody can do about a broken wire.
-pub fn explain(catalog: &Catalog, finding: &mut Finding, failure: Option<&Failure>) {
+pub fn explain(
+    catalog: &Catalog,
+    improvised: bool,
+    finding: &mut Finding,
+    failure: Option<&Failure>,
+) {
+    if improvised && failure.is_none() && finding.rule.starts_with("expect/") {
+        finding.cause.get_or_insert_with(|| {
+            "The built-in mock had no script for this scenario and made its answer up from the tools' schemas."
+                .to_owned()
+        });
+        finding.fix.get_or_insert_with(|| {
+            "Name a script of the mocks (`given: { script: weather }`), or ask a real model with --targets or --base-url."
+                .to_owned()
+        });
+    }
     if finding.rule.starts_with("expect/")
         && let Some(failure) = failure
         && let Some(class) = catalog.failures.class(&failure.class)

@@ -11,3 +11,6 @@ pub mod told;
 pub mod cell;
 
 pub mod run;
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! All cells of a run: one lane per target, side by side, and what they say about each other.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures_util::future::join_all;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
@@ -31,33 +32,53 @@ pub struct Work {
 
 /// Runs all cells and sends what happens, ending with [`RunEvent::Ended`].
 ///
-/// `stop` turning true ends the run early: finished cells keep their results.
-pub async fn run<T: Transport>(
-    conductor: &Conductor<T>,
-    work: &Work,
+/// Each target has a task of its own. `stop` turning true ends the run early: finished cells keep their
+/// results.
+pub async fn run<T: Transport + 'static>(
+    conductor: Arc<Conductor<T>>,
+    work: Arc<Work>,
     events: UnboundedSender<RunEvent>,
     stop: watch::Receiver<bool>,
 ) {
-    let lanes = work.targets.iter().enumerate().map(|(index, target)| {
-        let lane = Lane::new(conductor, target, &work.identities[index], events.clone());
-        run_lane(lane, index, work, stop.clone())
-    });
-    let mut outcomes: Vec<CellOutcome> = join_all(lanes).await.into_iter().flatten().collect();
+    let lanes: Vec<_> = (0..work.targets.len())
+        .map(|target| {
+            tokio::spawn(run_lane(
+                Arc::clone(&conductor),
+                Arc::clone(&work),
+                target,
+                events.clone(),
+                stop.clone(),
+            ))
+        })
+        .collect();
+    let mut outcomes: Vec<CellOutcome> = Vec::new();
+    for lane in lanes {
+        // A lane that panicked leaves its cells without results, which is never a pass.
+        outcomes.extend(lane.await.unwrap_or_default());
+    }
     outcomes.sort_by_key(|outcome| outcome.result.cell);
     let _ = events.send(RunEvent::Ended {
         interrupted: *stop.borrow(),
         finished_at: format_time(SystemTime::now()),
-        findings: compare(conductor.catalog, work, &outcomes),
-        stale_gaps: stale(conductor.catalog, work, &outcomes),
+        findings: compare(conductor.catalog, &work, &outcomes),
+        stale_gaps: stale(conductor.catalog, &work, &outcomes),
     });
 }
 
 async fn run_lane<T: Transport>(
-    mut lane: Lane<'_, T>,
+    conductor: Arc<Conductor<T>>,
+    work: Arc<Work>,
     target: usize,
-    work: &Work,
+    events: UnboundedSender<RunEvent>,
     mut stop: watch::Receiver<bool>,
 ) -> Vec<CellOutcome> {
+    let mut lane = Lane::new(
+        &conductor,
+        target,
+        &work.targets[target],
+        &work.identities[target],
+        events,
+    );
     let mut outcomes = Vec::new();
     for (index, cell) in work.cells.iter().enumerate() {
         if cell.target != target {
@@ -79,31 +100,47 @@ async fn run_lane<T: Transport>(
     outcomes
 }
 
-/// Compares each cell with the reference's cell of the same scenario and repeat.
+/// Compares each cell with the reference's first cell of the same scenario and repeat.
+///
+/// A cell that failed has its own finding, and comparing it would say it twice. Of one with a known gap
+/// everything is compared but what the gap is about.
 fn compare(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<Placed> {
-    // A cell that failed or shows a known gap has its own finding; comparing it would say it twice.
-    let comparable = |outcome: &&CellOutcome| outcome.result.verdict == Verdict::Pass;
+    let comparable = |outcome: &&CellOutcome| {
+        matches!(outcome.result.verdict, Verdict::Pass | Verdict::KnownGap)
+    };
+    let mut references: HashMap<(usize, u32), &CellOutcome> = HashMap::new();
+    for outcome in outcomes.iter().filter(comparable) {
+        let cell = work.cells[outcome.result.cell];
+        if work.targets[cell.target].name == work.reference {
+            references
+                .entry((cell.scenario, cell.repeat))
+                .or_insert(outcome);
+        }
+    }
     let mut placed = Vec::new();
     for outcome in outcomes.iter().filter(comparable) {
         let cell = work.cells[outcome.result.cell];
         let target = &work.targets[cell.target];
+        let Some(reference) = references.get(&(cell.scenario, cell.repeat)) else {
+            continue;
+        };
         if target.name == work.reference {
             continue;
         }
-        let Some(reference) = outcomes.iter().filter(comparable).find(|other| {
-            let other = work.cells[other.result.cell];
-            other.scenario == cell.scenario
-                && other.repeat == cell.repeat
-                && work.targets[other.target].name == work.reference
-        }) else {
-            continue;
-        };
+        let explained: HashSet<String> = [&reference.result, &outcome.result]
+            .into_iter()
+            .flat_map(|result| &result.findings)
+            .filter(|judged| judged.gap.is_some())
+            .map(|judged| judged.finding.rule.replace("expect/", "parity/"))
+            .collect();
         let scenario = &work.scenarios[cell.scenario].scenario.name;
         for finding in parity::compare(&reference.traces, &outcome.traces) {
-            placed.push(Placed {
-                cell: outcome.result.cell,
-                judged: judge(catalog, target, scenario, finding),
-            });
+            if !explained.contains(&finding.rule) {
+                placed.push(Placed {
+                    cell: outcome.result.cell,
+                    judged: judge(catalog, target, scenario, finding),
+                });
+            }
         }
     }
     placed
@@ -121,11 +158,12 @@ fn stale(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<StaleG
                     let scenario = &work.scenarios[cell.scenario].scenario.name;
                     let place = Place {
                         provider: &target.provider.id,
+                        dialect: target.dialect.word(),
                         model: &target.model,
                         scenario,
                     };
                     cell.target == index
-                        && is_determined(outcome.result.verdict)
+                        && answered(outcome)
                         && gap.row.shown_by.contains(scenario)
                         && gap.concerns(&place)
                 })
@@ -141,8 +179,9 @@ fn stale(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<StaleG
     stale
 }
 
-fn is_determined(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Pass | Verdict::Fail | Verdict::KnownGap)
+/// Whether the cell came far enough to show what it looks for. A cell that failed may have failed before.
+fn answered(outcome: &CellOutcome) -> bool {
+    matches!(outcome.result.verdict, Verdict::Pass | Verdict::KnownGap)
 }
 
 fn shows(outcome: &CellOutcome, row: &GapRow) -> bool {

@@ -47,7 +47,10 @@ pub struct Told<'a> {
     pub index: usize,
     pub scenario: &'a Scenario,
     pub url: String,
+    /// Without secrets.
     pub request_headers: Vec<(String, String)>,
+    /// Without secrets.
+    pub response_headers: Vec<(String, String)>,
     pub body: &'a Value,
     pub exchange: &'a Exchange,
     pub decoded: &'a Decoded,
@@ -62,6 +65,7 @@ impl Told<'_> {
             scenario,
             url,
             request_headers,
+            response_headers,
             body,
             exchange,
             decoded,
@@ -83,14 +87,14 @@ impl Told<'_> {
             request_headers,
             request_body: body.to_string(),
             status: exchange.head.as_ref().map(|head| head.status),
-            response_headers: exchange
-                .head
-                .as_ref()
-                .map(|head| head.headers.clone())
-                .unwrap_or_default(),
+            response_headers,
             end: end_words(&exchange.end),
             failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
             headers_after: exchange.head.as_ref().map(|head| head.at),
+            retry_after: trace
+                .failure
+                .as_ref()
+                .and_then(|failure| failure.retry_after),
             ttft: trace.timing.first_output,
             total: Some(exchange.total),
             response_bytes: exchange.body.len() as u64,

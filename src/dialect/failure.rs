@@ -60,7 +60,12 @@ impl Judge<'_> {
         let class = self.class(head.status, &envelope);
         let retry_after = retry_after(head).or_else(|| wait_in_text(&envelope.message));
         let status = head.status;
-        let empty = format!("HTTP {status} with an empty body");
+        let empty = match head.header("location") {
+            Some(place) if (300..400).contains(&status) => {
+                format!("HTTP {status}: the server sends elsewhere, to {place}")
+            }
+            _ => format!("HTTP {status} with an empty body"),
+        };
         envelope.failure(class, Layer::Response, Some(status), &empty, retry_after)
     }
 
@@ -71,7 +76,13 @@ impl Judge<'_> {
         let status = head.map(|head| head.status);
         let mut class = UNKNOWN.to_owned();
         if said_as_error(body) {
-            class = self.class(status.unwrap_or(0), &envelope);
+            // Gateways write the status that they mean into the code.
+            let meant = envelope
+                .code
+                .as_deref()
+                .and_then(|code| code.parse().ok())
+                .filter(|code| (400..600).contains(code));
+            class = self.class(meant.or(status).unwrap_or(0), &envelope);
         }
         if class == UNKNOWN {
             class = "bad_response".to_owned();
@@ -239,6 +250,8 @@ impl Envelope {
                 param = param.take().or(place);
                 Some(message)
             })
+            // Problem details (RFC 9457).
+            .or_else(|| text(fields.get("title")))
             .or_else(|| kind.clone())
             .unwrap_or_else(|| value.to_string());
         Envelope {
@@ -278,6 +291,7 @@ fn detail(value: &Value) -> Option<(String, Option<String>)> {
                     .as_array()?
                     .iter()
                     .filter_map(|part| word(Some(part)))
+                    .skip_while(|part| part == "body")
                     .collect();
                 Some(parts.join("."))
             });

@@ -4,9 +4,12 @@
 //! it is only handed on to the failure catalogue. There is one decode path: what a live exchange,
 //! a captured file and a plain JSON answer go through is the same code.
 
+pub mod capture;
+pub mod chat;
 pub mod converse;
 pub mod failure;
 pub mod responses;
+pub mod sse_answer;
 pub mod wire;
 
 use std::fmt;
@@ -15,6 +18,8 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::catalog::failure::Failures;
+use crate::dialect::chat::fold::ChatFold;
+use crate::dialect::responses::assemble::Assembler;
 use crate::dialect::wire::WireEvent;
 use crate::scenario::model::Scenario;
 use crate::turn::dialogue::TurnRequest;
@@ -26,18 +31,21 @@ use crate::turn::trace::TurnTrace;
 pub enum Dialect {
     /// The OpenAI Responses API.
     Responses,
+    /// The OpenAI Chat Completions API.
+    Chat,
     /// Converse and ConverseStream, in JSON and event-stream frames.
     Converse,
 }
 
 impl Dialect {
     /// All that exist, in the order they are listed to users.
-    pub const ALL: [Dialect; 2] = [Dialect::Responses, Dialect::Converse];
+    pub const ALL: [Dialect; 3] = [Dialect::Responses, Dialect::Chat, Dialect::Converse];
 
     /// The word used in files and on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Dialect::Responses => "responses",
+            Dialect::Chat => "chat",
             Dialect::Converse => "converse",
         }
     }
@@ -46,15 +54,17 @@ impl Dialect {
     pub fn accept(self, stream: bool) -> &'static str {
         match (self, stream) {
             (_, false) => "application/json",
-            (Dialect::Responses, true) => "text/event-stream",
+            (Dialect::Responses | Dialect::Chat, true) => "text/event-stream",
             (Dialect::Converse, true) => "application/vnd.amazon.eventstream",
         }
     }
 
-    /// Why a scenario cannot be said in this wire API; `None` where it can.
+    /// Why this dialect cannot say what a scenario asks for; `None` where it can. What cannot be
+    /// said is never left out silently.
     pub fn cannot(self, scenario: &Scenario) -> Option<String> {
         match self {
             Dialect::Responses => None,
+            Dialect::Chat => chat::encode::cannot(scenario),
             Dialect::Converse => converse::cannot::cannot(scenario),
         }
     }
@@ -98,12 +108,15 @@ pub struct Decoded {
     pub trace: TurnTrace,
     /// Whether it came as a stream of events, asked for or not; a stream may have a single event.
     pub streamed: bool,
+    /// Whether it came with the framing of the wire; a file of one JSON event per line has lost it.
+    pub framed: bool,
 }
 
 /// The JSON body of a request.
 pub fn encode(dialect: Dialect, request: &TurnRequest<'_>) -> Value {
     match dialect {
         Dialect::Responses => responses::encode::body(request),
+        Dialect::Chat => chat::encode::body(request),
         Dialect::Converse => converse::encode::body(request),
     }
 }
@@ -117,26 +130,32 @@ pub fn decode(
     streamed: bool,
 ) -> Decoded {
     match dialect {
-        Dialect::Responses => responses::decode::exchange(provider, failures, exchange, streamed),
+        Dialect::Responses => {
+            sse_answer::exchange::<Assembler>(provider, failures, exchange, streamed)
+        }
+        Dialect::Chat => sse_answer::exchange::<ChatFold>(provider, failures, exchange, streamed),
         Dialect::Converse => converse::decode::exchange(provider, failures, exchange, streamed),
     }
 }
 
-/// Decodes a captured file as one answer: raw SSE text or event-stream
-/// frames (as the dialect has them), one JSON event per line, or one JSON answer object, whichever it looks like. There are no arrival times in a file, so all are zero.
+/// Decodes a captured file as one answer: raw SSE text or event-stream frames (as the dialect has
+/// them), one JSON event per line, or one JSON answer object, whichever it looks like. There are no arrival
+/// times in a file, so all are zero.
 pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
     match dialect {
-        Dialect::Responses => responses::capture::one(bytes),
+        Dialect::Responses => capture::one::<Assembler>(bytes),
+        Dialect::Chat => capture::one::<ChatFold>(bytes),
         Dialect::Converse => converse::capture::one(bytes),
     }
 }
 
 /// The same for a file that may hold several answers one after the other, as recordings of one JSON
-/// event per line do: a new answer begins where one is created after another has ended. Raw SSE text
+/// event per line do: a new answer begins where its first event comes after another has ended. Raw SSE text
 /// is always one answer, because an HTTP body holds one.
 pub fn decode_captures(dialect: Dialect, bytes: &[u8]) -> Vec<Decoded> {
     match dialect {
-        Dialect::Responses => responses::capture::all(bytes),
+        Dialect::Responses => capture::all::<Assembler>(bytes),
+        Dialect::Chat => capture::all::<ChatFold>(bytes),
         Dialect::Converse => converse::capture::all(bytes),
     }
 }

@@ -39,6 +39,12 @@ fn identify<'a>(
         found.next().map(|(_, value)| value.as_str())
     };
     let nobody = |refusal: Refusal| (None, refusal);
+    if let Some(key) = provider.manner.key_header.as_deref().and_then(told) {
+        let who = principals.iter().find(|one| one.bearer == key);
+        let who = who.ok_or_else(|| nobody(Refusal::new("invalid-key")))?;
+        // A key has no end; it is a token that expires.
+        return Ok(who);
+    }
     let Some(authorization) = told("authorization") else {
         return Err(nobody(Refusal::new("missing-auth")));
     };

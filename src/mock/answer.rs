@@ -52,6 +52,27 @@ impl EarlyEnd {
     }
 }
 
+/// Characters of a delta, in turn.
+const PIECE_SIZES: [usize; 5] = [4, 6, 3, 7, 5];
+
+/// A text in the pieces in which it is sent.
+pub fn pieces(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let mut out = Vec::new();
+    let mut at = 0;
+    // Long texts go in bigger pieces, or a long argument would take minutes.
+    let scale = 1 + letters.len() / 1500;
+    for size in PIECE_SIZES.iter().cycle() {
+        if at >= letters.len() {
+            break;
+        }
+        let end = (at + size * scale).min(letters.len());
+        out.push(letters[at..end].iter().collect());
+        at = end;
+    }
+    out
+}
+
 /// An estimate in tokens: a quarter of the characters, and no fewer than there are words.
 pub fn tokens(text: &str) -> u64 {
     let letters = (text.chars().count() as u64).div_ceil(4);
@@ -108,6 +129,23 @@ impl CallContent {
 }
 
 impl Answer {
+    /// Cuts at the first stop text that a message says; the answer ends there, and is whole.
+    pub fn stopped_at(mut self, stops: &[String]) -> Answer {
+        for index in 0..self.items.len() {
+            let Said::Text(text) = &mut self.items[index] else {
+                continue;
+            };
+            let places = stops.iter().filter(|stop| !stop.is_empty());
+            if let Some(end) = places.filter_map(|stop| text.find(stop.as_str())).min() {
+                text.truncate(end);
+                self.items.truncate(index + 1);
+                self.early_end = None;
+                break;
+            }
+        }
+        self
+    }
+
     /// Cuts what goes beyond the limit.
     pub fn limited(mut self, limit: Option<u64>) -> Answer {
         let Some(limit) = limit else {
@@ -160,5 +198,22 @@ mod tests {
             early_end: None,
         };
         assert_eq!(words.limited(Some(16)).items[0].tokens(), 16);
+    }
+
+    #[test]
+    fn a_stop_text_ends_the_answer_and_is_not_said() {
+        let answer = Answer {
+            items: vec![
+                Said::Text("one, two; three".to_owned()),
+                Said::Text("more".to_owned()),
+            ],
+            early_end: None,
+        };
+        let stops = ["".to_owned(), ";".to_owned(), ", ".to_owned()];
+        assert_eq!(
+            answer.clone().stopped_at(&stops).items,
+            [Said::Text("one".to_owned())]
+        );
+        assert_eq!(answer.clone().stopped_at(&["four".to_owned()]), answer);
     }
 }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use crate::mock::data::{Model, Provider, Sampling, ToolChoices};
+use crate::mock::question::{Grammar, Tool, ToolKind};
 use crate::mock::refusal::Refusal;
 
 /// A request that the provider takes.
@@ -19,22 +20,6 @@ pub struct Ask {
     pub items: Vec<Value>,
     /// The tools that can be called, also those of namespaces and of `additional_tools` items.
     pub tools: Vec<Tool>,
-}
-
-/// A tool that the client runs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tool {
-    pub name: String,
-    pub namespace: Option<String>,
-    pub kind: ToolKind,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum ToolKind {
-    /// With the JSON Schema of its arguments.
-    Function(Value),
-    /// With its grammar, where it has one.
-    Custom(Value),
 }
 
 impl Ask {
@@ -68,17 +53,15 @@ pub fn read<'a>(
     base_path: &str,
     bytes: &[u8],
 ) -> Result<(Ask, &'a Model), Refusal> {
-    let body: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::new("bad-json").with("value", error))?;
-    let Value::Object(body) = body else {
-        return Err(Refusal::new("bad-json").with("value", "not an object"));
-    };
+    let body = object(bytes)?;
     let Some(id) = body.get("model").and_then(Value::as_str).map(str::to_owned) else {
         return Err(Refusal::new("missing-model"));
     };
-    let model = provider.find(&id, region)?;
-    if model.kind.base_path != base_path {
-        return Err(Refusal::new("wrong-route").with("model", &id));
+    let model = served(provider, region, base_path, &id)?;
+    if !model.kind.responses {
+        return Err(Refusal::new("api-not-offered")
+            .with("model", &id)
+            .with("path", "/v1/responses"));
     }
     let items = read_items(provider, &body)?;
     let mut tools = Vec::new();
@@ -105,7 +88,31 @@ pub fn read<'a>(
     ))
 }
 
-fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+/// A body that is a JSON object.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    let bad = |what: String| Refusal::new("bad-json").with("value", what);
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(body)) => Ok(body),
+        Ok(_) => Err(bad("not an object".to_owned())),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+/// The model of this id, where it is served in this region and on this base path.
+pub fn served<'a>(
+    provider: &'a Provider,
+    region: Option<&str>,
+    base_path: &str,
+    id: &str,
+) -> Result<&'a Model, Refusal> {
+    let model = provider.find(id, region)?;
+    if model.kind.base_path != base_path {
+        return Err(Refusal::new("wrong-route").with("model", id));
+    }
+    Ok(model)
+}
+
+pub fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -153,6 +160,36 @@ fn read_items(provider: &Provider, body: &Map<String, Value>) -> Result<Vec<Valu
     }
 }
 
+/// Whether a tool of this type is taken.
+pub fn check_tool_type(
+    provider: &Provider,
+    known: &[String],
+    kind: &str,
+    index: usize,
+    length: usize,
+) -> Result<(), Refusal> {
+    if known.iter().any(|one| one == kind) {
+        return Ok(());
+    }
+    let expected = match known.len() {
+        _ if provider
+            .errors
+            .get("unknown-tool-type")
+            .is_some_and(|row| !row.body.contains("unknown variant")) =>
+        {
+            quoted(known, '\'', "and")
+        }
+        1 => quoted(known, '`', ""),
+        2 => quoted(known, '`', "or"),
+        _ => format!("one of {}", quoted(known, '`', "")),
+    };
+    Err(Refusal::new("unknown-tool-type")
+        .with("index", index)
+        .with("type", kind)
+        .with("expected", expected)
+        .with("column", length))
+}
+
 fn read_tool(
     provider: &Provider,
     model: &Model,
@@ -162,25 +199,7 @@ fn read_tool(
     tools: &mut Vec<Tool>,
 ) -> Result<(), Refusal> {
     let kind = row["type"].as_str().unwrap_or_default();
-    let known = &model.kind.tools;
-    if !known.iter().any(|one| one == kind) {
-        let expected = match known.len() {
-            _ if provider
-                .errors
-                .get("unknown-tool-type")
-                .is_some_and(|row| !row.body.contains("unknown variant")) =>
-            {
-                quoted(known, '\'', "and")
-            }
-            2 => quoted(known, '`', "or"),
-            _ => format!("one of {}", quoted(known, '`', "")),
-        };
-        return Err(Refusal::new("unknown-tool-type")
-            .with("index", index)
-            .with("type", kind)
-            .with("expected", expected)
-            .with("column", length));
-    }
+    check_tool_type(provider, &model.kind.tools, kind, index, length)?;
     let bad = || {
         Refusal::new("bad-tool")
             .with("index", index)
@@ -216,7 +235,7 @@ fn read_tool(
 fn one_tool(row: &Value, namespace: Option<&str>) -> Option<Tool> {
     let kind = match row["type"].as_str()? {
         "function" => ToolKind::Function(row.get("parameters").cloned().unwrap_or_default()),
-        "custom" => ToolKind::Custom(row.get("format").cloned().unwrap_or_default()),
+        "custom" => ToolKind::Custom(grammar(&row["format"])),
         _ => return None,
     };
     Some(Tool {
@@ -229,11 +248,19 @@ fn one_tool(row: &Value, namespace: Option<&str>) -> Option<Tool> {
     })
 }
 
-fn check_parameters(
+/// What a custom tool's input must match. `syntax` and `definition` stand in this object.
+pub fn grammar(format: &Value) -> Grammar {
+    match (format["syntax"].as_str(), format["definition"].as_str()) {
+        (Some("regex"), Some(regex)) => Grammar::Regex(regex.to_owned()),
+        _ => Grammar::Other,
+    }
+}
+
+/// Parameters that both APIs have.
+pub fn check_shared(
     provider: &Provider,
     model: &Model,
     body: &Map<String, Value>,
-    tools: &[Tool],
 ) -> Result<(), Refusal> {
     if let Some(tier) = body.get("service_tier").and_then(Value::as_str)
         && !model.kind.service_tiers.iter().any(|one| one == tier)
@@ -241,14 +268,6 @@ fn check_parameters(
         return Err(Refusal::new("service-tier")
             .with("value", tier)
             .with("expected", quoted(&model.kind.service_tiers, '\'', "and")));
-    }
-    if provider.manner.refuses_background && body.get("background") == Some(&Value::Bool(true)) {
-        return Err(Refusal::new("background"));
-    }
-    if let Some(limit) = body.get("max_output_tokens").and_then(Value::as_i64)
-        && limit < 16
-    {
-        return Err(Refusal::new("min-output-tokens").with("value", limit));
     }
     if model.kind.sampling == Sampling::Fixed {
         for key in ["temperature", "top_p"] {
@@ -267,6 +286,24 @@ fn check_parameters(
             return Err(Refusal::new(id).with("type", key).with("value", value));
         }
     }
+    Ok(())
+}
+
+fn check_parameters(
+    provider: &Provider,
+    model: &Model,
+    body: &Map<String, Value>,
+    tools: &[Tool],
+) -> Result<(), Refusal> {
+    if provider.manner.refuses_background && body.get("background") == Some(&Value::Bool(true)) {
+        return Err(Refusal::new("background"));
+    }
+    if let Some(limit) = body.get("max_output_tokens").and_then(Value::as_i64)
+        && limit < 16
+    {
+        return Err(Refusal::new("min-output-tokens").with("value", limit));
+    }
+    check_shared(provider, model, body)?;
     let choice = body.get("tool_choice").unwrap_or(&Value::Null);
     match choice {
         Value::String(word)
@@ -274,7 +311,8 @@ fn check_parameters(
         {
             Err(Refusal::new("tool-choice-unsupported")
                 .with("model", &model.id)
-                .with("value", choice))
+                .with("value", choice)
+                .with("path", "/v1/responses"))
         }
         Value::Object(choice) if model.kind.tool_choice == ToolChoices::Any => {
             let name = choice.get("name").and_then(Value::as_str);
@@ -289,32 +327,8 @@ fn check_parameters(
     }
 }
 
-/// Every result belongs to a call, and every call has a result.
-pub fn check_pairs(conversation: &[Value]) -> Result<(), Refusal> {
-    let ids = |ending: &str| -> Vec<&str> {
-        let fits = |kind: &str| {
-            matches!(
-                kind.strip_suffix(ending),
-                Some("function_call" | "custom_tool_call")
-            )
-        };
-        conversation
-            .iter()
-            .filter(|item| item["type"].as_str().is_some_and(fits))
-            .filter_map(|item| item["call_id"].as_str())
-            .collect()
-    };
-    let (calls, results) = (ids(""), ids("_output"));
-    if let Some(id) = results.iter().find(|id| !calls.contains(id)) {
-        return Err(Refusal::new("orphan-output").with("id", id));
-    }
-    match calls.iter().find(|id| !results.contains(id)) {
-        Some(id) => Err(Refusal::new("missing-output").with("id", id)),
-        None => Ok(()),
-    }
-}
-
-fn quoted(words: &[String], mark: char, last: &str) -> String {
+/// Words as a refusal lists them.
+pub fn quoted(words: &[String], mark: char, last: &str) -> String {
     let mut out = String::new();
     for (index, word) in words.iter().enumerate() {
         if index > 0 {

@@ -7,8 +7,9 @@
 use base64::Engine;
 use serde_json::{Map, Value, json};
 
-use crate::mock::ask::{Ask, Tool, ToolKind};
+use crate::mock::ask::{Ask, object};
 use crate::mock::data::{Model, Provider, Sampling};
+use crate::mock::question::{Tool, ToolKind};
 use crate::mock::refusal::Refusal;
 
 /// Reads and checks a request for a model that the path names.
@@ -19,11 +20,7 @@ pub fn read<'a>(
     stream: bool,
     bytes: &[u8],
 ) -> Result<(Ask, &'a Model), Refusal> {
-    let body: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::new("bad-json").with("value", error))?;
-    let Value::Object(body) = body else {
-        return Err(Refusal::new("bad-json").with("value", "not an object"));
-    };
+    let body = object(bytes)?;
     let model = provider.find(id, region)?;
     if !model.kind.converse {
         return Err(Refusal::new("unknown-model").with("model", id));

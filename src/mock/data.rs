@@ -26,8 +26,20 @@ pub struct MockData {
     pub principals: Vec<Principal>,
     pub scripts: IndexMap<String, Script>,
     pub http_faults: Vec<HttpFault>,
-    /// Faults and legal variants of a stream.
+    /// Faults and legal variants of a Responses stream.
     pub wire_faults: Vec<WireFault>,
+    /// The same of a Chat Completions stream.
+    pub chat_faults: Vec<WireFault>,
+    /// The same of a Converse stream.
+    pub converse_faults: Vec<WireFault>,
+}
+
+/// A wire API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    Responses,
+    Chat,
+    Converse,
 }
 
 /// One mocked provider.
@@ -82,6 +94,16 @@ pub struct Manner {
     pub max_tool_calls: Obedience,
     /// Keys that a response object has here and not elsewhere.
     pub response_extras: Map<String, Value>,
+    pub chat: ChatManner,
+    /// A header that takes a key in place of `Authorization`.
+    #[serde(default)]
+    pub key_header: Option<String>,
+    /// The older surface, where each request tells the date of the API it means.
+    #[serde(default)]
+    pub dated: Option<Dated>,
+    /// What a content filter says on each answer.
+    #[serde(default)]
+    pub content_filter: Option<ContentFilter>,
     /// Whether usage tells `cache_write_tokens`.
     pub usage_cache_write: bool,
     /// Whether a listed model tells its `status`.
@@ -101,6 +123,43 @@ pub struct Manner {
     pub refuses_background: bool,
     /// Types of input item it takes.
     pub input_items: Vec<String>,
+    pub source: String,
+}
+
+/// What is a provider's own in Chat Completions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatManner {
+    pub id: IdShape,
+    /// Whether chunks carry random letters that hide how long their text is, unless the request
+    /// turns that off.
+    pub obfuscation: bool,
+    /// Whether answers tell the service tier.
+    pub service_tier: bool,
+    pub source: String,
+}
+
+/// Paths with a date in the query: `BASE/responses?api-version=2025-04-01-preview`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dated {
+    /// Where they start; a model can also be named by `/deployments/NAME` after it.
+    pub base_path: String,
+    /// The query parameter that holds the date.
+    pub parameter: String,
+    pub source: String,
+}
+
+/// JSON that a content filter adds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContentFilter {
+    /// About the prompt.
+    pub prompt: Value,
+    /// About a piece of the answer.
+    pub passed: Value,
+    /// About the piece at which an answer was cut off.
+    pub blocked: Value,
     pub source: String,
 }
 
@@ -131,6 +190,7 @@ pub struct IdShape {
 pub enum Letters {
     Hex,
     Base32,
+    Alphanumeric,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -162,7 +222,10 @@ pub struct Spread {
 /// A model with all that its kind says.
 #[derive(Debug, Clone)]
 pub struct Model {
+    /// What a request calls it; the name of a deployment, where a provider has those.
     pub id: String,
+    /// What an answer of Chat Completions calls it.
+    pub told: String,
     /// Where it may be called; all regions where empty.
     pub regions: Vec<String>,
     pub kind: ModelKind,
@@ -192,10 +255,42 @@ pub struct ModelKind {
     pub tool_choice: ToolChoices,
     pub sampling: Sampling,
     pub call_ids: CallIds,
+    /// Whether it answers on the Responses API.
+    #[serde(default = "yes")]
+    pub responses: bool,
+    /// How it answers on Chat Completions, if it does.
+    #[serde(default)]
+    pub chat: Option<ChatKind>,
     /// Whether the refusal of an unknown `previous_response_id` names it.
     #[serde(default)]
     pub stored_id_in_message: bool,
     pub source: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What models of a kind have in common on Chat Completions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatKind {
+    /// Types of tool it takes.
+    pub tools: Vec<String>,
+    /// The older name of `max_completion_tokens`.
+    pub max_tokens: Taken,
+    /// Function tools together with a `reasoning_effort` other than `none`.
+    pub tools_with_reasoning: Taken,
+    /// Whether its reasoning is sent, as `reasoning`. The usage then has no details of the output.
+    pub shows_reasoning: bool,
+    pub source: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    Taken,
+    Refused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -243,9 +338,11 @@ pub struct ErrorBody {
 pub enum Evidence {
     /// Somebody recorded it.
     Observed,
+    /// Part of it was recorded; the source says what was not.
+    Partly,
     /// The vendor writes it.
     Documented,
-    /// A stand-in, in part or whole: no copy was found.
+    /// A stand-in: no copy was found.
     Assumed,
 }
 
@@ -261,6 +358,9 @@ struct ModelsFile {
 struct ModelRow {
     id: String,
     kind: String,
+    /// The model behind a deployment.
+    #[serde(default)]
+    model: Option<String>,
     #[serde(default)]
     regions: Vec<String>,
     #[serde(rename = "source")]
@@ -301,14 +401,18 @@ impl MockData {
         };
         let mut wire_faults = wire("faults/wire.yaml")?;
         wire_faults.extend(wire("faults/variants.yaml")?);
-        wire_faults.extend(wire("faults/converse.yaml")?);
-        wire_faults.extend(wire("faults/converse-variants.yaml")?);
+        let mut chat_faults = wire("faults/chat.yaml")?;
+        chat_faults.extend(wire("faults/chat-variants.yaml")?);
+        let mut converse_faults = wire("faults/converse.yaml")?;
+        converse_faults.extend(wire("faults/converse-variants.yaml")?);
         Ok(MockData {
             providers,
             principals: parse(files, "principals.yaml")?,
             scripts,
             http_faults: parse(files, "faults/http.yaml")?,
             wire_faults,
+            chat_faults,
+            converse_faults,
         })
     }
 
@@ -320,11 +424,25 @@ impl MockData {
         self.providers.iter().find(|one| one.manner.name == name)
     }
 
-    /// The names of all faults and legal variants.
-    pub fn fault_names(&self) -> Vec<&str> {
+    /// The names of all scripts.
+    pub fn script_names(&self) -> Vec<&str> {
+        self.scripts.keys().map(String::as_str).collect()
+    }
+
+    /// The faults and legal variants of a stream of this API.
+    pub fn stream_faults(&self, api: Api) -> &[WireFault] {
+        match api {
+            Api::Responses => &self.wire_faults,
+            Api::Chat => &self.chat_faults,
+            Api::Converse => &self.converse_faults,
+        }
+    }
+
+    /// The names of all faults and legal variants that an answer of this API can have.
+    pub fn fault_names(&self, api: Api) -> Vec<&str> {
         let http = self.http_faults.iter().map(|fault| fault.name.as_str());
-        let wire = self.wire_faults.iter().map(|fault| fault.name.as_str());
-        http.chain(wire).collect()
+        let wire = self.stream_faults(api).iter();
+        http.chain(wire.map(|fault| fault.name.as_str())).collect()
     }
 }
 
@@ -416,6 +534,7 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
             ));
         }
         whole.push(Model {
+            told: row.model.unwrap_or_else(|| row.id.clone()),
             id: row.id,
             regions: row.regions,
             kind: kind.clone(),
@@ -443,7 +562,15 @@ mod tests {
             .iter()
             .map(|p| p.manner.name.as_str())
             .collect();
-        assert_eq!(names, ["openai", "bedrock-runtime", "bedrock-mantle"]);
+        assert_eq!(
+            names,
+            [
+                "openai",
+                "bedrock-runtime",
+                "bedrock-mantle",
+                "azure-openai"
+            ]
+        );
         assert_eq!(
             data.provider("bedrock-mantle")
                 .expect("there is one")
@@ -461,7 +588,7 @@ mod tests {
         for provider in &data.providers {
             for error in provider.errors.values() {
                 let (_, body) = Refusal::new(&error.id)
-                    .body(provider)
+                    .body(provider, Api::Responses)
                     .expect("there is one");
                 if !error.headers.contains_key("content-type") {
                     let read = serde_json::from_str::<Value>(&body);
@@ -469,11 +596,13 @@ mod tests {
                 }
             }
         }
-        let mut names = data.fault_names();
-        names.sort_unstable();
-        let count = names.len();
-        names.dedup();
-        assert_eq!(names.len(), count, "a fault name is there twice");
+        for api in [Api::Responses, Api::Chat, Api::Converse] {
+            let mut names = data.fault_names(api);
+            names.sort_unstable();
+            let count = names.len();
+            names.dedup();
+            assert_eq!(names.len(), count, "a fault name is there twice");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ const WIRE: &str = include_str!("../../mocks/faults/wire.yaml");
 const CONVERSE: &str = include_str!("../../mocks/faults/converse.yaml");
 const CONVERSE_VARIANTS: &str = include_str!("../../mocks/faults/converse-variants.yaml");
 const VARIANTS: &str = include_str!("../../mocks/faults/variants.yaml");
+const CHAT: &str = include_str!("../../mocks/faults/chat.yaml");
+const CHAT_VARIANTS: &str = include_str!("../../mocks/faults/chat-variants.yaml");
 
 /// Reads a list of faults or variants. The error names line and column, and a name given twice.
 pub fn read(text: &str) -> Result<Vec<WireFault>, String> {
@@ -25,7 +27,7 @@ pub fn read(text: &str) -> Result<Vec<WireFault>, String> {
     Ok(rows)
 }
 
-/// The faults that ship: each a good stream with one thing wrong.
+/// The faults of Responses streams that ship: each a good stream with one thing wrong.
 pub fn shipped_faults() -> &'static [WireFault] {
     static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(WIRE).unwrap_or_else(|error| panic!("mocks/faults/wire.yaml is broken: {error}"))
@@ -33,26 +35,43 @@ pub fn shipped_faults() -> &'static [WireFault] {
     &FAULTS
 }
 
-/// The same for streams of Converse.
-pub fn shipped_converse_faults() -> &'static [WireFault] {
-    static CONVERSE_FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+/// The faults of Chat Completions streams that ship.
+pub fn chat_faults() -> &'static [WireFault] {
+    static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(CHAT).unwrap_or_else(|error| panic!("mocks/faults/chat.yaml is broken: {error}"))
+    });
+    &FAULTS
+}
+
+/// The legal variants of Chat Completions streams that ship.
+pub fn chat_variants() -> &'static [WireFault] {
+    static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(CHAT_VARIANTS)
+            .unwrap_or_else(|error| panic!("mocks/faults/chat-variants.yaml is broken: {error}"))
+    });
+    &VARIANT_ROWS
+}
+
+/// The faults of Converse streams that ship.
+pub fn converse_faults() -> &'static [WireFault] {
+    static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(CONVERSE)
             .unwrap_or_else(|error| panic!("mocks/faults/converse.yaml is broken: {error}"))
     });
-    &CONVERSE_FAULTS
+    &FAULTS
 }
 
-/// The legal variants of a stream of Converse that ship.
-pub fn shipped_converse_variants() -> &'static [WireFault] {
-    static CONVERSE_VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+/// The legal variants of Converse streams that ship.
+pub fn converse_variants() -> &'static [WireFault] {
+    static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(CONVERSE_VARIANTS).unwrap_or_else(|error| {
             panic!("mocks/faults/converse-variants.yaml is broken: {error}")
         })
     });
-    &CONVERSE_VARIANT_ROWS
+    &VARIANT_ROWS
 }
 
-/// The legal variants that ship: unusual, and no finding.
+/// The legal variants of Responses streams that ship: unusual, and no finding.
 pub fn shipped_variants() -> &'static [WireFault] {
     static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(VARIANTS)
@@ -67,10 +86,16 @@ mod tests {
 
     #[test]
     fn the_shipped_files_can_be_read() {
-        assert!(!shipped_faults().is_empty());
-        assert!(!shipped_variants().is_empty());
-        assert!(shipped_variants().iter().all(|row| row.trips.is_empty()));
-        assert!(shipped_faults().iter().all(|row| !row.stream.is_empty()));
+        for (faults, variants) in [
+            (shipped_faults(), shipped_variants()),
+            (chat_faults(), chat_variants()),
+            (converse_faults(), converse_variants()),
+        ] {
+            assert!(!faults.is_empty());
+            assert!(!variants.is_empty());
+            assert!(variants.iter().all(|row| row.trips.is_empty()));
+            assert!(faults.iter().all(|row| !row.stream.is_empty()));
+        }
     }
 
     #[test]

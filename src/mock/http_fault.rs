@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use crate::mock::data::Api;
 use crate::mock::mutate::{Op, WireFault};
 
 /// A named misbehaviour of an answer.
@@ -17,6 +18,12 @@ pub struct HttpFault {
     /// Where it was seen or is written.
     pub source: String,
     pub does: Does,
+    /// What is done to a good stream of Chat Completions instead, which has other events.
+    #[serde(default)]
+    pub chat: Option<Vec<Op>>,
+    /// The same for a stream of Converse.
+    #[serde(default)]
+    pub converse: Option<Vec<Op>>,
 }
 
 /// What happens instead of a good answer.
@@ -34,18 +41,24 @@ pub enum Does {
 }
 
 impl HttpFault {
-    /// The same as a fault of the stream, where it is one.
-    pub fn as_wire(&self) -> Option<WireFault> {
-        match &self.does {
-            Does::Stream(ops) => Some(WireFault {
-                name: self.name.clone(),
-                about: self.about.clone(),
-                trips: Vec::new(),
-                source: self.source.clone(),
-                stream: ops.clone(),
-                renumber: None,
-            }),
-            Does::Error(_) | Does::Silence | Does::NoItems => None,
-        }
+    /// The same as a fault of a stream of this API, where it is one.
+    pub fn as_wire(&self, api: Api) -> Option<WireFault> {
+        let own = match api {
+            Api::Responses => None,
+            Api::Chat => self.chat.as_ref(),
+            Api::Converse => self.converse.as_ref(),
+        };
+        let stream = match &self.does {
+            Does::Stream(ops) => own.unwrap_or(ops).clone(),
+            Does::Error(_) | Does::Silence | Does::NoItems => return None,
+        };
+        Some(WireFault {
+            name: self.name.clone(),
+            about: self.about.clone(),
+            trips: Vec::new(),
+            source: self.source.clone(),
+            stream,
+            renumber: None,
+        })
     }
 }

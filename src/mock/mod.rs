@@ -21,6 +21,8 @@ pub mod route;
 
 pub mod sigv4;
 
+pub mod chosen;
+
 pub mod refusal;
 
 pub mod admit;
@@ -31,14 +33,27 @@ pub mod satisfy;
 
 pub mod pace;
 
-pub mod ask;
-pub mod ask_converse;
-
 pub mod answer;
+
+pub mod question;
 
 pub mod plain_model;
 
+pub mod ask;
+
+pub mod items;
+
+pub mod ask_chat;
+
+pub mod ask_converse;
+
+pub mod messages;
+
+pub mod namer;
+
 pub mod outgoing_response;
+
+pub mod outgoing_chat;
 
 pub mod outgoing_converse;
 

@@ -56,6 +56,8 @@ pub struct Select {
     pub kind: Option<String>,
     /// JSON pointers with the values that must be there.
     pub has: IndexMap<String, Value>,
+    /// JSON pointers where something other than null must be.
+    pub exists: Vec<String>,
     /// Which of the matches, counting from 0, or from -1 for the last. All where absent.
     pub nth: Option<i64>,
 }
@@ -368,6 +370,10 @@ impl Select {
                 .has
                 .iter()
                 .all(|(pointer, value)| event.data.pointer(pointer) == Some(value))
+            && self
+                .exists
+                .iter()
+                .all(|pointer| event.data.pointer(pointer).is_some_and(|v| !v.is_null()))
     }
 }
 
@@ -478,6 +484,11 @@ mod tests {
         check_order("  - remove: {type: even}", &[1, 3, 5]);
         check_order("  - remove: {type: even, nth: -1}", &[0, 1, 2, 3, 5]);
         check_order("  - remove: {has: {/n: 3}}", &[0, 1, 2, 4, 5]);
+        check_order(
+            "  - remove: {exists: [/list/1/id], nth: 0}",
+            &[1, 2, 3, 4, 5],
+        );
+        check_order("  - remove: {exists: [/list/2/id]}", &[0, 1, 2, 3, 4, 5]);
         check_order("  - duplicate: {nth: 1}", &[0, 1, 1, 2, 3, 4, 5]);
         check_order(
             "  - move: {events: {type: odd}, to: start}",

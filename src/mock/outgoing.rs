@@ -99,6 +99,14 @@ pub enum Form {
     Frames,
 }
 
+/// An answer ready to be sent, streamed or whole.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub stream: OutStream,
+    /// What is sent where no stream was asked for.
+    pub whole: Value,
+}
+
 /// How events are written down. All of it is legal by the WHATWG rules for event streams.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

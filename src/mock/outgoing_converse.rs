@@ -9,11 +9,12 @@ use std::time::Duration;
 use base64::Engine;
 use serde_json::{Value, json};
 
-use crate::mock::answer::{Answer, EarlyEnd, Said};
+use crate::mock::answer::{Answer, EarlyEnd, Said, pieces};
 use crate::mock::ask::Ask;
 use crate::mock::data::{Letters, Model, Provider};
-use crate::mock::outgoing::{Form, OutEvent};
-use crate::mock::outgoing_response::{Namer, Outgoing, deltas, input_tokens};
+use crate::mock::namer::Namer;
+use crate::mock::outgoing::{OutEvent, OutStream, Outgoing};
+use crate::mock::outgoing_response::input_tokens;
 
 /// Letters of a toolUseId after its prefix.
 const ID_LENGTH: usize = 22;
@@ -43,7 +44,7 @@ pub fn build(
                 } else {
                     text
                 };
-                for piece in deltas(text) {
+                for piece in pieces(text) {
                     delta(json!({"reasoningContent": {"text": piece}}));
                 }
                 content.push(json!({"reasoningContent": {"reasoningText": {"text": text}}}));
@@ -56,7 +57,7 @@ pub fn build(
             }
             // There is no refusal of its own here: the model says it in words.
             Said::Text(text) | Said::Refusal(text) => {
-                for piece in deltas(text) {
+                for piece in pieces(text) {
                     delta(json!({"text": piece}));
                 }
                 content.push(json!({"text": text}));
@@ -69,7 +70,7 @@ pub fn build(
                     "start": {"toolUse": {"toolUseId": id, "name": call.name}}}),
                 );
                 let input = call.content.text();
-                for piece in deltas(input) {
+                for piece in pieces(input) {
                     events.push(
                         json!({"type": "contentBlockDelta", "contentBlockIndex": index,
                         "delta": {"toolUse": {"input": piece}}}),
@@ -98,13 +99,12 @@ pub fn build(
     events.push(json!({"type": "messageStop", "stopReason": reason}));
     events.push(json!({"type": "metadata", "usage": usage, "metrics": metrics}));
     Outgoing {
-        events: events.into_iter().map(OutEvent::of).collect(),
-        response: json!({
+        stream: OutStream::framed(events.into_iter().map(OutEvent::of).collect()),
+        whole: json!({
             "output": {"message": {"role": "assistant", "content": content}},
             "stopReason": reason,
             "usage": usage,
             "metrics": metrics,
         }),
-        form: Form::Frames,
     }
 }

@@ -3,66 +3,13 @@
 //! Pure. It writes the Responses API from its public description and must never use the client's
 //! decoder to do so. The echo of the request keeps what was sent, with documented defaults.
 
-use base64::Engine;
-use rand::rngs::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
-use crate::mock::answer::{Answer, Call, CallContent, Said, tokens_of_json};
+use crate::mock::answer::{Answer, Call, CallContent, Said, pieces, tokens_of_json};
 use crate::mock::ask::Ask;
-use crate::mock::data::{CallIds, IdShape, Letters, Model, Provider};
-use crate::mock::outgoing::{Form, OutEvent};
-
-/// Characters of a delta, in turn.
-const DELTA_SIZES: [usize; 5] = [4, 6, 3, 7, 5];
-
-/// An answer ready to be sent.
-#[derive(Debug, Clone)]
-pub struct Outgoing {
-    /// From the first event to the last.
-    pub events: Vec<OutEvent>,
-    /// The whole answer: what a terminal event carries, or comes without a stream.
-    pub response: Value,
-    /// What carries the events.
-    pub form: Form,
-}
-
-/// Makes ids: the same seed and request give the same ones.
-#[derive(Debug)]
-pub struct Namer {
-    random: ChaCha8Rng,
-}
-
-impl Namer {
-    pub fn of(seed: u64, number: u64) -> Namer {
-        // Apart from the draws of the pace, which use the seed itself.
-        let mut random = ChaCha8Rng::seed_from_u64(!seed);
-        random.set_stream(number);
-        Namer { random }
-    }
-
-    pub fn id(&mut self, shape: &IdShape) -> String {
-        self.letters(&shape.prefix, shape.letters, shape.length)
-    }
-
-    pub(crate) fn letters(&mut self, prefix: &str, letters: Letters, length: usize) -> String {
-        let alphabet: &[u8] = match letters {
-            Letters::Hex => b"0123456789abcdef",
-            Letters::Base32 => b"abcdefghijklmnopqrstuvwxyz234567",
-        };
-        let mut id = prefix.to_owned();
-        for _ in 0..length {
-            id.push(alphabet[self.random.random_range(0..alphabet.len())] as char);
-        }
-        id
-    }
-
-    pub(crate) fn encrypted(&mut self, prefix: &str, bytes: usize) -> String {
-        let noise: Vec<u8> = (0..bytes).map(|_| self.random.random()).collect();
-        let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-        format!("{prefix}{}", engine.encode(noise))
-    }
-}
+use crate::mock::data::{CallIds, Model, Provider};
+use crate::mock::namer::Namer;
+use crate::mock::outgoing::{OutEvent, OutStream, Outgoing};
 
 /// Writes an answer down. `conversation` is all that the model was told; `now` is in Unix seconds.
 pub fn build(
@@ -114,9 +61,8 @@ pub fn build(
         .map(|(number, data)| OutEvent::of(numbered(data, number)))
         .collect();
     Outgoing {
-        events,
-        response,
-        form: Form::Sse,
+        stream: OutStream::of(events),
+        whole: response,
     }
 }
 
@@ -287,7 +233,7 @@ impl Writer<'_> {
                 part(""),
                 events,
             );
-            for delta in deltas(text) {
+            for delta in pieces(text) {
                 push(
                     "response.reasoning_summary_text.delta",
                     &at,
@@ -337,7 +283,7 @@ impl Writer<'_> {
         let at = json!({"item_id": id, "output_index": index, "content_index": 0});
         push("response.content_part.added", &at, "part", part(""), events);
         let name = |end: &str| format!("response.{kind}.{end}");
-        for delta in deltas(text) {
+        for delta in pieces(text) {
             push(&name("delta"), &at, "delta", json!(delta), events);
             if is_text {
                 with_logprobs(events);
@@ -384,7 +330,7 @@ impl Writer<'_> {
         };
         added(index, item("in_progress", ""), events);
         let at = json!({"item_id": id, "output_index": index});
-        for delta in deltas(text) {
+        for delta in pieces(text) {
             push(
                 &format!("{event}.delta"),
                 &at,
@@ -426,21 +372,4 @@ fn with_logprobs(events: &mut [Value]) {
     if let Some(last) = events.last_mut() {
         last["logprobs"] = json!([]);
     }
-}
-
-pub(crate) fn deltas(text: &str) -> Vec<String> {
-    let letters: Vec<char> = text.chars().collect();
-    let mut out = Vec::new();
-    let mut at = 0;
-    // Long texts go in bigger pieces, or a long argument would take minutes.
-    let scale = 1 + letters.len() / 1500;
-    for size in DELTA_SIZES.iter().cycle() {
-        if at >= letters.len() {
-            break;
-        }
-        let end = (at + size * scale).min(letters.len());
-        out.push(letters[at..end].iter().collect());
-        at = end;
-    }
-    out
 }

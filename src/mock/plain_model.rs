@@ -1,47 +1,33 @@
 //! What the mocked model answers: the step of a script, or the plain tool-calling model.
 //!
-//! Pure: conversation in, answer out. Whatever it calls with must be harmless, because a real agent
-//! runs it.
+//! Pure: a question in, an answer out, whatever wire API brought it. Whatever it calls with must be
+//! harmless, because a real agent runs it.
 
 use serde_json::{Value, json};
 
 use crate::mock::answer::{Answer, Call, CallContent, EarlyEnd, Said};
-use crate::mock::ask::{Ask, Tool, ToolKind};
-use crate::mock::data::{Model, Obedience, Provider, ToolChoices};
 use crate::mock::pattern;
+use crate::mock::question::{Choice, Format, Grammar, Question, Tool, ToolKind};
 use crate::mock::satisfy::{HARMLESS, satisfy};
 use crate::mock::script::{Script, Step, Stop};
 
 /// Most characters of a quote.
 const QUOTE: usize = 160;
 
-/// The answer to this conversation, which ends with the items of the request.
-pub fn answer(
-    provider: &Provider,
-    model: &Model,
-    ask: &Ask,
-    conversation: &[Value],
-    script: Option<&Script>,
-) -> Answer {
-    let step = script.and_then(|script| script.steps.get(answers_in(conversation)));
+/// The answer to this question.
+pub fn answer(question: &Question, script: Option<&Script>) -> Answer {
+    let step = script.and_then(|script| script.steps.get(question.answers_so_far));
     let mut answer = match step {
-        Some(step) => scripted(step, ask),
+        Some(step) => scripted(step, question),
         None => Answer {
-            items: plain(model, ask, conversation),
+            items: plain(question),
             early_end: None,
         },
     };
-    let mut most = usize::MAX;
-    if choice(model, ask) == Choice::None {
-        most = 0;
-    } else if !ask.flag("parallel_tool_calls", true) {
-        most = 1;
-    }
-    if let Some(limit) = ask.number("max_tool_calls")
-        && provider.manner.max_tool_calls == Obedience::Honoured
-    {
-        most = most.min(limit as usize);
-    }
+    let most = match question.choice {
+        Choice::None => 0,
+        _ => question.most_calls,
+    };
     let mut calls = 0;
     answer.items.retain(|item| {
         let is_call = matches!(item, Said::Call(_));
@@ -52,37 +38,23 @@ pub fn answer(
         .items
         .iter()
         .any(|item| matches!(item, Said::Reasoning(_)));
-    if model.kind.reasoning && ask.wants_encrypted_reasoning() && !reasons {
-        answer.items.insert(0, Said::Reasoning(String::new()));
+    if let Some(thought) = question.thought
+        && !reasons
+    {
+        answer.items.insert(0, Said::Reasoning(thought.to_owned()));
     }
-    answer.limited(ask.number("max_output_tokens"))
+    answer
+        .stopped_at(&question.stops)
+        .limited(question.output_limit)
 }
 
-/// How many answers of the model a conversation holds: runs of its items.
-fn answers_in(conversation: &[Value]) -> usize {
-    let mut runs = 0;
-    let mut inside = false;
-    for item in conversation {
-        let of_model = match item["type"].as_str() {
-            Some("reasoning" | "function_call" | "custom_tool_call") => true,
-            Some("message") | None => item["role"] == "assistant",
-            _ => false,
-        };
-        if of_model && !inside {
-            runs += 1;
-        }
-        inside = of_model;
-    }
-    runs
-}
-
-fn scripted(step: &Step, ask: &Ask) -> Answer {
+fn scripted(step: &Step, question: &Question) -> Answer {
     let mut items = Vec::new();
     items.extend(step.reasoning.clone().map(Said::Reasoning));
     items.extend(step.text.clone().map(Said::Text));
     items.extend(step.refusal.clone().map(Said::Refusal));
     for call in &step.calls {
-        let offered = ask.tools.iter().find(|tool| tool.name == call.name);
+        let offered = question.tools.iter().find(|tool| tool.name == call.name);
         let namespace = offered.and_then(|tool| tool.namespace.clone());
         items.push(Said::Call(Call {
             name: call.name.clone(),
@@ -104,72 +76,32 @@ fn scripted(step: &Step, ask: &Ask) -> Answer {
     }
 }
 
-#[derive(PartialEq)]
-enum Choice<'a> {
-    Auto,
-    None,
-    Required,
-    Named(&'a str),
-    /// Any of these, and whether one must be called.
-    Among(Vec<&'a str>, bool),
-}
-
-fn choice<'a>(model: &Model, ask: &'a Ask) -> Choice<'a> {
-    match ask.body.get("tool_choice") {
-        Some(Value::String(word)) if word == "none" => Choice::None,
-        Some(Value::String(word)) if word == "required" => Choice::Required,
-        Some(Value::Object(named)) if model.kind.tool_choice == ToolChoices::Any => {
-            if let Some(Value::Array(tools)) = named.get("tools") {
-                let names = tools
-                    .iter()
-                    .filter_map(|tool| tool["name"].as_str())
-                    .collect();
-                let must = named.get("mode").is_some_and(|mode| mode == "required");
-                return Choice::Among(names, must);
-            }
-            match named.get("name").and_then(Value::as_str) {
-                Some(name) => Choice::Named(name),
-                None => Choice::Auto,
-            }
-        }
-        _ => Choice::Auto,
-    }
-}
-
-fn plain(model: &Model, ask: &Ask, conversation: &[Value]) -> Vec<Said> {
-    let last = conversation.last().unwrap_or(&Value::Null);
-    let result = last["type"]
-        .as_str()
-        .is_some_and(|kind| kind.ends_with("_output"))
-        .then(|| text_of(&last["output"]));
+fn plain(question: &Question) -> Vec<Said> {
+    let result = question.last_result.as_deref();
     let function_first = |allowed: &dyn Fn(&Tool) -> bool| -> Option<&Tool> {
         let is_function = |tool: &&Tool| matches!(tool.kind, ToolKind::Function(_));
-        let mut allowed = ask.tools.iter().filter(|tool| allowed(tool));
+        let mut allowed = question.tools.iter().filter(|tool| allowed(tool));
         let any = allowed.clone().next();
         allowed.find(is_function).or(any)
     };
-    let (tool, must) = match choice(model, ask) {
+    let (tool, must) = match &question.choice {
         Choice::None => (None, false),
         Choice::Auto => (function_first(&|_| true), false),
         Choice::Required => (function_first(&|_| true), true),
-        Choice::Named(name) => (function_first(&|tool| tool.name == name), true),
-        Choice::Among(names, must) => (
-            function_first(&|tool| names.contains(&tool.name.as_str())),
-            must,
-        ),
+        Choice::Named(name) => (function_first(&|tool| tool.name == *name), true),
+        Choice::Among(names, must) => (function_first(&|tool| names.contains(&tool.name)), *must),
     };
     if let Some(tool) = tool
         && (must || result.is_none())
     {
         return vec![Said::Call(call(tool))];
     }
-    let format = &ask.body.get("text").unwrap_or(&Value::Null)["format"];
-    let text = match format["type"].as_str() {
-        Some("json_schema") => satisfy(&format["schema"]).to_string(),
-        Some("json_object") => json!({"answer": HARMLESS}).to_string(),
-        _ => match result {
-            Some(result) => format!("The tool answered: {}", quote(&result)),
-            None => format!("You said: {}", end_of(&last_words(conversation))),
+    let text = match &question.format {
+        Format::Schema(schema) => satisfy(schema).to_string(),
+        Format::Object => json!({"answer": HARMLESS}).to_string(),
+        Format::Text => match result {
+            Some(result) => format!("The tool answered: {}", quote(result)),
+            None => format!("You said: {}", end_of(&question.last_words)),
         },
     };
     vec![Said::Text(text)]
@@ -183,13 +115,10 @@ fn call(tool: &Tool) -> Call {
             let value = if value.is_object() { value } else { json!({}) };
             CallContent::Arguments(value.to_string())
         }
-        ToolKind::Custom(format) => {
-            let grammar = &format["definition"];
-            let text = match (format["syntax"].as_str(), grammar.as_str()) {
-                (Some("regex"), Some(regex)) => {
-                    pattern::matching(&format!("^(?:{regex})$"), 0, 10_000)
-                }
-                _ => None,
+        ToolKind::Custom(grammar) => {
+            let text = match grammar {
+                Grammar::Regex(regex) => pattern::matching(&format!("^(?:{regex})$"), 0, 10_000),
+                Grammar::Other => None,
             };
             CallContent::Input(text.unwrap_or_else(|| HARMLESS.to_owned()))
         }
@@ -199,30 +128,6 @@ fn call(tool: &Tool) -> Call {
         namespace: tool.namespace.clone(),
         content,
     }
-}
-
-/// The text of content in any of its forms.
-fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => {
-            let texts: Vec<&str> = parts
-                .iter()
-                .filter_map(|part| part["text"].as_str())
-                .collect();
-            texts.join("\n")
-        }
-        other => other.to_string(),
-    }
-}
-
-fn last_words(conversation: &[Value]) -> String {
-    let user = conversation
-        .iter()
-        .rev()
-        .find(|item| item["role"] == "user");
-    user.map(|item| text_of(&item["content"]))
-        .unwrap_or_default()
 }
 
 /// The last words: what a long prompt asks for stands at its end.

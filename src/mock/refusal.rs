@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
-use crate::mock::data::{ErrorBody, Provider};
+use crate::mock::data::{Api, ErrorBody, Provider};
 
 /// An error id with the words for its `{{gaps}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +28,15 @@ impl Refusal {
         self
     }
 
-    /// The same as the native API says it, where it says it in words of its own.
-    pub fn native(self, provider: &Provider) -> Refusal {
-        let id = format!("native-{}", self.id);
-        match provider.errors.contains_key(&id) {
-            true => Refusal { id, ..self },
-            false => self,
-        }
-    }
-
     /// The provider's row and the body with its gaps filled; `None` if the provider has no such row.
-    pub fn body<'a>(&self, provider: &'a Provider) -> Option<(&'a ErrorBody, String)> {
-        let row = provider.errors.get(&self.id)?;
+    /// Where another API than Responses has words of its own, their row is `chat/` or `native-` and the id.
+    pub fn body<'a>(&self, provider: &'a Provider, api: Api) -> Option<(&'a ErrorBody, String)> {
+        let own = match api {
+            Api::Chat => provider.errors.get(&format!("chat/{}", self.id)),
+            Api::Converse => provider.errors.get(&format!("native-{}", self.id)),
+            Api::Responses => None,
+        };
+        let row = own.or_else(|| provider.errors.get(&self.id))?;
         let mut body = String::with_capacity(row.body.len() + 64);
         let mut rest = row.body.as_str();
         while let Some((before, after)) = rest.split_once("{{") {

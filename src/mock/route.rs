@@ -2,7 +2,7 @@
 //!
 //! Pure. It must never look at a body.
 
-use crate::mock::data::{MockData, Provider, Region};
+use crate::mock::data::{Api, MockData, Provider, Region};
 
 /// A script and a fault, each by its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct Route<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'a> {
     Respond,
+    /// A chat completion.
+    Chat,
+    /// A chat completion of the deployment named in the address.
+    ChatOf(&'a str),
     /// A stored response.
     Stored(&'a str),
     /// Converse: the model id as it stands in the path, and whether the answer is streamed.
@@ -30,6 +34,17 @@ pub enum Operation<'a> {
     ListModels,
     OneModel(&'a str),
     Unknown,
+}
+
+impl Operation<'_> {
+    /// The wire API whose faults and words an answer has.
+    pub fn api(self) -> Api {
+        match self {
+            Operation::Chat | Operation::ChatOf(_) => Api::Chat,
+            Operation::Converse(..) => Api::Converse,
+            _ => Api::Responses,
+        }
+    }
 }
 
 /// The mock does not have what the address names.
@@ -81,7 +96,11 @@ pub fn address(provider: &str, region: Option<&str>, selection: &Selection) -> S
 }
 
 /// Finds the way of a path without prefixes.
-pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere> {
+pub fn find<'a>(
+    data: &'a MockData,
+    path: &'a str,
+    query: Option<&str>,
+) -> Result<Route<'a>, Nowhere> {
     let (name, rest) = first(path);
     let Some(provider) = data.provider(name) else {
         return Err(Nowhere {
@@ -122,12 +141,20 @@ pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere>
         let after = rest.strip_prefix(base.as_str())?;
         (after.is_empty() || after.starts_with('/')).then_some((base.as_str(), after))
     });
+    let unknown = Route {
+        provider,
+        region,
+        base_path: None,
+        operation: Operation::Unknown,
+    };
     let Some((base, after)) = found else {
-        return Ok(Route {
-            provider,
-            region,
-            base_path: None,
-            operation: Operation::Unknown,
+        return Ok(match dated(provider, rest, query) {
+            Some(operation) => Route {
+                base_path: provider.manner.base_paths.first().map(String::as_str),
+                operation,
+                ..unknown
+            },
+            None => unknown,
         });
     };
     let listed = provider
@@ -138,6 +165,8 @@ pub fn find<'a>(data: &'a MockData, path: &'a str) -> Result<Route<'a>, Nowhere>
     let after = after.strip_suffix('/').unwrap_or(after);
     let operation = if after == "/responses" {
         Operation::Respond
+    } else if after == "/chat/completions" {
+        Operation::Chat
     } else if after == "/models" && listed {
         Operation::ListModels
     } else if let Some(id) = after
@@ -169,6 +198,25 @@ fn native(path: &str) -> Option<Operation<'_>> {
     (!id.is_empty()).then_some(Operation::Converse(id, stream))
 }
 
+/// The operation of a path whose query tells the date of the API.
+fn dated<'a>(provider: &Provider, path: &'a str, query: Option<&str>) -> Option<Operation<'a>> {
+    let dated = provider.manner.dated.as_ref()?;
+    let mut pairs = query.unwrap_or_default().split('&');
+    pairs.find(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        key == dated.parameter && !value.is_empty()
+    })?;
+    let after = path.strip_prefix(dated.base_path.as_str())?;
+    if let Some(deployed) = after.strip_prefix("/deployments/") {
+        let (name, after) = deployed.split_once('/')?;
+        return (after == "chat/completions").then_some(Operation::ChatOf(name));
+    }
+    match after.strip_prefix("/responses")? {
+        "" => Some(Operation::Respond),
+        id => Some(Operation::Stored(id.strip_prefix('/')?)).filter(|_| !id[1..].contains('/')),
+    }
+}
+
 fn first(path: &str) -> (&str, &str) {
     let path = path.strip_prefix('/').unwrap_or(path);
     let end = path.find('/').unwrap_or(path.len());
@@ -192,7 +240,7 @@ mod tests {
     #[test]
     fn paths_lead_where_the_provider_says() {
         let data = MockData::shipped().expect("the shipped data");
-        let operation = |path: &'static str| find(&data, path).map(|route| route.operation);
+        let operation = |path: &'static str| find(&data, path, None).map(|route| route.operation);
         assert_eq!(operation("/openai/v1/responses"), Ok(Operation::Respond));
         let mantle = "/bedrock-mantle/us-east-1/openai/v1/models";
         assert_eq!(operation(mantle), Ok(Operation::Unknown));
@@ -213,5 +261,27 @@ mod tests {
             14
         );
         assert_eq!(operation("/").unwrap_err().what, "provider");
+        let chat = "/bedrock-mantle/us-east-1/v1/chat/completions";
+        assert_eq!(operation(chat), Ok(Operation::Chat));
+    }
+
+    #[test]
+    fn a_dated_path_needs_its_date() {
+        let data = MockData::shipped().expect("the shipped data");
+        let operation =
+            |path: &'static str, query| find(&data, path, query).map(|route| route.operation);
+        let chat = "/azure-openai/openai/deployments/d-1/chat/completions";
+        let date = Some("a=b&api-version=2024-10-21");
+        assert_eq!(operation(chat, date), Ok(Operation::ChatOf("d-1")));
+        for wrong in [None, Some("api-version="), Some("version=1")] {
+            assert_eq!(operation(chat, wrong), Ok(Operation::Unknown), "{wrong:?}");
+        }
+        let responses = "/azure-openai/openai/responses";
+        assert_eq!(operation(responses, date), Ok(Operation::Respond));
+        assert_eq!(operation(responses, None), Ok(Operation::Unknown));
+        let newer = "/azure-openai/openai/v1/responses";
+        assert_eq!(operation(newer, None), Ok(Operation::Respond));
+        let elsewhere = "/openai/openai/deployments/d-1/chat/completions";
+        assert_eq!(operation(elsewhere, date), Ok(Operation::Unknown));
     }
 }

@@ -4,7 +4,7 @@
 //! anything but [`HARMLESS`].
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Number, Value, json};
 
@@ -21,12 +21,23 @@ const DEEPEST: usize = 24;
 /// Most steps for one value: a schema that contains itself many times over must not keep us busy.
 const MOST_STEPS: u32 = 20_000;
 
+/// Most work for checking values on the way, counted in parts of the schema, and what a check costs
+/// besides its parts. Later branches are taken as they come.
+const MOST_CHECKING: usize = 40_000;
+const CHECK: usize = 100;
+
+/// How often in a row a value may come again before there are no others.
+const MOST_REPEATS: usize = 16;
+
 /// A value of this schema: as close as we get where none can be found.
 pub fn satisfy(schema: &Value) -> Value {
+    let parts = size_of(schema);
     let with_hints = Writer {
         root: schema,
         hints: true,
         steps: Cell::new(0),
+        parts,
+        checking: Cell::new(0),
     };
     let hinted = with_hints.value(schema, 0, 0);
     if with_hints.holds(schema, &hinted) {
@@ -37,6 +48,8 @@ pub fn satisfy(schema: &Value) -> Value {
         root: schema,
         hints: false,
         steps: Cell::new(0),
+        parts,
+        checking: Cell::new(0),
     };
     let plain = without_hints.value(schema, 0, 0);
     if without_hints.holds(schema, &plain) {
@@ -50,6 +63,9 @@ struct Writer<'a> {
     root: &'a Value,
     hints: bool,
     steps: Cell<u32>,
+    /// How many values the schema has in it, as a measure of what a check costs.
+    parts: usize,
+    checking: Cell<usize>,
 }
 
 impl Writer<'_> {
@@ -57,6 +73,13 @@ impl Writer<'_> {
     fn tired(&self) -> bool {
         self.steps.set(self.steps.get() + 1);
         self.steps.get() > MOST_STEPS
+    }
+
+    /// Like [`Writer::holds`], and true where too much was checked already.
+    fn seems_to_hold(&self, schema: &Value, value: &Value) -> bool {
+        let spent = self.checking.get() + CHECK + self.parts;
+        self.checking.set(spent);
+        spent > MOST_CHECKING || self.holds(schema, value)
     }
 
     /// Whether the value is of this (sub)schema; true where the schema itself cannot be read.
@@ -147,7 +170,7 @@ impl Writer<'_> {
                 merge(&mut merged, &whole);
             }
             let value = self.value(&Value::Object(merged), depth + 1, nth);
-            if self.holds(&Value::Object(schema.clone()), &value) {
+            if self.seems_to_hold(&Value::Object(schema.clone()), &value) {
                 return value;
             }
             first.get_or_insert(value);
@@ -256,21 +279,41 @@ impl Writer<'_> {
             Some(items) => items,
         };
         let mut out: Vec<Value> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut nth = 0;
         for index in 0..count {
             let part = fixed.get(index).copied().unwrap_or(rest);
             let part = match schema.get("contains") {
                 Some(contains) if index == 0 && fixed.is_empty() => contains,
                 _ => part,
             };
-            let mut value = self.value(part, depth + 1, 0);
-            let mut nth = 1;
-            while unique && out.contains(&value) && nth < count + 16 {
-                value = self.value(part, depth + 1, nth);
-                nth += 1;
+            if !unique || index <= fixed.len().max(1) {
+                nth = 0;
             }
+            let mut repeats = 0;
+            let value = loop {
+                let value = self.value(part, depth + 1, nth);
+                nth += 1;
+                if !unique || seen.insert(value.to_string()) {
+                    break value;
+                }
+                repeats += 1;
+                if repeats > MOST_REPEATS {
+                    return Value::Array(out);
+                }
+            };
             out.push(value);
         }
         Value::Array(out)
+    }
+}
+
+/// How many values there are in a value, itself included.
+fn size_of(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(size_of).sum::<usize>(),
+        Value::Object(object) => 1 + object.values().map(size_of).sum::<usize>(),
+        _ => 1,
     }
 }
 
@@ -538,114 +581,4 @@ fn fitted(min: usize, max: usize, nth: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::mock::satisfy::*;
-
-    fn check(schema: Value) -> Value {
-        let value = satisfy(&schema);
-        let mut compiler = boon::Compiler::new();
-        compiler.enable_format_assertions();
-        compiler
-            .add_resource("mem:///t.json", schema.clone())
-            .expect("there is one");
-        let mut schemas = boon::Schemas::new();
-        let index = compiler
-            .compile("mem:///t.json", &mut schemas)
-            .expect("there is one");
-        if let Err(error) = schemas.validate(&value, index) {
-            panic!("{value} is not of {schema}: {error}");
-        }
-        value
-    }
-
-    #[test]
-    fn values_hold_for_their_schema() {
-        for schema in [
-            json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer", "minimum": 7, "multipleOf": 5}}, "required": ["a", "b"], "additionalProperties": false}),
-            json!({"type": ["null", "number"], "exclusiveMinimum": 0, "exclusiveMaximum": 1}),
-            json!({"type": "integer", "exclusiveMinimum": -5, "maximum": -2}),
-            json!({"type": "number", "minimum": 0.2, "maximum": 0.3}),
-            json!({"type": "array", "items": {"type": "string"}, "minItems": 4, "uniqueItems": true}),
-            json!({"type": "array", "items": {"enum": ["a", "b", "c"]}, "minItems": 3, "uniqueItems": true}),
-            json!({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": false}),
-            json!({"type": "array", "maxItems": 0}),
-            json!({"anyOf": [{"type": "null"}, {"type": "object", "properties": {"k": {"const": 3}}, "required": ["k"]}]}),
-            json!({"oneOf": [{"type": "integer"}, {"type": "number"}, {"type": "string", "format": "uuid"}]}),
-            json!({"allOf": [{"type": "object", "properties": {"a": {"type": "integer", "minimum": 2}}}, {"properties": {"a": {"minimum": 9}, "b": {"type": "boolean"}}, "required": ["a", "b"]}]}),
-            json!({"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "properties": {"value": {"type": "string"}, "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}, "required": ["value", "next"]}}}),
-            json!({"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#"}}}, "required": ["kids"]}),
-            json!({"type": "string", "pattern": "^[A-Z]{2}[0-9]{3,5}$", "minLength": 6}),
-            json!({"type": "string", "minLength": 40, "maxLength": 41}),
-            json!({"type": "string", "maxLength": 3}),
-            json!({"type": "string", "format": "date-time"}),
-            json!({"type": "string", "format": "ipv6"}),
-            json!({"type": "object", "minProperties": 3, "additionalProperties": {"type": "integer"}}),
-            json!({"type": "object", "properties": {"unit": {"type": "string", "default": "kelvin", "enum": ["celsius", "fahrenheit"]}}, "required": ["unit"]}),
-            json!({"type": "integer", "default": "many"}),
-            json!({"enum": [null, "x"], "type": ["string", "null"]}),
-            json!({"properties": {"a": {}}, "required": ["a", "other"], "dependentRequired": {"a": ["third"]}}),
-            json!({"type": "array", "contains": {"const": 4}, "minItems": 2}),
-            json!({}),
-            json!(true),
-        ] {
-            check(schema);
-        }
-    }
-
-    #[test]
-    fn hints_come_first_and_texts_are_harmless() {
-        let schema = json!({"type": "object", "properties": {"city": {"type": "string", "examples": ["Dublin"]}, "cmd": {"type": "string"}, "unused": {"type": "string"}}, "required": ["city", "cmd"]});
-        assert_eq!(
-            check(schema),
-            json!({"city": "Dublin", "cmd": "echo sameturn"})
-        );
-    }
-
-    #[test]
-    fn a_schema_without_an_end_is_given_up() {
-        let names: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
-        let properties: Map<String, Value> = names
-            .iter()
-            .map(|name| (name.clone(), json!({"$ref": "#"})))
-            .collect();
-        satisfy(&json!({"properties": properties, "required": names}));
-        satisfy(&json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}]}));
-        let array = |items: Value| json!({"type": "array", "minItems": 9999, "items": items});
-        satisfy(&array(array(array(json!({"type": "integer"})))));
-        satisfy(&json!({"$ref": "file:///etc/hostname"}));
-    }
-
-    fn any_schema() -> impl proptest::strategy::Strategy<Value = Value> {
-        use proptest::prelude::*;
-        let leaf = prop_oneof![
-            (-50i64..50, 0i64..50).prop_map(
-                |(low, width)| json!({"type": "integer", "minimum": low, "maximum": low + width})
-            ),
-            (0usize..30, 0usize..30).prop_map(
-                |(min, more)| json!({"type": "string", "minLength": min, "maxLength": min + more})
-            ),
-            Just(json!({"type": "boolean"})),
-            Just(json!({"enum": ["red", 4, null]})),
-            Just(json!({"type": "string", "pattern": "^[a-f0-9]{8}$"})),
-        ];
-        leaf.prop_recursive(4, 24, 4, |inner| {
-            prop_oneof![
-                (inner.clone(), 0usize..4).prop_map(|(items, min)| json!({"type": "array", "items": items, "minItems": min})),
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(|parts| {
-                    let names: Vec<String> = (0..parts.len()).map(|n| format!("p{n}")).collect();
-                    let properties: Map<String, Value> = names.iter().cloned().zip(parts).collect();
-                    json!({"type": "object", "properties": properties, "required": names, "additionalProperties": false})
-                }),
-                proptest::collection::vec(inner, 1..3).prop_map(|parts| json!({"anyOf": parts})),
-            ]
-        })
-    }
-
-    proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
-        #[test]
-        fn any_schema_is_satisfied(schema in any_schema()) {
-            check(schema);
-        }
-    }
-}
+mod tests;

@@ -14,8 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::mock::mutate::WireFault;
-use crate::mock::outgoing::{Chunk, Finish, Form, OutStream, write};
-use crate::mock::outgoing_response::Outgoing;
+use crate::mock::outgoing::{Chunk, Finish, OutEvent, Outgoing, write};
 use crate::mock::pace::Pace;
 
 /// Between two writes that must not reach the reader as one.
@@ -49,6 +48,55 @@ impl Reply {
     }
 }
 
+/// How much an event says, for when it is due.
+#[derive(PartialEq)]
+enum Says {
+    /// It announces the answer, before the model has thought.
+    Nothing,
+    Token,
+    Other,
+}
+
+impl Says {
+    fn of(event: &OutEvent) -> Says {
+        if let Some(kind) = event.kind() {
+            return match kind {
+                "response.created" | "response.in_progress" | "messageStart" => Says::Nothing,
+                "contentBlockDelta" => Says::Token,
+                _ if kind.ends_with(".delta") => Says::Token,
+                _ => Says::Other,
+            };
+        }
+        // A chunk. The role comes together with the first token.
+        let delta = &event.data["choices"][0]["delta"];
+        let keys = ["content", "reasoning", "refusal", "tool_calls"];
+        if event.data.get("prompt_filter_results").is_some() {
+            Says::Nothing
+        } else if delta["role"].is_null() && keys.iter().any(|key| !delta[*key].is_null()) {
+            Says::Token
+        } else {
+            Says::Other
+        }
+    }
+}
+
+/// What a stream comes to, where one of its events says so.
+enum End<'a> {
+    Response(&'a Value),
+    /// A chunk that is an error; without a stream it is the body.
+    Error(&'a Value),
+}
+
+fn end(event: &OutEvent) -> Option<End<'_>> {
+    match event.kind() {
+        Some("response.completed" | "response.incomplete" | "response.failed") => {
+            Some(End::Response(&event.data["response"]))
+        }
+        None if event.data.get("error").is_some() => Some(End::Error(&event.data)),
+        _ => None,
+    }
+}
+
 /// A good answer with the fault, if there is one, as the request wants it: streamed or whole.
 pub fn good(
     streamed: bool,
@@ -56,10 +104,7 @@ pub fn good(
     fault: Option<&WireFault>,
     mut pace: Pace,
 ) -> Reply {
-    let mut stream = match outgoing.form {
-        Form::Sse => OutStream::of(outgoing.events),
-        Form::Frames => OutStream::framed(outgoing.events),
-    };
+    let mut stream = outgoing.stream;
     if let Some(fault) = fault {
         stream = fault.apply(stream);
     }
@@ -67,18 +112,12 @@ pub fn good(
     let mut dues = Vec::with_capacity(stream.events.len());
     let mut begun = false;
     for event in &stream.events {
-        let kind = event.kind().unwrap_or_default();
-        let delta = kind.ends_with(".delta") || kind == "contentBlockDelta";
-        if delta && begun {
+        let says = Says::of(event);
+        if says == Says::Token && begun {
             pace.token();
         }
-        begun |= delta;
-        // The response is announced before the model has thought.
-        let early = matches!(
-            kind,
-            "response.created" | "response.in_progress" | "messageStart"
-        );
-        dues.push(if early && !begun {
+        begun |= says == Says::Token;
+        dues.push(if says == Says::Nothing && !begun {
             first.mul_f64(0.4)
         } else {
             pace.now()
@@ -95,19 +134,12 @@ pub fn good(
             principal: None,
         };
     }
-    // Without a stream the same fault shows in the object that would have ended it, where there is
-    // one; the object of Converse is its own.
-    let ends = [
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-    ];
-    let last = stream
-        .events
-        .iter()
-        .rev()
-        .find(|event| event.kind().is_some_and(|kind| ends.contains(&kind)));
-    let object = last.map_or(&outgoing.response, |event| &event.data["response"]);
+    // Without a stream the same fault shows in the object that would have ended it.
+    let (status, object) = match stream.events.iter().rev().find_map(end) {
+        Some(End::Response(object)) => (stream.status, object),
+        Some(End::Error(body)) => (500, body),
+        None => (stream.status, &outgoing.whole),
+    };
     let text = object.to_string();
     let finish = stream.ending.finish();
     let body = match finish {
@@ -126,7 +158,7 @@ pub fn good(
         }
     };
     Reply {
-        status: stream.status,
+        status,
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body,
         principal: None,

@@ -24,18 +24,20 @@ use tokio::time::{Instant, timeout};
 use crate::mock::admit::admit;
 use crate::mock::answer::Answer;
 use crate::mock::ask::{self, Ask};
+use crate::mock::ask_chat;
 use crate::mock::ask_converse;
-use crate::mock::data::{MockData, Model, Principal};
-use crate::mock::http_fault::Does;
+use crate::mock::chosen::{Chosen, choose};
+use crate::mock::data::{Api, MockData, Model, Principal};
+use crate::mock::items;
 use crate::mock::memory::{Memory, Place, Stored};
-use crate::mock::mutate::WireFault;
+use crate::mock::namer::Namer;
+use crate::mock::outgoing_chat;
 use crate::mock::outgoing_converse;
-use crate::mock::outgoing_response::{Namer, build, input_tokens};
+use crate::mock::outgoing_response::{build, input_tokens};
 use crate::mock::pace::Pace;
 use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
-use crate::mock::script::Script;
 use crate::mock::sending::{self, Reply, ReplyBody};
 use crate::mock::sigv4::{self, Arrived};
 
@@ -62,6 +64,8 @@ pub struct Endpoint {
     pub base_url: String,
     /// For the models that are not served on the first base path, where there are such.
     pub other_base_url: Option<String>,
+    /// For a library that appends `/openai/deployments/NAME` and a date itself, where there are such.
+    pub resource_url: Option<String>,
 }
 
 /// One request as it was answered, for a log line.
@@ -146,6 +150,7 @@ impl MockServer {
                     region: region.region.clone(),
                     base_url: urls.next().unwrap_or_default(),
                     other_base_url: urls.next(),
+                    resource_url: provider.manner.dated.is_some().then(|| start.clone()),
                 });
             }
         }
@@ -263,34 +268,22 @@ fn lower_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The faults that a request asked for.
-#[derive(Default)]
-struct Chosen<'a> {
-    error: Option<&'a str>,
-    wire: Option<WireFault>,
-    silence: bool,
-    no_items: bool,
-    script: Option<&'a Script>,
-}
-
 impl Street {
     fn answer(&self, request: &Incoming<'_>, path: &str) -> Reply {
-        let chosen = match self.chosen(request.selection) {
-            Ok(chosen) => chosen,
-            Err(nowhere) => return nowhere_reply(&nowhere),
-        };
-        let route = match route::find(&self.data, path) {
-            Ok(route) => route,
+        let found = route::find(&self.data, path, request.arrived.query);
+        let found = found.and_then(|route| {
+            let chosen = choose(&self.data, request.selection, route.operation.api())?;
+            Ok((route, chosen))
+        });
+        let (route, chosen) = match found {
+            Ok(found) => found,
             Err(nowhere) => return nowhere_reply(&nowhere),
         };
         let mut principal = None;
         let done = self.admitted(request, &route, &chosen, path, &mut principal);
         let mut reply = match done {
             Ok(reply) => reply,
-            Err(refusal) => match route.operation {
-                Operation::Converse(..) => refuse(&route, &refusal.native(route.provider)),
-                _ => refuse(&route, &refusal),
-            },
+            Err(refusal) => refuse(&route, &refusal),
         };
         let mut namer = Namer::of(self.seed, request.number);
         let manner = &route.provider.manner;
@@ -303,46 +296,6 @@ impl Street {
         }
         reply.principal = principal.map(|one| one.name.clone());
         reply
-    }
-
-    fn chosen(&self, selection: &Selection) -> Result<Chosen<'_>, route::Nowhere> {
-        let mut chosen = Chosen::default();
-        if let Some(name) = &selection.script {
-            let found = self.data.scripts.get(name.as_str());
-            chosen.script = Some(found.ok_or_else(|| route::Nowhere {
-                what: "script",
-                name: name.clone(),
-                there_are: self.data.scripts.keys().cloned().collect(),
-            })?);
-        }
-        let Some(name) = &selection.fault else {
-            return Ok(chosen);
-        };
-        if let Some(fault) = self.data.http_faults.iter().find(|one| one.name == *name) {
-            match &fault.does {
-                Does::Error(id) => chosen.error = Some(id),
-                Does::Silence => chosen.silence = true,
-                Does::NoItems => chosen.no_items = true,
-                Does::Stream(_) => chosen.wire = fault.as_wire(),
-            }
-            return Ok(chosen);
-        }
-        match self.data.wire_faults.iter().find(|one| one.name == *name) {
-            Some(fault) => chosen.wire = Some(fault.clone()),
-            None => {
-                return Err(route::Nowhere {
-                    what: "fault",
-                    name: name.clone(),
-                    there_are: self
-                        .data
-                        .fault_names()
-                        .into_iter()
-                        .map(str::to_owned)
-                        .collect(),
-                });
-            }
-        }
-        Ok(chosen)
     }
 
     /// The part of an answer that comes after the provider is known.
@@ -403,6 +356,8 @@ impl Street {
         };
         match (route.operation, method) {
             (Operation::Respond, "POST") => self.respond(request, route, chosen, place),
+            (Operation::Chat, "POST") => self.complete(request, route, chosen, None),
+            (Operation::ChatOf(name), "POST") => self.complete(request, route, chosen, Some(name)),
             (Operation::Converse(_, stream), "POST") => {
                 self.converse(request, route, chosen, stream)
             }
@@ -453,15 +408,15 @@ impl Street {
         chosen: &Chosen<'_>,
         place: impl Fn(&str) -> Place,
     ) -> Result<Reply, Refusal> {
-        let bytes = request.arrived.body;
-        if let Some(reply) = instead(route, chosen, bytes)? {
-            return Ok(reply);
+        if let Some(early) = instead(request, route, chosen) {
+            return early;
         }
+        let bytes = request.arrived.body;
         let region = route.region.region.as_deref();
         let base_path = route.base_path.unwrap_or_default();
         let (ask, model) = ask::read(route.provider, region, base_path, bytes)?;
         let conversation = self.conversation(&ask, model, &place)?;
-        ask::check_pairs(&conversation)?;
+        items::check_pairs(&conversation)?;
         let tokens = input_tokens(&ask, &conversation);
         if tokens > model.kind.context {
             return Err(Refusal::new("context-overflow")
@@ -472,7 +427,8 @@ impl Street {
         let answer = if chosen.no_items {
             Answer::default()
         } else {
-            plain_model::answer(route.provider, model, &ask, &conversation, chosen.script)
+            let question = items::question(route.provider, model, &ask, &conversation);
+            plain_model::answer(&question, chosen.script)
         };
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);
         let now = request.now.unix_timestamp();
@@ -486,10 +442,10 @@ impl Street {
             now,
         );
         if ask.flag("store", true) {
-            let id = outgoing.response["id"].as_str().unwrap_or_default();
+            let id = outgoing.whole["id"].as_str().unwrap_or_default();
             let mut conversation = conversation;
             conversation.extend(
-                outgoing.response["output"]
+                outgoing.whole["output"]
                     .as_array()
                     .cloned()
                     .unwrap_or_default(),
@@ -500,7 +456,7 @@ impl Street {
                     .map(|item| item.to_string().len())
                     .sum::<usize>();
             let stored = Stored {
-                response: outgoing.response.clone(),
+                response: outgoing.whole.clone(),
                 conversation,
                 size,
             };
@@ -522,10 +478,10 @@ impl Street {
         chosen: &Chosen<'_>,
         stream: bool,
     ) -> Result<Reply, Refusal> {
-        let bytes = request.arrived.body;
-        if let Some(reply) = instead(route, chosen, bytes)? {
-            return Ok(reply);
+        if let Some(early) = instead(request, route, chosen) {
+            return early;
         }
+        let bytes = request.arrived.body;
         let region = route.region.region.as_deref();
         let id = model_asked(route, bytes);
         let (ask, model) = ask_converse::read(route.provider, region, &id, stream, bytes)?;
@@ -535,13 +491,56 @@ impl Street {
         let answer = if chosen.no_items {
             Answer::default()
         } else {
-            plain_model::answer(route.provider, model, &ask, &ask.items, chosen.script)
+            let question = items::question(route.provider, model, &ask, &ask.items);
+            plain_model::answer(&question, chosen.script)
         };
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);
         let pace = Pace::of(self.seed, request.number, route.region);
         let outgoing =
             outgoing_converse::build(route.provider, model, &ask, &answer, &mut namer, pace.now());
         Ok(sending::good(stream, outgoing, chosen.wire.as_ref(), pace))
+    }
+
+    /// A chat completion. `deployment` is the model that the address names, if it does.
+    fn complete(
+        &self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+        deployment: Option<&str>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(early) = instead(request, route, chosen) {
+            return early;
+        }
+        let (ask, model, kind) = ask_chat::read(
+            route.provider,
+            route.region.region.as_deref(),
+            route.base_path.unwrap_or_default(),
+            deployment,
+            request.arrived.body,
+        )?;
+        let tokens = outgoing_chat::input_tokens(&ask);
+        if tokens > model.kind.context {
+            return Err(Refusal::new("context-overflow")
+                .with("tokens", tokens)
+                .with("maximum", model.kind.context)
+                .with("model", &model.id));
+        }
+        let answer = match chosen.no_items {
+            true => Answer::default(),
+            false => plain_model::answer(&ask.question, chosen.script),
+        };
+        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
+        let now = request.now.unix_timestamp();
+        let outgoing =
+            outgoing_chat::build(route.provider, model, kind, &ask, &answer, &mut namer, now);
+        let pace = Pace::of(self.seed, request.number, route.region);
+        Ok(sending::good(
+            ask.stream,
+            outgoing,
+            chosen.wire.as_ref(),
+            pace,
+        ))
     }
 
     /// All that the model is told: what was stored, then the items of this request.
@@ -573,30 +572,39 @@ impl Street {
 fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
     match route.operation {
         Operation::Converse(id, _) => String::from_utf8_lossy(&sigv4::decode(id)).into_owned(),
+        Operation::ChatOf(name) => name.to_owned(),
         _ => ask::model_named(body),
     }
 }
 
-/// What a fault lets happen instead of an answer.
-fn instead(route: &Route<'_>, chosen: &Chosen<'_>, body: &[u8]) -> Result<Option<Reply>, Refusal> {
+/// What a fault answers before the request is even read.
+fn instead(
+    request: &Incoming<'_>,
+    route: &Route<'_>,
+    chosen: &Chosen<'_>,
+) -> Option<Result<Reply, Refusal>> {
     if chosen.silence {
-        return Ok(Some(Reply {
+        return Some(Ok(Reply {
             body: ReplyBody::Never,
             ..Reply::json(200, &Value::Null)
         }));
     }
-    let Some(id) = chosen.error else {
-        return Ok(None);
-    };
-    let named = model_asked(route, body);
+    let id = chosen.error?;
+    let named = model_asked(route, request.arrived.body);
     let maximum = route
         .provider
         .model(&named)
         .map_or(0, |model| model.kind.context);
-    Err(Refusal::new(id)
+    let path = match route.operation.api() {
+        Api::Responses => "/v1/responses",
+        Api::Chat => "/v1/chat/completions",
+        Api::Converse => "/model/{modelId}/converse",
+    };
+    Some(Err(Refusal::new(id)
         .with("model", named)
+        .with("path", path)
         .with("tokens", maximum + 1)
-        .with("maximum", maximum))
+        .with("maximum", maximum)))
 }
 
 fn model_row(route: &Route<'_>, model: &Model) -> Value {
@@ -609,7 +617,7 @@ fn model_row(route: &Route<'_>, model: &Model) -> Value {
 }
 
 fn refuse(route: &Route<'_>, refusal: &Refusal) -> Reply {
-    let Some((row, body)) = refusal.body(route.provider) else {
+    let Some((row, body)) = refusal.body(route.provider, route.operation.api()) else {
         let text = format!(
             "the mock of {} has no body for `{}`",
             route.provider.manner.name, refusal.id

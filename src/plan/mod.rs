@@ -183,12 +183,11 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     if !only.dialects.is_empty() && !only.dialects.iter().any(|one| one == dialect) {
         return Err(format!("only for the dialect {}", only.dialects.join(", ")));
     }
-    if !only.models.is_empty() && !only.models.iter().any(|one| glob(one, &target.model)) {
-        return Err(format!("only for the models {}", only.models.join(", ")));
-    }
-
     if let Some(reason) = target.dialect.cannot(scenario) {
         return Err(reason);
+    }
+    if !only.models.is_empty() && !only.models.iter().any(|one| glob(one, &target.model)) {
+        return Err(format!("only for the models {}", only.models.join(", ")));
     }
 
     let given = &scenario.given;

@@ -150,6 +150,14 @@ impl Page<'_> {
             if target.mocked {
                 text.push_str(", mocked");
             }
+            if let Some(how) = &target.sign_in {
+                text.push_str("; ");
+                text.push_str(&line(how));
+            }
+            for warning in &target.warnings {
+                text.push_str("; warning: ");
+                text.push_str(&line(warning));
+            }
             // A long name is never cut here: this is where the numbers of columns are explained.
             let (prefix, text) = if widest <= self.width / 3 {
                 (

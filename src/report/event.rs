@@ -13,6 +13,15 @@ use crate::check::finding::Finding;
 pub enum RunEvent {
     /// The run began: what will be done.
     Started(RunPlan),
+    /// A target's own identity signed in, for the first time.
+    SignedIn {
+        /// Index into the plan's targets.
+        target: usize,
+        /// How, without secrets.
+        how: String,
+        /// What works and probably is not meant.
+        warnings: Vec<String>,
+    },
     /// A cell began.
     CellStarted { cell: usize },
     /// An exchange of a cell ended.
@@ -55,6 +64,10 @@ pub struct TargetSummary {
     pub dialect: String,
     pub model: String,
     pub region: Option<String>,
+    /// How it signs in, once it has; without secrets.
+    pub sign_in: Option<String>,
+    /// What works about that and probably is not meant.
+    pub warnings: Vec<String>,
     /// The base URL asked.
     pub endpoint: String,
     pub mocked: bool,
@@ -198,6 +211,8 @@ pub struct ExchangeRecord {
     /// `complete`, `dropped: …`, `stalled after 1s`, `not sent: …`.
     pub end: String,
     pub failure: Option<String>,
+    /// How long the provider asked to wait.
+    pub retry_after: Option<Duration>,
     pub headers_after: Option<Duration>,
     pub ttft: Option<Duration>,
     pub total: Option<Duration>,

@@ -174,14 +174,29 @@ fn finding(out: &mut String, judged: &Judged) {
 
 fn kind(event: &WireEvent) -> String {
     match &event.payload {
-        // Where events have no type of their own, the frame names them.
-        Payload::Json(_) => event
+        // Where events have no type of their own, the frame names them; chunks of a chat say what they
+        // are as objects do.
+        Payload::Json(data) => event
             .kind()
             .or(event.name.as_deref())
+            .or_else(|| data.get("object")?.as_str())
             .map_or_else(|| "(no type)".to_owned(), str::to_owned),
         Payload::Done => "[DONE]".to_owned(),
         Payload::Malformed { .. } => "(not JSON)".to_owned(),
     }
+}
+
+/// What a chunk of a chat says: its first delta or message, the finish reason beside an empty one, else
+/// the usage.
+fn said(chunk: &Value) -> Option<&Value> {
+    let choice = chunk.pointer("/choices/0");
+    let delta = choice.and_then(|choice| choice.get("delta").or_else(|| choice.get("message")));
+    let empty = delta.is_none_or(|delta| delta.as_object().is_none_or(|delta| delta.is_empty()));
+    let finish = choice.and_then(|choice| choice.get("finish_reason"));
+    let first = if empty { finish.or(delta) } else { delta };
+    first
+        .or_else(|| chunk.get("usage"))
+        .filter(|said| !said.is_null())
 }
 
 /// What a reader wants to see of an event: its text, else the start of an item or of broken data.
@@ -211,7 +226,8 @@ fn data(event: &WireEvent) -> String {
                 "message",
             ]
             .iter()
-            .find_map(|name| value.get(*name));
+            .find_map(|name| value.get(*name).filter(|one| !one.is_null()))
+            .or_else(|| said(value));
             match field {
                 Some(Value::String(text)) => format!("{text:?}"),
                 Some(other) => other.to_string(),

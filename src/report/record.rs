@@ -85,6 +85,10 @@ pub struct RunTarget {
     pub region: Option<String>,
     pub endpoint: String,
     pub mocked: bool,
+    /// How it signed in; null where it did not.
+    pub sign_in: Option<String>,
+    /// What works about that and probably is not meant.
+    pub warnings: Vec<String>,
 }
 
 /// A scenario of the run.
@@ -236,6 +240,8 @@ impl Run {
                     region: target.region.clone(),
                     endpoint: target.endpoint.clone(),
                     mocked: target.mocked,
+                    sign_in: target.sign_in.clone(),
+                    warnings: target.warnings.clone(),
                 })
                 .collect(),
             scenarios: plan
@@ -308,7 +314,11 @@ impl Run {
             ] {
                 each(text);
             }
-            one.region.iter_mut().for_each(&mut *each);
+            one.region
+                .iter_mut()
+                .chain(&mut one.sign_in)
+                .chain(&mut one.warnings)
+                .for_each(&mut *each);
         }
         for one in &mut self.scenarios {
             for text in [&mut one.name, &mut one.about, &mut one.origin] {

@@ -116,7 +116,9 @@ impl Store {
         self.dirty |= !matches!(event, RunEvent::CellStarted { .. });
         match event {
             RunEvent::Started(_) => self.write_run(false),
-            RunEvent::CellStarted { .. } | RunEvent::CellEnded(_) => self.tick(),
+            RunEvent::SignedIn { .. } | RunEvent::CellStarted { .. } | RunEvent::CellEnded(_) => {
+                self.tick()
+            }
             RunEvent::Exchange(record) => {
                 let exchange = self.write_exchange(record);
                 exchange.and(self.tick())

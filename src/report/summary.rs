@@ -82,6 +82,16 @@ impl RunSummary {
     fn push(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Started(_) | RunEvent::CellStarted { .. } => {}
+            RunEvent::SignedIn {
+                target,
+                how,
+                warnings,
+            } => {
+                if let Some(target) = self.plan.targets.get_mut(*target) {
+                    target.sign_in = Some(how.clone());
+                    target.warnings.clone_from(warnings);
+                }
+            }
             RunEvent::Exchange(_) => self.exchanges += 1,
             RunEvent::CellEnded(result) => {
                 if let Some(slot) = self.cells.get_mut(result.cell) {

@@ -34,6 +34,8 @@ pub struct TurnLine {
     pub response_headers: Vec<(String, String)>,
     pub end: String,
     pub failure: Option<String>,
+    /// How long the provider asked to wait.
+    pub retry_after_ms: Option<f64>,
     pub headers_after_ms: Option<f64>,
     pub ttft_ms: Option<f64>,
     pub total_ms: Option<f64>,
@@ -81,6 +83,7 @@ impl TurnLine {
             response_headers: record.response_headers.clone(),
             end: record.end.clone(),
             failure: record.failure.clone(),
+            retry_after_ms: record.retry_after.map(millis),
             headers_after_ms: record.headers_after.map(millis),
             ttft_ms: record.ttft.map(millis),
             total_ms: record.total.map(millis),

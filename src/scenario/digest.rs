@@ -155,6 +155,7 @@ fn expectations(expect: &Expect) -> Value {
         failure,
         code,
         param,
+        retry_after,
         sent,
         fresh_call_ids,
     } = expect;
@@ -180,6 +181,7 @@ fn expectations(expect: &Expect) -> Value {
         failure,
         code,
         param,
+        retry_after,
         sent,
         fresh_call_ids
     ])

@@ -244,6 +244,8 @@ pub struct Expect {
     pub code: Option<String>,
     /// The field the provider blames for the error.
     pub param: Option<String>,
+    /// Whether the provider says how long to wait before the next try.
+    pub retry_after: Option<bool>,
     /// Whether a request left at all.
     pub sent: Option<bool>,
     /// No call id of this answer was used before in the conversation.
@@ -316,6 +318,9 @@ fn yes() -> bool {
     true
 }
 
+/// The longest duration that anybody can mean.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Reads `500ms`, `30s` or `2m`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
@@ -326,14 +331,22 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number
         .parse()
         .map_err(|_| format!("`{text}` is not a duration: write `500ms`, `30s` or `2m`"))?;
-    match unit.trim() {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err(format!(
-            "`{text}` is not a duration: write `500ms`, `30s` or `2m`"
-        )),
+    let span = match unit.trim() {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        _ => {
+            return Err(format!(
+                "`{text}` is not a duration: write `500ms`, `30s` or `2m`"
+            ));
+        }
+    };
+    if span.is_zero() || span > LONGEST {
+        return Err(format!(
+            "`{text}` must be more than nothing and at most a day"
+        ));
     }
+    Ok(span)
 }
 
 fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {

@@ -61,7 +61,12 @@ impl Transport for Live {
                 });
             }
         };
-        let response = match timeout(limits.idle, client.execute(built)).await {
+        let response = match timeout(limits.idle.min(limits.total), client.execute(built)).await {
+            Err(_) if limits.total < limits.idle => {
+                return failed(End::TooLong {
+                    after: limits.total,
+                });
+            }
             Err(_) => {
                 return failed(End::NoHead { after: limits.idle });
             }

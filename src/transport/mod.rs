@@ -4,6 +4,7 @@
 //! Shell. Decides nothing about what the bytes mean, never retries, never follows redirects.
 
 pub mod live;
+pub mod memory;
 
 use std::future::Future;
 use std::time::Duration;
@@ -35,13 +36,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What `check` uses where nothing else is said. 60 s of silence covers the cold starts seen on
+    /// What `check` uses where nothing else is said. A long real answer has some megabytes, and what is
+    /// made of a body may take tens of times its size in memory. 60 s of silence covers the cold starts seen on
     /// Bedrock (https://github.com/brainlid/langchain/pull/521, 2026-08).
     pub const CHECK: Limits = Limits {
         connect: Duration::from_secs(10),
         idle: Duration::from_secs(60),
         total: Duration::from_secs(300),
-        body: 64 * 1024 * 1024,
+        body: 16 * 1024 * 1024,
     };
 }
 

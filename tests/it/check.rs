@@ -9,7 +9,7 @@ use crate::program::Project;
 use crate::stub_server::Stub;
 
 /// A scenario that any model can pass.
-const PONG: &str = "\
+pub(crate) const PONG: &str = "\
 name: mine/pong
 about: A word.
 turns:
@@ -18,7 +18,7 @@ turns:
 ";
 
 /// A good streamed answer, event by event.
-fn pong_events() -> Vec<Value> {
+pub(crate) fn pong_events() -> Vec<Value> {
     let response = |status: &str, output: Value, usage: Value| {
         json!({
             "id": "resp_1", "object": "response", "created_at": 1, "status": status, "model": "m",
@@ -73,7 +73,7 @@ fn pong_events() -> Vec<Value> {
     events
 }
 
-fn sse(events: &[Value]) -> String {
+pub(crate) fn sse(events: &[Value]) -> String {
     events
         .iter()
         .map(|event| {
@@ -357,7 +357,7 @@ fn secrets_reach_no_file_and_no_stream() {
                 "pong.yaml",
             ],
         ))
-        .exits(1);
+        .exits(3);
     assert!(server.requests()[0].contains(KEY), "the key is sent");
     assert!(
         said.stdout.contains("invalid_credentials"),

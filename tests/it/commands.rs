@@ -205,6 +205,21 @@ fn schemas_and_completions_are_printed() {
         let schema = project.run(&["schema", file]).exits(0).json();
         assert_eq!(schema["type"], "object", "{file}");
     }
+    let scenario = project.run(&["schema", "scenario"]).exits(0).json();
+    let words = &scenario["$defs"]["Expect"]["properties"]["failure"]["enum"];
+    let guide = include_str!("../../docs/scenarios.md");
+    for class in &sameturn::catalog::shipped().failures.classes {
+        assert!(
+            words
+                .as_array()
+                .is_some_and(|words| words.contains(&class.id.as_str().into()))
+        );
+        assert!(
+            guide.contains(&format!("| `{}` |", class.id)),
+            "{} is not in the guide",
+            class.id
+        );
+    }
     let script = project.run(&["completions", "bash"]).exits(0);
     assert!(script.stdout.contains("sameturn"));
 }

@@ -26,6 +26,8 @@ pub(crate) fn target(
         model: model.to_owned(),
         region: region.map(str::to_owned),
         endpoint: format!("http://127.0.0.1:4010/{name}/{}", region.unwrap_or("v1")),
+        sign_in: Some("bearer from A_KEY".to_owned()),
+        warnings: Vec::new(),
         mocked: true,
     }
 }
@@ -168,6 +170,7 @@ pub(crate) fn exchange(cell: usize) -> ExchangeRecord {
         response_headers: vec![("content-type".to_owned(), "text/event-stream".to_owned())],
         end: "complete".to_owned(),
         failure: None,
+        retry_after: None,
         headers_after: Some(Duration::from_micros(1250)),
         ttft: Some(Duration::from_micros(100_040)),
         total: Some(Duration::from_micros(400_060)),

@@ -6,11 +6,14 @@
 )]
 
 mod auth;
+mod chat;
 mod check;
 mod commands;
 mod constructed_run;
 mod diagnostics;
 mod mock;
+mod mock_chat;
+mod mock_client;
 mod mock_runtime;
 mod program;
 mod recordings;

@@ -1,4 +1,4 @@
-//! The mocked providers seen from outside: plain TCP, so that what is checked is what was sent.
+//! The mocked providers seen from outside, on the Responses API.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,120 +6,13 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
-use sameturn::mock::data::MockData;
 use sameturn::mock::route::Selection;
-use sameturn::mock::server::MockServer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const BEARER: &str = "Bearer sameturn-mock-bearer-default";
-
-/// What came back.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-    /// Whether the body ended as HTTP says it should.
-    whole: bool,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The data of each event.
-    fn events(&self) -> Vec<Value> {
-        self.body
-            .lines()
-            .filter_map(|line| line.strip_prefix("data: "))
-            .map(|data| serde_json::from_str(data).expect("an event is JSON"))
-            .collect()
-    }
-
-    fn message(&self) -> String {
-        self.json()["error"]["message"]
-            .as_str()
-            .expect("a message")
-            .to_owned()
-    }
-}
-
-async fn start() -> MockServer {
-    let data = MockData::shipped().expect("the shipped data");
-    let bind = "127.0.0.1:0".parse().expect("an address");
-    MockServer::start(bind, data, 7).await.expect("a free port")
-}
-
-async fn ask(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
-    let mut request = format!(
-        "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
-        body.len()
-    );
-    if !headers.iter().any(|(name, _)| *name == "host") {
-        request.push_str(&format!("host: {address}\r\n"));
-    }
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
-    request.push_str(body);
-    let mut socket = TcpStream::connect(address).await.expect("it listens");
-    socket
-        .write_all(request.as_bytes())
-        .await
-        .expect("it reads");
-    let mut bytes = Vec::new();
-    let read = timeout(Duration::from_secs(20), socket.read_to_end(&mut bytes)).await;
-    let _ = read.expect("it answers and closes");
-    let text = String::from_utf8(bytes).expect("UTF-8");
-    let (head, rest) = text.split_once("\r\n\r\n").expect("a head");
-    let status = head[9..12].parse().expect("a status");
-    let head = head.to_lowercase();
-    let (body, whole) = if head.contains("transfer-encoding: chunked") {
-        chunks(rest)
-    } else {
-        (rest.to_owned(), true)
-    };
-    Answer {
-        status,
-        head,
-        body,
-        whole,
-    }
-}
-
-fn chunks(mut rest: &str) -> (String, bool) {
-    let mut body = String::new();
-    loop {
-        let Some((size, after)) = rest.split_once("\r\n") else {
-            return (body, false);
-        };
-        let size = usize::from_str_radix(size, 16).expect("a chunk size");
-        if size == 0 {
-            return (body, true);
-        }
-        let Some(chunk) = after.get(..size) else {
-            return (body, false);
-        };
-        body.push_str(chunk);
-        rest = after.get(size + 2..).unwrap_or_default();
-    }
-}
-
-async fn post(server: &MockServer, path: &str, body: &Value) -> Answer {
-    let headers = [("authorization", BEARER)];
-    ask(server.address(), "POST", path, &headers, &body.to_string()).await
-}
+use crate::mock_client::{Answer, BEARER, ask, post, start};
 
 const OPENAI: &str = "/openai/v1/responses";
 const MANTLE: &str = "/bedrock-mantle/us-east-1/openai/v1/responses";
@@ -742,8 +635,10 @@ async fn the_choice_of_a_tool_is_kept() {
 async fn addresses_name_provider_region_and_selection() {
     let server = start().await;
     let all = server.endpoints();
-    assert_eq!(all.len(), 1 + 14 + 16);
+    assert_eq!(all.len(), 1 + 14 + 16 + 1);
     assert!(all[0].base_url.ends_with("/openai/v1") && all[0].other_base_url.is_none());
+    let azure = all[31].resource_url.as_deref();
+    assert!(azure.is_some_and(|url| url.ends_with("/azure-openai")));
     for end in [
         "/bedrock-mantle/us-east-1/openai/v1",
         "/bedrock-runtime/us-west-1/openai/v1",

@@ -237,7 +237,10 @@ fn an_unexpected_failure_is_the_only_finding() {
         findings[0].message,
         "the turn failed: access_denied (HTTP 403, code AccessDenied, \"You may not.\")"
     );
-    assert!(findings[0].fix.is_some(), "the catalogue knows what to try");
+    assert_eq!(
+        findings[0].evidence.excerpt.as_deref(),
+        Some("You may not.")
+    );
 }
 
 #[test]
@@ -267,4 +270,20 @@ fn call_ids_are_fresh() {
         call("get_time", "a", "{}"),
     ]);
     check_ids(expect, &twice, &["expect/fresh-call-ids"]);
+}
+
+#[test]
+fn the_time_to_wait() {
+    let mut throttled = failed("throttled", None, None);
+    let expect = "{failure: throttled, retry_after: true}";
+    check_ids(expect, &throttled, &["expect/retry-after"]);
+    if let Some(failure) = &mut throttled.failure {
+        failure.retry_after = Some(std::time::Duration::from_secs(1));
+    }
+    check_ids(expect, &throttled, &[]);
+    check_ids(
+        "{failure: throttled, retry_after: false}",
+        &throttled,
+        &["expect/retry-after"],
+    );
 }

@@ -77,7 +77,7 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
             continue;
         }
         call_id(event, item, &mut seen, out);
-        name(event, item, declared.as_ref(), out);
+        name(ledger, event, item, declared.as_ref(), out);
         if kind == "function_call" {
             arguments(ledger, event, item, out);
         }
@@ -152,7 +152,13 @@ fn call_id<'a>(
     }
 }
 
-fn name(event: usize, item: &Value, declared: Option<&BTreeSet<&str>>, out: &mut Collector<'_>) {
+fn name(
+    ledger: &Ledger<'_>,
+    event: usize,
+    item: &Value,
+    declared: Option<&BTreeSet<&str>>,
+    out: &mut Collector<'_>,
+) {
     let Some(name) = text(item, "name").filter(|name| !name.is_empty()) else {
         out.add(
             &NAME,
@@ -163,6 +169,22 @@ fn name(event: usize, item: &Value, declared: Option<&BTreeSet<&str>>, out: &mut
         );
         return;
     };
+    let shape = if text(item, "type") == Some("custom_tool_call") {
+        "custom"
+    } else {
+        "function"
+    };
+    if let Some(kind) = kind_of_tool(ledger, name)
+        && kind != shape
+    {
+        out.add(
+            &DECLARED,
+            Some(event),
+            "a tool is called in another form than it was declared in",
+            format!("a {kind} call of {name}"),
+            format!("a {shape} call"),
+        );
+    }
     if let Some(declared) = declared
         && !declared.contains(name)
     {
@@ -181,16 +203,25 @@ fn name(event: usize, item: &Value, declared: Option<&BTreeSet<&str>>, out: &mut
     }
 }
 
+/// Whether a tool at the top of the request is a function or takes free text.
+fn kind_of_tool<'a>(ledger: &Ledger<'a>, name: &str) -> Option<&'a str> {
+    let tools = ledger.subject.request?.get("tools")?.as_array()?;
+    let mut named = tools.iter().filter(|tool| text(tool, "name") == Some(name));
+    let kind = text(named.next()?, "type")?;
+    // Of two tools with one name it cannot be known which is meant.
+    (named.next().is_none() && matches!(kind, "function" | "custom")).then_some(kind)
+}
+
 fn arguments(ledger: &Ledger<'_>, event: usize, item: &Value, out: &mut Collector<'_>) {
-    // A call that was cut short has the arguments it has.
-    if text(item, "status") == Some("incomplete") || ledger.status() == Some("incomplete") {
-        return;
-    }
     let raw = item.get("arguments");
+    // A call that was cut short has the arguments it has; but it has some.
+    let cut_short =
+        text(item, "status") == Some("incomplete") || ledger.status() == Some("incomplete");
     let parsed = raw
         .and_then(Value::as_str)
         .map(serde_json::from_str::<Value>);
     match parsed {
+        Some(_) if cut_short => return,
         Some(Ok(Value::Object(_))) => {}
         Some(Ok(_)) => out.add(
             &OBJECT,

@@ -8,7 +8,7 @@ use crate::check::finding::Rule;
 use crate::check::rules::calls::is_call;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::{Ledger, text};
-use crate::check::rules::must;
+use crate::check::rules::{must, should};
 use crate::json_schema::Schema;
 
 static CHOICE: Rule = must(
@@ -32,7 +32,13 @@ static STRUCTURED: Rule = must(
     "OpenAI API reference, text.format json_schema (2026-08-21)",
 );
 
-pub static RULES: &[&Rule] = &[&CHOICE, &PARALLEL, &STRICT, &STRUCTURED];
+static LIMIT: Rule = should(
+    "responses/output-limit-kept",
+    "A completed answer has at most max_output_tokens; one that hits the limit is incomplete.",
+    "OpenAI API reference, max_output_tokens (2026-08-21)",
+);
+
+pub static RULES: &[&Rule] = &[&CHOICE, &PARALLEL, &STRICT, &STRUCTURED, &LIMIT];
 
 pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     let Some(request) = ledger.subject.request else {
@@ -47,6 +53,7 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     if !completed {
         return;
     }
+    limit(ledger, request, out);
     let items = ledger.finished_items();
     let calls: Vec<(usize, &Value)> = items
         .iter()
@@ -70,6 +77,25 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     }
     if calls.is_empty() {
         structured(request, &items, out);
+    }
+}
+
+fn limit(ledger: &Ledger<'_>, request: &Value, out: &mut Collector<'_>) {
+    let most = request.get("max_output_tokens").and_then(Value::as_u64);
+    let spent = ledger
+        .response
+        .and_then(|(_, response)| response.pointer("/usage/output_tokens")?.as_u64());
+    let (Some(most), Some(spent), Some((event, _))) = (most, spent, ledger.response) else {
+        return;
+    };
+    if spent > most {
+        out.add(
+            &LIMIT,
+            Some(event),
+            "the answer is completed and longer than max_output_tokens",
+            format!("at most {most} output tokens"),
+            spent.to_string(),
+        );
     }
 }
 

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::check::finding::Rule;
+use crate::check::matcher::same_number;
 use crate::check::rules::collect::{Collector, show};
-use crate::check::rules::ledger::{Event, Ledger, TERMINALS, text};
+use crate::check::rules::ledger::{Event, Ledger, TERMINALS, response_of, text};
 use crate::check::rules::{must, should};
 use crate::dialect::wire::Payload;
 
@@ -39,6 +40,11 @@ static ONE_TERMINAL: Rule = must(
     "responses/exactly-one-terminal",
     "A stream has exactly one of response.completed, response.incomplete and response.failed.",
     "OpenResponses specification 2026-04-24; Codex retries a stream without one",
+);
+static ERROR_FAILS: Rule = must(
+    "responses/error-ends-in-failed",
+    "After an error event the response ends in response.failed.",
+    "OpenResponses specification 2026-04-24; OpenAI's recorded error stream (2026-08-22)",
 );
 static AFTER_TERMINAL: Rule = must(
     "responses/nothing-after-terminal",
@@ -92,6 +98,7 @@ pub static RULES: &[&Rule] = &[
     &CREATED_ONCE,
     &IN_PROGRESS,
     &ONE_TERMINAL,
+    &ERROR_FAILS,
     &AFTER_TERMINAL,
     &DONE_ONCE,
     &NAME_MATCHES,
@@ -220,7 +227,21 @@ fn end(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                     .map_or("no event at all", |event| event.kind),
             );
         }
-        [_] => {}
+        [terminal] => {
+            let error = of_kind(ledger, "error").next();
+            if let Some(error) = error
+                && terminal.kind != "response.failed"
+                && error.index < terminal.index
+            {
+                out.add(
+                    &ERROR_FAILS,
+                    Some(terminal.index),
+                    "an error event came, and the response goes on as if it had not",
+                    "response.failed",
+                    terminal.kind,
+                );
+            }
+        }
         [first, others @ ..] => {
             for event in others {
                 out.add(
@@ -309,7 +330,7 @@ fn constants(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     let responses: Vec<(usize, &Value)> = ledger
         .events
         .iter()
-        .filter_map(|event| Some((event.index, event.data.get("response")?)))
+        .filter_map(|event| Some((event.index, response_of(*event)?)))
         .collect();
     for (rule, key, needed) in [
         (&RESPONSE_ID, "id", true),
@@ -355,7 +376,7 @@ fn statuses(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
             "response.failed" => &["failed"],
             _ => continue,
         };
-        let Some(response) = event.data.get("response") else {
+        let Some(response) = response_of(*event) else {
             continue;
         };
         if !text(response, "status").is_some_and(|status| allowed.contains(&status)) {
@@ -400,8 +421,8 @@ fn of_kind<'l, 'a>(ledger: &'l Ledger<'a>, kind: &'l str) -> impl Iterator<Item 
 
 /// Equal as JSON, numbers by value: some providers send `created_at` as 1.0 once and 1 later.
 fn same_value(one: &Value, other: &Value) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => one == other,
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => same_number(one, other),
         _ => one == other,
     }
 }

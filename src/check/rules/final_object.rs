@@ -124,6 +124,18 @@ fn shape(ledger: &Ledger<'_>, event: usize, response: &Value, out: &mut Collecto
             show(response.get("status")),
         );
     }
+    let completed_at = response
+        .get("completed_at")
+        .filter(|value| !value.is_null() && !value.is_number());
+    if completed_at.is_some() {
+        out.add(
+            &COMPLETED_AT,
+            Some(event),
+            "completed_at is no time",
+            "a number or null",
+            show(completed_at),
+        );
+    }
     let at = |key: &str| response.get(key).and_then(Value::as_f64);
     if let (Some(created), Some(completed)) = (at("created_at"), at("completed_at"))
         && completed < created.floor()
@@ -264,6 +276,49 @@ fn output(ledger: &Ledger<'_>, event: usize, out: &mut Collector<'_>) {
     for log in logs {
         if let (Some((_, done)), Some((_, item))) = (log.done.first(), partner(ledger, log)) {
             compare(event, log, done, item, out);
+            kept(event, log, done, item, out);
+        }
+    }
+}
+
+/// The same in a finished item and in the final output, whatever it says.
+fn kept(event: usize, log: &ItemLog<'_>, done: &Value, last: &Value, out: &mut Collector<'_>) {
+    let sealed = |item: &Value| text(item, "encrypted_content").is_some();
+    let mut differ = Vec::new();
+    // Sealed anew each time, but sealed.
+    if sealed(done) != sealed(last) {
+        differ.push("encrypted_content".to_owned());
+    }
+    // A status that is wrong in the finished item has its finding already.
+    if text(done, "status") == Some("completed") && text(last, "status") != Some("completed") {
+        differ.push("status".to_owned());
+    }
+    let parts = |item: &Value| {
+        item.get("content")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len)
+    };
+    for index in 0..parts(done).min(parts(last)) {
+        // A part of another type has its finding already.
+        let of_type = |item: &Value| item.pointer(&format!("/content/{index}/type")).cloned();
+        if of_type(done) == of_type(last) {
+            differ.push(format!("content/{index}/annotations"));
+        }
+    }
+    for place in differ {
+        let pointer = format!("/{place}");
+        let (before, now) = (done.pointer(&pointer), last.pointer(&pointer));
+        if before != now {
+            out.add(
+                &OUTPUT_MATCHES,
+                Some(event),
+                format!(
+                    "item {} has another {place} in the final output",
+                    log.output_index
+                ),
+                show(before),
+                show(now),
+            );
         }
     }
 }

@@ -19,9 +19,9 @@ static UNTERMINATED: Rule = must(
     "The last event is closed by a blank line; without it readers discard the event.",
     WHATWG,
 );
-static WITHOUT_DATA: Rule = should(
+static WITHOUT_DATA: Rule = info(
     "sse/event-without-data",
-    "An event that has a name also has data; readers drop one that has none.",
+    "An event that has a name also has data; readers drop one that has none, and openai-python 3.52 breaks on it.",
     WHATWG,
 );
 static UNKNOWN_FIELD: Rule = info(
@@ -39,10 +39,15 @@ static LINE_TOO_LONG: Rule = must(
     "A line is short enough for a reader to keep.",
     "limit of this program's decoder",
 );
+static EVENTS_WITHIN_LIMIT: Rule = must(
+    "sse/events-within-limit",
+    "An answer has at most 500000 events; one with more is not checked any further.",
+    "limit of this program's decoder",
+);
 static MALFORMED: Rule = must(
-    "responses/malformed-json",
-    "The data of every event is one JSON text.",
-    "OpenAI API reference, Responses streaming events (2026-08-21)",
+    "sse/malformed-json",
+    "The data of every event is one JSON text, or [DONE].",
+    "OpenAI API reference, streaming (2026-08-21)",
 );
 static NOT_A_RESPONSE: Rule = must(
     "responses/not-a-response",
@@ -53,6 +58,16 @@ static WITHOUT_TYPE: Rule = must(
     "responses/event-without-type",
     "Every event says its type in its data.",
     "OpenAI API reference, Responses streaming events (2026-08-21)",
+);
+static NOT_A_COMPLETION: Rule = must(
+    "chat/not-a-completion",
+    "The body is a chat completion, or a stream of its chunks.",
+    "OpenAI API reference, Chat Completions (2026-08-21)",
+);
+static NOT_A_CHUNK: Rule = must(
+    "chat/not-a-chunk",
+    "Every event is a chunk with choices, or an error.",
+    "OpenAI API reference, Chat Completions streaming (2026-08-21)",
 );
 const EVENT_STREAM: &str = "AWS event stream encoding, https://smithy.io/2.0/aws/amazon-eventstream.html (read 2026-11-21)";
 
@@ -87,7 +102,7 @@ static NOT_AN_ANSWER: Rule = must(
     "service model bedrock-runtime of botocore 1.44.5 (read 2026-11-21)",
 );
 static INCREMENTAL: Rule = info(
-    "responses/arrives-incrementally",
+    "http/arrives-incrementally",
     "Output arrives over several reads: the stream is not held back and sent at once.",
     "gateways that buffer a stream, seen in the wild (2026-11-21)",
 );
@@ -102,6 +117,14 @@ static OTHER: Rule = should(
     "this program's decoder",
 );
 
+/// What the decoder notes of a body that is no answer, or too large a one: no further rule is about it.
+pub const IS_SOMETHING_ELSE: [&str; 4] = [
+    "responses/not-a-response",
+    "chat/not-a-completion",
+    "converse/not-an-answer",
+    "sse/events-within-limit",
+];
+
 pub static RULES: &[&Rule] = &[
     &INVALID_UTF8,
     &UNTERMINATED,
@@ -109,9 +132,12 @@ pub static RULES: &[&Rule] = &[
     &UNKNOWN_FIELD,
     &ID_FIELD,
     &LINE_TOO_LONG,
+    &EVENTS_WITHIN_LIMIT,
     &MALFORMED,
     &NOT_A_RESPONSE,
     &WITHOUT_TYPE,
+    &NOT_A_COMPLETION,
+    &NOT_A_CHUNK,
     &FRAME_CRC,
     &FRAME_TRUNCATED,
     &FRAME_LENGTH,
@@ -124,7 +150,7 @@ pub static RULES: &[&Rule] = &[
 ];
 
 /// How many output events make it worth asking whether they came one by one.
-const ENOUGH_EVENTS: usize = 5;
+const ENOUGH_EVENTS: u32 = 5;
 
 pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
     for irregularity in &subject.trace.irregularities {
@@ -148,6 +174,7 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
             id if id == UNKNOWN_FIELD.id => "a line has an unknown field".to_owned(),
             id if id == ID_FIELD.id => "events carry an id field".to_owned(),
             id if id == LINE_TOO_LONG.id => "a line is too long to keep".to_owned(),
+            id if id == EVENTS_WITHIN_LIMIT.id => "the answer has too many events".to_owned(),
             id if id == MALFORMED.id => "the data of an event is not JSON".to_owned(),
             id if id == NOT_A_RESPONSE.id => "the body is not a response".to_owned(),
             id if id == FRAME_CRC.id => "a checksum does not fit: bytes were changed".to_owned(),
@@ -157,6 +184,8 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
             id if id == CONVERSE_JSON.id => "the payload of a message is not JSON".to_owned(),
             id if id == NOT_AN_ANSWER.id => "the body is not an answer".to_owned(),
             id if id == WITHOUT_TYPE.id => "an event does not say its type".to_owned(),
+            id if id == NOT_A_COMPLETION.id => "the body is not a chat completion".to_owned(),
+            id if id == NOT_A_CHUNK.id => "an event is no chunk of a chat completion".to_owned(),
             id => format!("the decoder reports {id}"),
         };
         out.add(
@@ -198,19 +227,15 @@ fn arrives_incrementally(subject: &Subject<'_>, out: &mut Collector<'_>) {
     if !subject.streamed || subject.head.is_none() {
         return;
     }
-    let deltas: Vec<u32> = subject
-        .events
-        .iter()
-        .filter(|event| event.kind().is_some_and(|kind| kind.ends_with(".delta")))
-        .map(|event| event.read)
-        .collect();
-    if deltas.len() >= ENOUGH_EVENTS && deltas.iter().all(|read| *read == deltas[0]) {
+    let timing = &subject.trace.timing;
+    let events = timing.output_events;
+    if events >= ENOUGH_EVENTS && timing.output_reads == 1 {
         out.add(
             &INCREMENTAL,
             None,
             "all output came in one read: the stream is buffered somewhere",
             "several reads",
-            format!("{} output events in one read", deltas.len()),
+            format!("{events} output events in one read"),
         );
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! What a hosted tool does is not looked at.
 
+use serde_json::Value;
+
 use crate::check::finding::Rule;
 use crate::check::rules::collect::Collector;
 use crate::check::rules::ledger::{ItemLog, Ledger};
@@ -63,5 +65,22 @@ fn steps(log: &ItemLog<'_>, out: &mut Collector<'_>) {
             return;
         }
         stage = next;
+    }
+    // Steps that began are ended before the item is finished as completed.
+    let finished = log.done.first();
+    if let Some((event, item)) = finished
+        && (stage == 1 || stage == 2)
+        && item.get("status").and_then(Value::as_str) == Some("completed")
+    {
+        out.add(
+            &STEPS,
+            Some(*event),
+            format!(
+                "the hosted call of item {} is finished without its last step",
+                log.output_index
+            ),
+            "completed or failed",
+            "the item as completed",
+        );
     }
 }

@@ -307,6 +307,18 @@ fn identity(log: &ItemLog<'_>, out: &mut Collector<'_>) {
 }
 
 fn status(ledger: &Ledger<'_>, log: &ItemLog<'_>, out: &mut Collector<'_>) {
+    for (index, item) in log.added.first().into_iter().chain(log.done.first()) {
+        let status = item.get("status").filter(|status| !status.is_null());
+        if status.is_some_and(|status| !status.is_string()) {
+            out.add(
+                &STATUS,
+                Some(*index),
+                format!("the status of item {} is no word", log.output_index),
+                "a status word",
+                show(status),
+            );
+        }
+    }
     if let Some((index, item)) = log.added.first() {
         let status = text(item, "status");
         // Results that a provider's own tools produced are complete when they appear.
@@ -340,7 +352,22 @@ fn status(ledger: &Ledger<'_>, log: &ItemLog<'_>, out: &mut Collector<'_>) {
         .is_some_and(|event| event.kind == "response.completed");
     let message = match status {
         "completed" | "failed" => return,
-        "incomplete" if !completed => return,
+        "incomplete" if !completed => {
+            if ledger
+                .items
+                .iter()
+                .any(|one| one.output_index > log.output_index)
+            {
+                out.add(
+                    &STATUS,
+                    Some(*index),
+                    format!("item {} is incomplete and not the last", log.output_index),
+                    "nothing after an incomplete item",
+                    "another item",
+                );
+            }
+            return;
+        }
         "incomplete" => format!(
             "item {} is incomplete though the response is completed",
             log.output_index

@@ -3,6 +3,8 @@
 //!
 //! It only sorts; it must never judge. What cannot be sorted is left to the rules to notice.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::check::rules::Subject;
@@ -41,6 +43,8 @@ pub struct Ledger<'a> {
     /// Whether events are known to be lost, unreadable or after the end: what is missing or does
     /// not add up is then explained already.
     pub lossy: bool,
+    /// The output index of each item id, as the first event says that has both.
+    indexes: HashMap<&'a str, i64>,
 }
 
 /// All that was said about one output item.
@@ -88,11 +92,15 @@ pub struct Strand<'a> {
     /// `content_part.added` or `reasoning_summary_part.added`.
     pub part_added: Vec<(usize, &'a Value)>,
     pub deltas: Vec<(usize, &'a str)>,
+    /// Whether a delta carries no text: what came in pieces is then not known.
+    pub unreadable: bool,
     /// The `….done` of the text, with the text it says.
     pub dones: Vec<(usize, Option<&'a str>)>,
     /// `content_part.done` or `reasoning_summary_part.done`.
     pub part_dones: Vec<(usize, &'a Value)>,
     pub annotations: Vec<Event<'a>>,
+    /// Pieces that came as another kind of text than those before.
+    pub strays: Vec<(usize, StrandKind)>,
 }
 
 impl StrandKind {
@@ -121,6 +129,17 @@ impl StrandKind {
         }
     }
 
+    /// The type of the part that holds it, where it stands in a part.
+    pub fn part_type(self) -> Option<&'static str> {
+        match self {
+            StrandKind::Text => Some("output_text"),
+            StrandKind::Refusal => Some("refusal"),
+            StrandKind::ReasoningText => Some("reasoning_text"),
+            StrandKind::Summary => Some("summary_text"),
+            _ => None,
+        }
+    }
+
     fn of_prefix(prefix: &str) -> Option<(StrandKind, Axis)> {
         Some(match prefix {
             "response.output_text" => (StrandKind::Text, Axis::Content),
@@ -140,15 +159,25 @@ impl StrandKind {
 
     /// The text of this run inside a whole item.
     pub fn in_item(self, item: &Value, index: i64) -> Option<&str> {
+        text(self.holder(item, index)?, self.field())
+    }
+
+    /// What holds this run inside a whole item: one of its parts, or the item itself.
+    pub fn holder(self, item: &Value, index: i64) -> Option<&Value> {
         let index = usize::try_from(index).ok()?;
-        let holder = match self {
+        match self {
             StrandKind::Text | StrandKind::Refusal | StrandKind::ReasoningText => {
-                item.get("content")?.get(index)?
+                item.get("content")?.get(index)
             }
-            StrandKind::Summary => item.get("summary")?.get(index)?,
-            _ => item,
-        };
-        text(holder, self.field())
+            StrandKind::Summary => item.get("summary")?.get(index),
+            _ => Some(item),
+        }
+    }
+
+    /// Whether what holds it says that it holds something else.
+    pub fn is_other_part(self, holder: &Value) -> bool {
+        self.part_type()
+            .is_some_and(|kind| text(holder, "type") != Some(kind))
     }
 }
 
@@ -175,7 +204,7 @@ impl<'a> Ledger<'a> {
             .find(|event| TERMINALS.contains(&event.kind))
             .copied();
         let response = if subject.streamed {
-            terminal.and_then(|event| Some((event.index, event.data.get("response")?)))
+            terminal.and_then(|event| Some((event.index, response_of(event)?)))
         } else {
             subject
                 .events
@@ -190,7 +219,7 @@ impl<'a> Ledger<'a> {
         }) || subject.trace.irregularities.iter().any(|one| {
             matches!(
                 one.id,
-                "sse/invalid-utf8" | "sse/line-too-long" | "responses/malformed-json"
+                "sse/invalid-utf8" | "sse/line-too-long" | "sse/malformed-json"
             )
         });
         let late = terminal.is_some_and(|terminal| {
@@ -204,6 +233,7 @@ impl<'a> Ledger<'a> {
             response,
             items: Vec::new(),
             lossy: unreadable || late,
+            indexes: indexes(&events),
             events,
         };
         if subject.streamed {
@@ -295,15 +325,8 @@ impl<'a> Ledger<'a> {
         if let Some(index) = event.data.get("output_index").and_then(Value::as_i64) {
             return Some(index);
         }
-        let id = id?;
-        self.items
-            .iter()
-            .find(|log| {
-                log.added
-                    .iter()
-                    .any(|(_, item)| text(item, "id") == Some(id))
-            })
-            .map(|log| log.output_index)
+        // Any other event of the item will do, also a later one.
+        self.indexes.get(id?).copied()
     }
 
     /// The item that an event belongs to. Another item announced at an index in use is a new one.
@@ -369,10 +392,19 @@ impl<'a> ItemLog<'a> {
             _ => {
                 if let Some((kind, axis)) = StrandKind::of_prefix(prefix) {
                     let strand = self.strand(event, axis, Some(kind));
+                    let begun = !strand.deltas.is_empty() || !strand.dones.is_empty();
+                    if begun && strand.kind.is_some_and(|known| known != kind) {
+                        strand.strays.push((event.index, kind));
+                    }
+                    // The events of the text know better than its announcement.
+                    if strand.deltas.is_empty() && strand.dones.is_empty() {
+                        strand.kind = Some(kind);
+                    }
                     match verb {
                         "delta" => {
-                            let piece = text(event.data, "delta").unwrap_or_default();
-                            strand.deltas.push((event.index, piece));
+                            let piece = text(event.data, "delta");
+                            strand.unreadable |= piece.is_none();
+                            strand.deltas.push((event.index, piece.unwrap_or_default()));
                         }
                         "done" => {
                             let whole = text(event.data, kind.field());
@@ -418,9 +450,11 @@ impl<'a> ItemLog<'a> {
                 kind: None,
                 part_added: Vec::new(),
                 deltas: Vec::new(),
+                unreadable: false,
                 dones: Vec::new(),
                 part_dones: Vec::new(),
                 annotations: Vec::new(),
+                strays: Vec::new(),
             });
             self.strands.len() - 1
         });
@@ -428,6 +462,25 @@ impl<'a> ItemLog<'a> {
         strand.kind = strand.kind.or(kind);
         strand
     }
+}
+
+fn indexes<'a>(events: &[Event<'a>]) -> HashMap<&'a str, i64> {
+    let mut indexes = HashMap::new();
+    for event in events {
+        let id = match event.data.get("item") {
+            Some(item) => text(item, "id"),
+            None => text(event.data, "item_id"),
+        };
+        if let (Some(id), Some(index)) = (id, integer(event.data, "output_index")) {
+            indexes.entry(id).or_insert(index);
+        }
+    }
+    indexes
+}
+
+/// The response object that an event carries.
+pub fn response_of(event: Event<'_>) -> Option<&Value> {
+    event.data.get("response").filter(|value| value.is_object())
 }
 
 /// A string field.

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod framing;
 
 pub mod envelope;
+pub mod fields;
 pub mod sequence;
 
 pub mod items;
@@ -25,6 +26,7 @@ pub mod usage;
 pub mod contract;
 pub mod echo;
 
+pub mod chat;
 pub mod converse;
 
 use serde_json::Value;
@@ -44,6 +46,8 @@ pub struct Subject<'a> {
     pub trace: &'a TurnTrace,
     /// Whether the answer came as a stream of events.
     pub streamed: bool,
+    /// Whether it came with the framing of the wire; a file of one JSON event per line has lost it.
+    pub framed: bool,
     /// The response head; `None` for a captured file.
     pub head: Option<&'a Head>,
     /// How the exchange ended; `None` for a captured file.
@@ -69,23 +73,21 @@ impl Subject<'_> {
                 .is_some_and(|failure| failure.layer == Layer::Connection)
     }
 
-    /// Whether there is no answer to check: an error response, or nothing at all.
+    /// Whether there is no answer to check: an error response, or no response at all. An error in
+    /// disguise, inside a success, is an answer and a bad one.
     pub fn is_refusal(&self) -> bool {
-        let refused = self
-            .head
-            .is_some_and(|head| !(200..300).contains(&head.status));
-        let answered = self.events.iter().any(|event| {
-            event
-                .kind()
-                .is_some_and(|kind| kind.starts_with("response."))
-        });
-        refused
-            || !answered
-                && self
-                    .trace
-                    .failure
-                    .as_ref()
-                    .is_some_and(|failure| failure.layer != Layer::Stream)
+        match self.head {
+            Some(head) => !(200..300).contains(&head.status),
+            None => !self.is_capture(),
+        }
+    }
+
+    /// Whether the body is no answer of the API, or too large a one: no further rule is about it.
+    fn is_something_else(&self) -> bool {
+        let irregularities = &self.trace.irregularities;
+        irregularities
+            .iter()
+            .any(|one| framing::IS_SOMETHING_ELSE.contains(&one.id))
     }
 }
 
@@ -96,9 +98,13 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     }
     let mut collector = Collector::new(subject.events);
     framing::check(subject, &mut collector);
+    if subject.is_something_else() {
+        return collector.finish();
+    }
     if dialect_word == "responses" && !too_many_items(subject, &mut collector) {
         let ledger = Ledger::read(subject);
         envelope::check(&ledger, &mut collector);
+        fields::check(&ledger, &mut collector);
         sequence::check(&ledger, &mut collector);
         items::check(&ledger, &mut collector);
         parts::check(&ledger, &mut collector);
@@ -110,6 +116,9 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
         reasoning::check(&ledger, &mut collector);
         contract::check(&ledger, &mut collector);
         echo::check(&ledger, &mut collector);
+    }
+    if dialect_word == "chat" {
+        chat::check(subject, &mut collector);
     }
     let trimmed = dialect_word == "converse" && converse::check(subject, &mut collector);
     let findings = collector.finish();
@@ -202,6 +211,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         framing::RULES,
         LIMITS,
         envelope::RULES,
+        fields::RULES,
         sequence::RULES,
         items::RULES,
         parts::RULES,
@@ -215,6 +225,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         echo::RULES,
     ]
     .into_iter()
+    .chain(chat::FAMILIES.iter().copied())
     .chain(converse::FAMILIES.iter().copied())
     .flatten()
     .copied()

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, show};
+use crate::check::rules::final_object::partner;
 use crate::check::rules::ledger::{Axis, Event, ItemLog, Ledger, Strand, StrandKind};
 use crate::check::rules::must;
 
@@ -37,7 +38,13 @@ static ANNOTATIONS: Rule = must(
     EVENTS,
 );
 
-pub static RULES: &[&Rule] = &[&ADDED_FIRST, &DENSE, &CLOSED, &ORDER, &ANNOTATIONS];
+static TYPE: Rule = must(
+    "responses/part-type-kept",
+    "A part has the type of its text wherever it stands: announced, finished, in its item and at the end.",
+    "OpenAI API reference, Responses streaming events (2026-08-21); clients pick the text by the type",
+);
+
+pub static RULES: &[&Rule] = &[&ADDED_FIRST, &DENSE, &TYPE, &CLOSED, &ORDER, &ANNOTATIONS];
 
 pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     for log in &ledger.items {
@@ -52,6 +59,7 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         }
         for strand in &log.strands {
             announced(log, strand, out);
+            types(ledger, log, strand, out);
             closed(ledger, log, strand, out);
             annotations(log, strand, out);
         }
@@ -150,6 +158,65 @@ fn announced(log: &ItemLog<'_>, strand: &Strand<'_>, out: &mut Collector<'_>) {
             "\"\"",
             show(part.get(kind.field())),
         );
+    }
+}
+
+fn types(ledger: &Ledger<'_>, log: &ItemLog<'_>, strand: &Strand<'_>, out: &mut Collector<'_>) {
+    let Some(kind) = strand.kind else { return };
+    if let Some((event, stray)) = strand.strays.first() {
+        out.add(
+            &TYPE,
+            Some(*event),
+            format!(
+                "a piece of the {} of item {} comes as another kind of text",
+                kind.words(),
+                log.output_index
+            ),
+            kind.words(),
+            stray.words(),
+        );
+        return;
+    }
+    let Some(expected) = kind.part_type() else {
+        return;
+    };
+    let in_item = |(event, item): (usize, &'_ Value)| {
+        Some((event, kind.holder(item, strand.index)?.get("type").cloned()))
+    };
+    let of_part = |(event, part): &(usize, &Value)| {
+        part.is_object()
+            .then(|| (*event, part.get("type").cloned()))
+    };
+    let finished = log.done.first().copied().and_then(in_item);
+    // A final output that repeats the finished item's mistake is not a second mistake.
+    let last = partner(ledger, log)
+        .and_then(in_item)
+        .filter(|(_, last)| finished.as_ref().is_none_or(|(_, type_)| type_ != last));
+    let places = [
+        (
+            "announced part",
+            strand.part_added.first().and_then(of_part),
+        ),
+        ("finished part", strand.part_dones.first().and_then(of_part)),
+        ("part in the finished item", finished),
+        ("part in the final output", last),
+    ];
+    for (place, found) in places {
+        let Some((event, type_)) = found else {
+            continue;
+        };
+        if type_.as_ref().and_then(Value::as_str) != Some(expected) {
+            out.add(
+                &TYPE,
+                Some(event),
+                format!(
+                    "the {place} (part {}, item {}) has another type than its text",
+                    strand.index, log.output_index
+                ),
+                expected,
+                show(type_.as_ref()),
+            );
+        }
     }
 }
 
@@ -264,6 +331,22 @@ fn annotations(log: &ItemLog<'_>, strand: &Strand<'_>, out: &mut Collector<'_>) 
     let Some(whole) = part.get("annotations").and_then(Value::as_array) else {
         return;
     };
+    if let Some((event, item)) = log.done.first()
+        && strand.kind == Some(StrandKind::Text)
+        && let Some(holder) = StrandKind::Text.holder(item, strand.index)
+        && holder.get("annotations") != part.get("annotations")
+    {
+        out.add(
+            &ANNOTATIONS,
+            Some(*event),
+            format!(
+                "the annotations of part {} of item {} differ in the finished item",
+                strand.index, log.output_index
+            ),
+            show(part.get("annotations")),
+            show(holder.get("annotations")),
+        );
+    }
     if strand.annotations.is_empty() {
         return;
     }

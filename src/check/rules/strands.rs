@@ -4,6 +4,8 @@
 //! Where several places disagree, the odd one out is named; it must never report every place that
 //! differs from a single wrong one.
 
+use serde_json::Value;
+
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, difference};
 use crate::check::rules::final_object::{OUTPUT_MATCHES, partner};
@@ -173,6 +175,7 @@ fn adds_up(
     let closed = !strand.dones.is_empty() || !log.done.is_empty();
     if let Some((event, _)) = strand.deltas.last()
         && closed
+        && !strand.unreadable
     {
         witnesses.push(Witness {
             place: "the deltas",
@@ -203,11 +206,8 @@ fn adds_up(
         let in_item = kind.in_item(item, strand.index);
         // Raw reasoning text need not stand in the finished item; the rest must.
         let optional = matches!(kind, StrandKind::ReasoningText | StrandKind::Code);
-        // What is there and is no text has a finding of its own.
-        let no_text = item
-            .get(kind.field())
-            .is_some_and(|value| !value.is_string());
-        if in_item.is_some() || !optional && !no_text {
+        let judged = in_item.is_none() && is_judged(kind, item, strand.index);
+        if in_item.is_some() || !optional && !judged {
             witnesses.push(Witness {
                 place: "the finished item",
                 event: *event,
@@ -215,18 +215,32 @@ fn adds_up(
                 rule,
             });
         }
-        if let Some((event, last)) = partner(ledger, log)
-            && let Some(whole) = kind.in_item(last, strand.index)
-        {
-            witnesses.push(Witness {
-                place: "the final output",
-                event,
-                text: whole.to_owned(),
-                rule: &OUTPUT_MATCHES,
-            });
+        if let Some((event, last)) = partner(ledger, log) {
+            let in_last = kind.in_item(last, strand.index);
+            // A part that is not there at all is missed where parts are counted.
+            let lost = kind
+                .holder(last, strand.index)
+                .is_some_and(|holder| !kind.is_other_part(holder));
+            if in_last.is_some() || lost && !judged && (!optional || in_item.is_some()) {
+                witnesses.push(Witness {
+                    place: "the final output",
+                    event,
+                    text: in_last.unwrap_or_default().to_owned(),
+                    rule: &OUTPUT_MATCHES,
+                });
+            }
         }
     }
     report_odd_ones(log, kind, &witnesses, out);
+}
+
+/// Whether the lack of a text in the finished item has a finding of its own.
+fn is_judged(kind: StrandKind, item: &Value, index: i64) -> bool {
+    match kind.holder(item, index) {
+        Some(_) if kind == StrandKind::Arguments => text(item, "type") == Some("function_call"),
+        Some(holder) => kind.is_other_part(holder),
+        None => false,
+    }
 }
 
 fn report_odd_ones(

@@ -56,6 +56,7 @@ fn failed(failure: Option<Failure>) -> Decoded {
             ..TurnTrace::default()
         },
         streamed: false,
+        framed: true,
     }
 }
 
@@ -129,6 +130,7 @@ pub(crate) fn plain_body(
         events: vec![event],
         trace,
         streamed: false,
+        framed: true,
     }
 }
 
@@ -167,6 +169,8 @@ pub struct ConverseDecoder {
     assembler: Assembler,
     irregularities: Vec<Irregularity>,
     untold: usize,
+    /// Bytes came, and not events without framing.
+    framed: bool,
 }
 
 impl ConverseDecoder {
@@ -177,6 +181,7 @@ impl ConverseDecoder {
 
     /// Takes the bytes of one read that arrived at `at`.
     pub fn push(&mut self, at: Duration, bytes: &[u8]) {
+        self.framed = true;
         self.frames.push(at, bytes);
         while let Some(item) = self.frames.next() {
             match item {
@@ -239,6 +244,7 @@ impl ConverseDecoder {
             events: self.events,
             trace,
             streamed: true,
+            framed: self.framed,
         }
     }
 

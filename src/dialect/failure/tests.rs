@@ -67,7 +67,7 @@ fn reads_every_envelope() {
         (
             r#"{"detail":[{"loc":["body","input",0],"msg":"field required"},{"loc":[],"msg":"x"}]}"#,
             &[],
-            ["", "", "body.input.0", "field required; x"],
+            ["", "", "input.0", "field required; x"],
         ),
         (r#"{"error":"bad"}"#, &[], ["", "", "", "bad"]),
         (

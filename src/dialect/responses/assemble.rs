@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::dialect::failure::Envelope;
 use crate::dialect::responses::item::{content, has_output, is_item, some_text, text_of, usage};
 use crate::dialect::responses::slot::{Channel, Piece, Slot, items};
+use crate::dialect::sse_answer::{Fold, Over};
 use crate::dialect::wire::WireEvent;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace};
 
@@ -30,9 +31,18 @@ pub struct Assembler {
     output_read: Option<u32>,
 }
 
+/// What is read of the last response object once all is there; the rest may be large and is not kept twice.
+fn needed(response: &Value) -> Value {
+    let keys = ["output", "usage", "error", "incomplete_details"];
+    let kept = keys
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), response.get(key)?.clone())));
+    Value::Object(kept.collect())
+}
+
 /// How a turn ended, by its last response object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+enum Outcome {
     Completed,
     Incomplete,
     Failed,
@@ -47,10 +57,32 @@ struct Terminal {
     at: Duration,
 }
 
-impl Assembler {
-    /// Takes the next event. What comes after the terminal event is not part of the turn any more,
-    /// because agents stop reading there.
-    pub fn take(&mut self, event: &WireEvent) {
+impl Fold for Assembler {
+    const NAME: &'static str = "the Responses API";
+    const END: &'static str = "response.completed, response.incomplete or response.failed";
+    const NOT_AN_ANSWER: &'static str = "responses/not-a-response";
+
+    /// A response object says so, or at least has a list of output items.
+    fn is_answer(body: &Value) -> bool {
+        body["object"] == "response" || body["output"].is_array()
+    }
+
+    fn is_event(event: &WireEvent) -> bool {
+        event
+            .kind()
+            .is_some_and(|kind| kind == "error" || kind.starts_with("response."))
+    }
+
+    fn flaw(event: &WireEvent) -> Option<(&'static str, &'static str)> {
+        match event.kind() {
+            Some(_) => None,
+            None => Some(("responses/event-without-type", "no type")),
+        }
+    }
+
+    /// What comes after the terminal event is not part of the turn any more, because agents stop
+    /// reading there.
+    fn take(&mut self, event: &WireEvent) {
         if self.terminal.is_some() {
             return;
         }
@@ -88,8 +120,7 @@ impl Assembler {
         }
     }
 
-    /// Takes a plain answer: a response object as a whole.
-    pub fn take_response(&mut self, event: &WireEvent) {
+    fn take_whole(&mut self, event: &WireEvent) {
         self.timing.first_event.get_or_insert(event.at);
         let Some(response) = event.json() else {
             return;
@@ -103,14 +134,21 @@ impl Assembler {
         self.take_terminal(outcome, response, event);
     }
 
-    /// How the turn ended; `None` while it has not.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.terminal.as_ref().map(|terminal| terminal.outcome)
+    fn over(&self) -> Option<Over> {
+        let terminal = self.terminal.as_ref()?;
+        Some(match terminal.outcome {
+            Outcome::Failed => Over::Failed,
+            Outcome::Completed | Outcome::Incomplete | Outcome::Unfinished => Over::Whole,
+        })
+    }
+
+    fn is_next(&self, event: &WireEvent) -> bool {
+        self.terminal.is_some() && event.kind() == Some("response.created")
     }
 
     /// The error that was told: by the failed response, completed by what an `error` event added,
     /// or by an `error` event alone.
-    pub fn error(&self) -> Option<Envelope> {
+    fn error(&self) -> Option<Envelope> {
         let of_response = self
             .terminal
             .as_ref()
@@ -131,8 +169,7 @@ impl Assembler {
         }
     }
 
-    /// What it all came to. Failure, irregularities and the times of head and end are not known here.
-    pub fn finish(mut self) -> TurnTrace {
+    fn finish(mut self) -> TurnTrace {
         let terminal = self.terminal.take();
         let finals = terminal
             .as_ref()
@@ -170,7 +207,9 @@ impl Assembler {
             timing,
         }
     }
+}
 
+impl Assembler {
     fn take_meta(&mut self, response: &Value) {
         let newest = |old: &mut Option<String>, key: &str| {
             if let Some(text) = some_text(response, key) {
@@ -186,7 +225,7 @@ impl Assembler {
         self.take_meta(response);
         self.terminal = Some(Terminal {
             outcome,
-            response: response.clone(),
+            response: needed(response),
             at: event.at,
         });
     }

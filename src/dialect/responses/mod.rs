@@ -3,8 +3,6 @@
 //! Core. It knows the wire form and no provider; what an answer breaks is kept in the trace.
 
 pub mod assemble;
-pub mod capture;
-pub mod decode;
 pub mod encode;
 mod item;
 mod slot;

@@ -539,7 +539,7 @@ fn failures_of_the_response() {
             "overloaded",
             Layer::Response,
         ),
-        (302, "", true, "unknown", Layer::Response),
+        (302, "", true, "wrong_route", Layer::Response),
         (200, "", true, "bad_response", Layer::Response),
         (200, "", false, "bad_response", Layer::Response),
         (200, coral, true, "wrong_route", Layer::Response),
@@ -623,7 +623,7 @@ fn irregularities_stand_at_their_event() {
         seen,
         [
             ("sse/unknown-field", Some(1)),
-            ("responses/malformed-json", Some(1)),
+            ("sse/malformed-json", Some(1)),
             ("responses/event-without-type", Some(2)),
             ("sse/unterminated-event", None),
         ]
@@ -680,10 +680,10 @@ fn captured_files_of_each_form_give_one_trace() {
 #[test]
 fn a_word_that_is_no_dialect_is_told_what_there_is() {
     assert_eq!("responses".parse(), Ok(Dialect::Responses));
-    let error = "smoke".parse::<Dialect>().expect_err("not there");
+    let error = "morse".parse::<Dialect>().expect_err("not there");
     assert_eq!(
         error.to_string(),
-        "`smoke` is not a dialect: there is responses, converse"
+        "`morse` is not a dialect: there is responses, chat, converse"
     );
     assert_eq!(Dialect::Responses.to_string(), "responses");
 }

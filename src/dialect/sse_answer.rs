@@ -1,7 +1,8 @@
-//! A finished exchange, or its bytes as they come, as Responses events and a trace.
+//! A finished exchange, or its bytes as they come, as events and a trace: the one decode path of all
+//! dialects that stream server-sent events. What the events mean is each dialect's [`Fold`].
 //!
-//! The only decode path: captured files come through here too. It never fails and never stops at a
-//! broken event: what cannot be used is an irregularity, and the rest still counts.
+//! Captured files come through here too. It never fails and never stops at a broken event: what
+//! cannot be used is an irregularity, and the rest still counts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,8 +11,7 @@ use serde_json::Value;
 
 use crate::catalog::failure::Failures;
 use crate::dialect::Decoded;
-use crate::dialect::failure::{Judge, broken, own};
-use crate::dialect::responses::assemble::{Assembler, Outcome};
+use crate::dialect::failure::{Envelope, Judge, broken, own};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::sse::{Irregular, Place, SseDecoder, SseItem};
 use crate::turn::exchange::{Exchange, Head};
@@ -20,8 +20,46 @@ use crate::turn::trace::{Failure, Irregularity, Layer, TurnTrace};
 /// How many irregularities of one id are told one by one; the rest are counted.
 const TOLD: usize = 50;
 
+/// What a dialect makes of its events, fed one after the other.
+pub trait Fold: Default {
+    /// What the dialect is called in messages.
+    const NAME: &'static str;
+    /// What ends a whole stream, for the message where it never came.
+    const END: &'static str;
+    /// The irregularity of a plain body that is no answer.
+    const NOT_AN_ANSWER: &'static str;
+
+    /// Whether a plain body is an answer of this dialect.
+    fn is_answer(body: &Value) -> bool;
+    /// Whether an event is one of this dialect, good or bad.
+    fn is_event(event: &WireEvent) -> bool;
+    /// What makes an event useless that is JSON: the id of the irregularity, and why.
+    fn flaw(event: &WireEvent) -> Option<(&'static str, &'static str)>;
+    /// Takes the next event of a stream.
+    fn take(&mut self, event: &WireEvent);
+    /// Takes a plain answer, whole.
+    fn take_whole(&mut self, event: &WireEvent);
+    /// How the turn ended; `None` while it has not.
+    fn over(&self) -> Option<Over>;
+    /// Whether this event is the first of another answer, in a file that has several.
+    fn is_next(&self, event: &WireEvent) -> bool;
+    /// The error that was told, if one was.
+    fn error(&self) -> Option<Envelope>;
+    /// What it all came to. Failure, irregularities and the times of head and end are not known here.
+    fn finish(self) -> TurnTrace;
+}
+
+/// How a turn ended, as far as decoding goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// It said why it ended.
+    Whole,
+    /// It said that it failed.
+    Failed,
+}
+
 /// Decodes a finished exchange.
-pub fn exchange(
+pub fn exchange<F: Fold>(
     provider: &str,
     failures: &Failures,
     exchange: &Exchange,
@@ -33,8 +71,8 @@ pub fn exchange(
         Some(head) if !(200..300).contains(&head.status) => {
             failed(Some(judge.status(head, &exchange.body)))
         }
-        Some(head) if streamed => stream(&judge, head, exchange),
-        Some(head) => plain_exchange(&judge, head, exchange),
+        Some(head) if streamed => stream::<F>(&judge, head, exchange),
+        Some(head) => plain_exchange::<F>(&judge, head, exchange),
     };
     let timing = &mut decoded.trace.timing;
     timing.headers = exchange.head.as_ref().map(|head| head.at);
@@ -50,6 +88,7 @@ fn failed(failure: Option<Failure>) -> Decoded {
             ..TurnTrace::default()
         },
         streamed: false,
+        framed: true,
     }
 }
 
@@ -59,8 +98,8 @@ fn last_byte(exchange: &Exchange) -> Option<Duration> {
     body.or_else(|| exchange.head.as_ref().map(|head| head.at))
 }
 
-fn stream(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
-    let mut decoder = ResponsesDecoder::new();
+fn stream<F: Fold>(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
+    let mut decoder = AnswerDecoder::<F>::new();
     let mut rest: &[u8] = &exchange.body;
     for read in &exchange.reads {
         let (bytes, later) = rest.split_at(read.len.min(rest.len()));
@@ -76,7 +115,7 @@ fn stream(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
     if decoder.said_nothing() && broken.is_none() {
         // No stream at all. A whole answer is decoded, to show what was there, but a client that
         // asked for a stream cannot use it.
-        let mut decoded = plain(judge, Some(head), exchange);
+        let mut decoded = plain::<F>(judge, Some(head), exchange);
         if decoded.trace.failure.is_none() {
             decoded.trace.failure = Some(own(
                 "bad_response",
@@ -89,36 +128,36 @@ fn stream(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
     decoder.finish(judge, Some(head), broken)
 }
 
-fn plain_exchange(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
+fn plain_exchange<F: Fold>(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
     match broken(&exchange.end, Some(head)) {
         Some(failure) => failed(Some(failure)),
-        None => plain(judge, Some(head), exchange),
+        None => plain::<F>(judge, Some(head), exchange),
     }
 }
 
-fn plain(judge: &Judge<'_>, head: Option<&Head>, exchange: &Exchange) -> Decoded {
+fn plain<F: Fold>(judge: &Judge<'_>, head: Option<&Head>, exchange: &Exchange) -> Decoded {
     let place = Place {
         at: exchange.reads.last().map_or(exchange.total, |read| read.at),
         read: u32::try_from(exchange.reads.len().saturating_sub(1)).unwrap_or(u32::MAX),
         end: exchange.body.len() as u64,
     };
-    plain_body(judge, head, &exchange.body, place)
+    plain_body::<F>(judge, head, &exchange.body, place)
 }
 
 /// Decodes a body that is no stream: a response object, or else a failure.
-pub(crate) fn plain_body(
+pub(crate) fn plain_body<F: Fold>(
     judge: &Judge<'_>,
     head: Option<&Head>,
     body: &[u8],
     place: Place,
 ) -> Decoded {
-    let response = match serde_json::from_slice::<Value>(body) {
-        Ok(value) if is_response(&value) => value,
+    let answer = match serde_json::from_slice::<Value>(body) {
+        Ok(value) if F::is_answer(&value) => value,
         _ => {
             let failure = judge.not_an_answer(head, body);
             let irregularity = Irregularity {
                 event: None,
-                id: "responses/not-a-response",
+                id: F::NOT_AN_ANSWER,
                 detail: failure.message.clone(),
             };
             let mut decoded = failed(Some(failure));
@@ -132,52 +171,71 @@ pub(crate) fn plain_body(
         end: place.end,
         name: None,
         id: None,
-        payload: Payload::Json(response),
+        payload: Payload::Json(answer),
     };
-    let mut assembler = Assembler::default();
-    assembler.take_response(&event);
-    let failure = match (assembler.outcome(), assembler.error()) {
-        (Some(Outcome::Failed), error) => {
+    let mut fold = F::default();
+    fold.take_whole(&event);
+    let failure = match (fold.over(), fold.error()) {
+        (Some(Over::Failed), error) => {
             let status = head.map(|head| head.status);
             Some(judge.told(error.unwrap_or_default(), Layer::Response, status))
         }
         _ => None,
     };
-    let mut trace = assembler.finish();
+    let mut trace = fold.finish();
     trace.failure = failure;
     Decoded {
         events: vec![event],
         trace,
         streamed: false,
+        framed: true,
     }
 }
 
-/// A response object says so, or at least has a list of output items.
-fn is_response(value: &Value) -> bool {
-    value["object"] == "response" || value["output"].is_array()
-}
+/// The most events of one answer that are kept. A long real answer has some ten thousand.
+pub const MOST_EVENTS: usize = 500_000;
 
 /// An incremental decoder of one streamed answer.
-#[derive(Debug, Default)]
-pub struct ResponsesDecoder {
+#[derive(Debug)]
+pub struct AnswerDecoder<F> {
     sse: SseDecoder,
+    /// Bytes came, and not events without framing.
+    framed: bool,
     /// A comment came, or part of an event: it is a stream, if one without events.
     stream: bool,
     too_long: bool,
+    too_many: bool,
     events: Vec<WireEvent>,
-    assembler: Assembler,
+    fold: F,
     irregularities: Vec<Irregularity>,
     counts: HashMap<&'static str, usize>,
 }
 
-impl ResponsesDecoder {
+impl<F: Fold> Default for AnswerDecoder<F> {
+    fn default() -> Self {
+        AnswerDecoder {
+            sse: SseDecoder::default(),
+            framed: false,
+            stream: false,
+            too_long: false,
+            too_many: false,
+            events: Vec::new(),
+            fold: F::default(),
+            irregularities: Vec::new(),
+            counts: HashMap::new(),
+        }
+    }
+}
+
+impl<F: Fold> AnswerDecoder<F> {
     /// A decoder at the start of an answer.
     pub fn new() -> Self {
-        ResponsesDecoder::default()
+        AnswerDecoder::default()
     }
 
     /// Takes the bytes of one read that arrived at `at`.
     pub fn push(&mut self, at: Duration, bytes: &[u8]) {
+        self.framed = true;
         self.sse.push(at, bytes);
         while let Some(item) = self.sse.next() {
             match item {
@@ -201,19 +259,28 @@ impl ResponsesDecoder {
 
     /// Takes an event that comes without framing.
     pub fn push_event(&mut self, event: WireEvent) {
+        if self.events.len() >= MOST_EVENTS {
+            if !std::mem::replace(&mut self.too_many, true) {
+                let detail = format!("more than {MOST_EVENTS} events");
+                self.note(None, "sse/events-within-limit", detail);
+            }
+            return;
+        }
         let index = Some(self.events.len());
         match &event.payload {
             Payload::Malformed { text, reason } => {
                 let detail = format!("{reason}: {}", beginning(text));
-                self.note(index, "responses/malformed-json", detail);
+                self.note(index, "sse/malformed-json", detail);
             }
-            Payload::Json(value) if event.kind().is_none() => {
-                let detail = format!("no type: {}", beginning(&value.to_string()));
-                self.note(index, "responses/event-without-type", detail);
+            Payload::Json(value) => {
+                if let Some((id, why)) = F::flaw(&event) {
+                    let detail = format!("{why}: {}", beginning(&value.to_string()));
+                    self.note(index, id, detail);
+                }
             }
-            Payload::Json(_) | Payload::Done => {}
+            Payload::Done => {}
         }
-        self.assembler.take(&event);
+        self.fold.take(&event);
         self.events.push(event);
     }
 
@@ -222,9 +289,9 @@ impl ResponsesDecoder {
         self.events.is_empty() && !self.stream
     }
 
-    /// Whether the terminal event has come: a client need not read on.
-    pub fn ended(&self) -> bool {
-        self.assembler.outcome().is_some()
+    /// Whether this event begins another answer, in a file that has several.
+    pub fn is_next(&self, event: &WireEvent) -> bool {
+        self.fold.is_next(event)
     }
 
     /// The answer is over. `broken` is the failure of the connection, if that is how it ended;
@@ -246,13 +313,14 @@ impl ResponsesDecoder {
             });
         }
         let failure = self.failure(judge, head, broken);
-        let mut trace = self.assembler.finish();
+        let mut trace = self.fold.finish();
         trace.failure = failure;
         trace.irregularities = self.irregularities;
         Decoded {
             events: self.events,
             trace,
             streamed: true,
+            framed: self.framed,
         }
     }
 
@@ -279,8 +347,8 @@ impl ResponsesDecoder {
         // A captured file comes from a stream that had begun, so it had a status of success.
         let status = head.map_or(200, |head| head.status);
         let told = |envelope| judge.told(envelope, Layer::Stream, Some(status));
-        match (self.assembler.outcome(), self.assembler.error()) {
-            (Some(Outcome::Failed), error) => return Some(told(error.unwrap_or_default())),
+        match (self.fold.over(), self.fold.error()) {
+            (Some(Over::Failed), error) => return Some(told(error.unwrap_or_default())),
             // A turn that reached its end is whole, whatever the connection did afterwards.
             (Some(_), _) => return None,
             (None, Some(error)) => return Some(told(error)),
@@ -295,18 +363,20 @@ impl ResponsesDecoder {
                 "answer_too_big",
                 "a line is longer than what is kept".to_owned(),
             )
-        } else if count > 0 && !self.events.iter().any(is_of_dialect) {
+        } else if self.too_many {
+            (
+                "answer_too_big",
+                format!("there are more than {MOST_EVENTS} events"),
+            )
+        } else if count > 0 && !self.events.iter().any(F::is_event) {
             (
                 "bad_response",
-                format!("none of {count} events is one of the Responses API"),
+                format!("none of {count} events is one of {}", F::NAME),
             )
         } else {
             (
                 "stream_truncated",
-                format!(
-                    "the stream ended after {count} events without response.completed, \
-                     response.incomplete or response.failed"
-                ),
+                format!("the stream ended after {count} events without {}", F::END),
             )
         };
         Some(own(class, &message, Some(status)))
@@ -342,12 +412,6 @@ pub(crate) fn payload(data: String) -> Payload {
             text: data,
         },
     }
-}
-
-fn is_of_dialect(event: &WireEvent) -> bool {
-    event
-        .kind()
-        .is_some_and(|kind| kind == "error" || kind.starts_with("response."))
 }
 
 /// The beginning of a text, for a note.

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::catalog;
 use crate::dialect::Decoded;
 use crate::dialect::failure::Judge;
-use crate::dialect::responses::decode::{ResponsesDecoder, payload, plain_body};
-use crate::dialect::wire::WireEvent;
+use crate::dialect::sse_answer::{AnswerDecoder, Fold, payload, plain_body};
+use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::sse::Place;
 use crate::turn::trace::Timing;
 
@@ -23,11 +23,17 @@ enum Form {
 }
 
 /// Decodes a file as one answer.
-pub fn one(bytes: &[u8]) -> Decoded {
-    match form(bytes) {
-        Form::Lines => of_events(lines(bytes)),
+pub fn one<F: Fold>(bytes: &[u8]) -> Decoded {
+    match form::<F>(bytes) {
+        Form::Lines => {
+            let mut decoder = AnswerDecoder::<F>::new();
+            for event in lines(bytes) {
+                decoder.push_event(event);
+            }
+            untimed(decoder.finish(&judge(), None, None))
+        }
         Form::Sse => {
-            let mut decoder = ResponsesDecoder::new();
+            let mut decoder = AnswerDecoder::<F>::new();
             decoder.push(Duration::ZERO, bytes);
             // A lone CR needs no next byte, so all that can be complete is complete now.
             untimed(decoder.finish(&judge(), None, None))
@@ -38,41 +44,27 @@ pub fn one(bytes: &[u8]) -> Decoded {
                 read: 0,
                 end: bytes.len() as u64,
             };
-            untimed(plain_body(&judge(), None, bytes, place))
+            untimed(plain_body::<F>(&judge(), None, bytes, place))
         }
     }
 }
 
 /// Decodes a file that may hold several answers, one after the other.
-pub fn all(bytes: &[u8]) -> Vec<Decoded> {
-    if !matches!(form(bytes), Form::Lines) {
-        return vec![one(bytes)];
+pub fn all<F: Fold>(bytes: &[u8]) -> Vec<Decoded> {
+    if !matches!(form::<F>(bytes), Form::Lines) {
+        return vec![one::<F>(bytes)];
     }
-    let mut answers: Vec<Vec<WireEvent>> = vec![Vec::new()];
-    let mut ended = false;
+    let mut answers = Vec::new();
+    let mut decoder = AnswerDecoder::<F>::new();
     for event in lines(bytes) {
-        let kind = event.kind().unwrap_or("");
-        if ended && kind == "response.created" {
-            answers.push(Vec::new());
-            ended = false;
+        if decoder.is_next(&event) {
+            let whole = std::mem::replace(&mut decoder, AnswerDecoder::new());
+            answers.push(untimed(whole.finish(&judge(), None, None)));
         }
-        ended |= matches!(
-            kind,
-            "response.completed" | "response.incomplete" | "response.failed"
-        );
-        if let Some(answer) = answers.last_mut() {
-            answer.push(event);
-        }
-    }
-    answers.into_iter().map(of_events).collect()
-}
-
-fn of_events(events: Vec<WireEvent>) -> Decoded {
-    let mut decoder = ResponsesDecoder::new();
-    for event in events {
         decoder.push_event(event);
     }
-    untimed(decoder.finish(&judge(), None, None))
+    answers.push(untimed(decoder.finish(&judge(), None, None)));
+    answers
 }
 
 /// A file does not say who sent it.
@@ -93,7 +85,7 @@ fn untimed(mut decoded: Decoded) -> Decoded {
     decoded
 }
 
-fn form(bytes: &[u8]) -> Form {
+fn form<F: Fold>(bytes: &[u8]) -> Form {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = text.trim_ascii();
     // No line of an event stream that means anything begins with a brace.
@@ -104,8 +96,11 @@ fn form(bytes: &[u8]) -> Form {
         };
     }
     match serde_json::from_slice::<Value>(text) {
-        Ok(value) if value["type"].is_string() => Form::Lines,
-        Ok(_) => Form::Plain,
+        Ok(value) if F::is_answer(&value) => Form::Plain,
+        Ok(value) => match F::is_event(&event(Payload::Json(value))) {
+            true => Form::Lines,
+            false => Form::Plain,
+        },
         // More than one value, or a broken one.
         Err(_) => Form::Lines,
     }
@@ -122,13 +117,21 @@ fn lines(bytes: &[u8]) -> Vec<WireEvent> {
             continue;
         }
         events.push(WireEvent {
-            at: Duration::ZERO,
-            read: 0,
             end,
-            name: None,
-            id: None,
-            payload: payload(text.to_owned()),
+            ..event(payload(text.to_owned()))
         });
     }
     events
+}
+
+/// An event without framing.
+fn event(payload: Payload) -> WireEvent {
+    WireEvent {
+        at: Duration::ZERO,
+        read: 0,
+        end: 0,
+        name: None,
+        id: None,
+        payload,
+    }
 }

@@ -1,0 +1,371 @@
+//! The fold of Chat Completions chunks into a trace.
+//!
+//! A turn is the first choice; what other choices say is for the rules, which read the chunks. It
+//! judges nothing, and reads on after the finish reason, because the usage comes later.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::dialect::chat::strand::{Field, Fragments, Kind, Strand};
+use crate::dialect::failure::Envelope;
+use crate::dialect::sse_answer::{Fold, Over};
+use crate::dialect::wire::{Payload, WireEvent};
+use crate::turn::trace::{Stop, Timing, TurnTrace, Usage};
+
+/// The fold, fed one chunk after the other.
+#[derive(Debug, Default)]
+pub struct ChatFold {
+    response_id: Option<String>,
+    model: Option<String>,
+    service_tier: Option<String>,
+    /// Parts of the first choice in the order of their arrival.
+    strands: Vec<Strand>,
+    /// Which strand each text is, by its place in [`Field::ALL`], and the one call of the old form.
+    texts: [Option<usize>; 4],
+    old_call: Option<usize>,
+    /// Which strand the calls of an index add to.
+    by_index: HashMap<u64, usize>,
+    /// The choice that is the turn: the one that came first.
+    own: Option<u64>,
+    /// The choices seen, and why each ended.
+    finished: BTreeMap<u64, Option<String>>,
+    usage: Option<Usage>,
+    error: Option<Envelope>,
+    /// `[DONE]` came.
+    done: bool,
+    timing: Timing,
+    output_read: Option<u32>,
+}
+
+impl Fold for ChatFold {
+    const NAME: &'static str = "the Chat Completions API";
+    const END: &'static str = "a finish_reason";
+    const NOT_AN_ANSWER: &'static str = "chat/not-a-completion";
+
+    fn is_answer(body: &Value) -> bool {
+        body["object"] == "chat.completion"
+            || body["choices"]
+                .as_array()
+                .is_some_and(|choices| choices.iter().any(|one| one["message"].is_object()))
+    }
+
+    fn is_event(event: &WireEvent) -> bool {
+        event.json().is_some_and(|chunk| {
+            chunk["object"] == "chat.completion.chunk"
+                || chunk["choices"].is_array()
+                || error(event).is_some()
+        })
+    }
+
+    fn flaw(event: &WireEvent) -> Option<(&'static str, &'static str)> {
+        match Self::is_event(event) {
+            true => None,
+            false => Some(("chat/not-a-chunk", "no choices")),
+        }
+    }
+
+    /// What comes after `[DONE]` is not part of the turn any more, because clients stop reading there.
+    fn take(&mut self, event: &WireEvent) {
+        if self.done {
+            return;
+        }
+        if event.payload == Payload::Done {
+            self.done = true;
+            return;
+        }
+        self.timing.first_event.get_or_insert(event.at);
+        let Some(chunk) = event.json() else {
+            return;
+        };
+        if let Some(error) = error(event) {
+            self.error.get_or_insert_with(|| Envelope::of_json(error));
+        }
+        self.take_meta(chunk);
+        let mut output = false;
+        for choice in chunk["choices"].as_array().into_iter().flatten() {
+            output |= self.take_choice(choice, &choice["delta"], event.at, false);
+        }
+        if output {
+            self.count_output(event);
+        }
+    }
+
+    fn take_whole(&mut self, event: &WireEvent) {
+        self.timing.first_event.get_or_insert(event.at);
+        let Some(answer) = event.json() else {
+            return;
+        };
+        self.take_meta(answer);
+        let mut output = false;
+        for choice in answer["choices"].as_array().into_iter().flatten() {
+            output |= self.take_choice(choice, &choice["message"], event.at, true);
+        }
+        if output {
+            self.count_output(event);
+        }
+        // It is as whole as it will be, whether it says why it ended or not.
+        for reason in self.finished.values_mut() {
+            reason.get_or_insert_default();
+        }
+    }
+
+    fn over(&self) -> Option<Over> {
+        if self.error.is_some() {
+            return Some(Over::Failed);
+        }
+        let whole = !self.finished.is_empty() && self.finished.values().all(Option::is_some);
+        whole.then_some(Over::Whole)
+    }
+
+    fn is_next(&self, event: &WireEvent) -> bool {
+        let id = event.json().and_then(|chunk| some_text(chunk, "id"));
+        self.done || id.is_some() && id != self.response_id && self.over().is_some()
+    }
+
+    fn error(&self) -> Option<Envelope> {
+        self.error.clone()
+    }
+
+    fn finish(mut self) -> TurnTrace {
+        let own = self.own.and_then(|own| self.finished.remove(&own));
+        let reason = own.flatten();
+        // Texts in the order of their arrival, then the calls in the order of their indexes.
+        let mut strands: Vec<(usize, Strand)> = self.strands.into_iter().enumerate().collect();
+        strands.sort_by_key(|(arrival, strand)| match &strand.kind {
+            Kind::Text { .. } => (false, 0, *arrival),
+            Kind::Call(call) => (true, call.index.unwrap_or(u64::MAX), *arrival),
+            Kind::OldCall { .. } => (true, u64::MAX, *arrival),
+        });
+        let calls = strands
+            .iter()
+            .any(|(_, strand)| matches!(strand.kind, Kind::Call(_)));
+        TurnTrace {
+            response_id: self.response_id,
+            model: self.model,
+            service_tier: self.service_tier,
+            stop: reason.as_deref().and_then(|reason| stop(reason, calls)),
+            items: strands.into_iter().map(|(_, one)| one.item()).collect(),
+            usage: self.usage,
+            failure: None,
+            irregularities: Vec::new(),
+            timing: self.timing,
+        }
+    }
+}
+
+impl ChatFold {
+    fn take_meta(&mut self, chunk: &Value) {
+        let first = |old: &mut Option<String>, key: &str| {
+            if old.is_none() {
+                *old = some_text(chunk, key);
+            }
+        };
+        first(&mut self.response_id, "id");
+        first(&mut self.model, "model");
+        // The tier that was used is known at the end.
+        if let Some(tier) = some_text(chunk, "service_tier") {
+            self.service_tier = Some(tier);
+        }
+        if let Some(usage) = usage(&chunk["usage"]) {
+            self.usage = Some(usage);
+        }
+    }
+
+    /// Whether the choice brought output.
+    fn take_choice(&mut self, choice: &Value, delta: &Value, at: Duration, whole: bool) -> bool {
+        let index = choice["index"].as_u64().unwrap_or(0);
+        let reason = some_text(choice, "finish_reason");
+        let state = self.finished.entry(index).or_default();
+        let after = state.is_some();
+        if state.is_none() {
+            state.clone_from(&reason);
+        }
+        // What comes after the end of a choice does not count: clients have acted on it already.
+        if after || *self.own.get_or_insert(index) != index {
+            return false;
+        }
+        let mut output = self.take_texts(delta, at);
+        let calls = delta["tool_calls"].as_array();
+        for (place, fragment) in calls.into_iter().flatten().enumerate() {
+            // In a whole message the place is the index.
+            let index = match whole {
+                true => Some(place as u64),
+                false => fragment["index"].as_u64(),
+            };
+            self.take_fragment(index, fragment, at);
+            output = true;
+        }
+        if delta["function_call"].is_object() {
+            self.take_old_call(&delta["function_call"], at);
+            output = true;
+        }
+        if reason.is_some() || whole {
+            self.end_strands(at, 0);
+        }
+        output
+    }
+
+    fn take_texts(&mut self, delta: &Value, at: Duration) -> bool {
+        let mut output = false;
+        for (text_place, field) in Field::ALL.into_iter().enumerate() {
+            let Some(more) = delta[field.key()].as_str().filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            // Gateways send the same reasoning under both names.
+            if field == Field::Reasoning
+                && some_text(delta, Field::ReasoningContent.key()).is_some()
+            {
+                continue;
+            }
+            output = true;
+            let known = self.texts[text_place].and_then(|place| self.strands.get_mut(place));
+            match known {
+                Some(Strand {
+                    kind: Kind::Text { text, .. },
+                    ended,
+                    ..
+                }) => {
+                    text.push_str(more);
+                    *ended = None;
+                }
+                _ => {
+                    self.texts[text_place] = Some(self.strands.len());
+                    let text = more.to_owned();
+                    self.strand(Kind::Text { field, text }, at);
+                }
+            }
+        }
+        output
+    }
+
+    fn take_fragment(&mut self, index: Option<u64>, fragment: &Value, at: Duration) {
+        let latest = self.strands.iter().rposition(is_call);
+        let known = match index {
+            Some(index) => self.by_index.get(&index).copied(),
+            None => latest,
+        };
+        if let Some(place) = known
+            && let Kind::Call(call) = &mut self.strands[place].kind
+            && !call.is_other(fragment)
+        {
+            call.add(fragment);
+            return;
+        }
+        // Another call begins, so the one before it is complete.
+        if latest.is_some() {
+            self.end_strands(at, latest.unwrap_or(0));
+        }
+        let mut call = Fragments {
+            index,
+            ..Fragments::default()
+        };
+        call.add(fragment);
+        if let Some(index) = index {
+            self.by_index.insert(index, self.strands.len());
+        }
+        self.strand(Kind::Call(call), at);
+    }
+
+    fn take_old_call(&mut self, fragment: &Value, at: Duration) {
+        let (more_name, more) = (text_of(fragment, "name"), text_of(fragment, "arguments"));
+        let known = self.old_call.and_then(|place| self.strands.get_mut(place));
+        match known.map(|strand| &mut strand.kind) {
+            Some(Kind::OldCall { name, arguments }) => {
+                name.push_str(more_name);
+                arguments.push_str(more);
+            }
+            _ => {
+                self.old_call = Some(self.strands.len());
+                let (name, arguments) = (more_name.to_owned(), more.to_owned());
+                self.strand(Kind::OldCall { name, arguments }, at);
+            }
+        }
+    }
+
+    fn strand(&mut self, kind: Kind, at: Duration) {
+        self.strands.push(Strand {
+            kind,
+            started: at,
+            ended: None,
+        });
+    }
+
+    /// Everything from this place on is complete.
+    fn end_strands(&mut self, at: Duration, from: usize) {
+        for strand in &mut self.strands[from..] {
+            strand.ended.get_or_insert(at);
+            if is_call(strand) {
+                self.timing.first_call.get_or_insert(at);
+            }
+        }
+    }
+
+    fn count_output(&mut self, event: &WireEvent) {
+        self.timing.first_output.get_or_insert(event.at);
+        self.timing.output_events = self.timing.output_events.saturating_add(1);
+        if self.output_read != Some(event.read) {
+            self.output_read = Some(event.read);
+            self.timing.output_reads = self.timing.output_reads.saturating_add(1);
+        }
+    }
+}
+
+fn is_call(strand: &Strand) -> bool {
+    matches!(strand.kind, Kind::Call(_))
+}
+
+/// The error that an event tells: under `error`, or as the event itself.
+fn error(event: &WireEvent) -> Option<&Value> {
+    let chunk = event.json()?;
+    let told = chunk.get("error").is_some_and(|error| !error.is_null())
+        || event.name.as_deref() == Some("error")
+        || chunk["object"] == "error";
+    told.then_some(chunk)
+}
+
+/// Why the turn ended.
+fn stop(reason: &str, calls: bool) -> Option<Stop> {
+    match reason {
+        // A call that tool_choice forces ends with `stop`; the model waits for its result all the same.
+        "stop" if calls => Some(Stop::ToolCalls),
+        "stop" => Some(Stop::End),
+        "tool_calls" | "function_call" => Some(Stop::ToolCalls),
+        "length" => Some(Stop::Length),
+        "content_filter" => Some(Stop::ContentFilter),
+        _ => None,
+    }
+}
+
+/// Token counts; `None` where there are none.
+fn usage(usage: &Value) -> Option<Usage> {
+    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
+    let (input, output, total) = (
+        count("/prompt_tokens"),
+        count("/completion_tokens"),
+        count("/total_tokens"),
+    );
+    if input.is_none() && output.is_none() && total.is_none() {
+        return None;
+    }
+    Some(Usage {
+        input: input.unwrap_or(0),
+        output: output.unwrap_or(0),
+        total: total.unwrap_or(0),
+        cached: count("/prompt_tokens_details/cached_tokens"),
+        cache_write: count("/prompt_tokens_details/cache_write_tokens"),
+        reasoning: count("/completion_tokens_details/reasoning_tokens"),
+    })
+}
+
+fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("")
+}
+
+/// A text field that is there and not empty.
+fn some_text(value: &Value, key: &str) -> Option<String> {
+    Some(text_of(value, key))
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+}

@@ -1,0 +1,63 @@
+//! The script and the fault that a request selects, looked up by their names.
+//!
+//! Pure. It must never fall back to a good answer where a name is unknown.
+
+use crate::mock::data::{Api, MockData};
+use crate::mock::http_fault::Does;
+use crate::mock::mutate::WireFault;
+use crate::mock::route::{Nowhere, Selection};
+use crate::mock::script::Script;
+
+/// The faults that a request asked for.
+#[derive(Debug, Default)]
+pub struct Chosen<'a> {
+    pub error: Option<&'a str>,
+    pub wire: Option<WireFault>,
+    pub silence: bool,
+    pub no_items: bool,
+    pub script: Option<&'a Script>,
+}
+
+/// Finds what the selection names, for an answer of this API.
+pub fn choose<'a>(
+    data: &'a MockData,
+    selection: &Selection,
+    api: Api,
+) -> Result<Chosen<'a>, Nowhere> {
+    let mut chosen = Chosen::default();
+    if let Some(name) = &selection.script {
+        let found = data.scripts.get(name.as_str());
+        chosen.script = Some(found.ok_or_else(|| Nowhere {
+            what: "script",
+            name: name.clone(),
+            there_are: data.scripts.keys().cloned().collect(),
+        })?);
+    }
+    let Some(name) = &selection.fault else {
+        return Ok(chosen);
+    };
+    if let Some(fault) = data.http_faults.iter().find(|one| one.name == *name) {
+        match &fault.does {
+            Does::Error(id) => chosen.error = Some(id),
+            Does::Silence => chosen.silence = true,
+            Does::NoItems => chosen.no_items = true,
+            Does::Stream(_) => chosen.wire = fault.as_wire(api),
+        }
+        return Ok(chosen);
+    }
+    match data.stream_faults(api).iter().find(|one| one.name == *name) {
+        Some(fault) => chosen.wire = Some(fault.clone()),
+        None => {
+            return Err(Nowhere {
+                what: "fault",
+                name: name.clone(),
+                there_are: data
+                    .fault_names(api)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+            });
+        }
+    }
+    Ok(chosen)
+}
