@@ -36,6 +36,11 @@ static USAGE: Rule = must(
     "The token counts are within their ranges.",
     SOURCE,
 );
+static TIER: Rule = should(
+    "expect/service-tier",
+    "The answer says that the expected service tier was used.",
+    SOURCE,
+);
 static FAILURE: Rule = must(
     "expect/failure",
     "The turn fails with the expected class, or does not fail.",
@@ -78,6 +83,7 @@ pub static RULES: &[&Rule] = &[
     &TEXT,
     &STOP,
     &USAGE,
+    &TIER,
     &FAILURE,
     &CODE,
     &PARAM,
@@ -176,6 +182,17 @@ fn answer(
     }
     if let Some(wanted) = &expect.usage {
         usage(wanted, trace, out);
+    }
+    if let Some(wanted) = &expect.service_tier
+        && trace.service_tier.as_ref() != Some(wanted)
+    {
+        let got = trace.service_tier.as_deref().unwrap_or("none");
+        out.push(finding(
+            &TIER,
+            format!("the answer says the service tier {got} instead of {wanted}"),
+            wanted,
+            got,
+        ));
     }
     if expect.fresh_call_ids == Some(true) {
         fresh_call_ids(trace, used_call_ids, out);

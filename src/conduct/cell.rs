@@ -24,9 +24,10 @@ use crate::conduct::told::{Told, outline, redacted};
 use crate::dialect::{self, Decoded, Dialect};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
+use crate::scenario;
 use crate::scenario::model::{CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Outgoing, Transport};
-use crate::turn::dialogue::{self, TurnRequest};
+use crate::turn::dialogue::{self, Stuck, TurnRequest};
 use crate::turn::exchange::{End, Exchange};
 use crate::turn::trace::{Failure, Item, Layer, TurnTrace};
 
@@ -66,11 +67,25 @@ pub struct CellOutcome {
 }
 
 /// What one turn came to.
-struct TurnOutcome {
-    trace: TurnTrace,
-    findings: Vec<Finding>,
-    sent: bool,
-    total: Option<Duration>,
+pub(in crate::conduct) struct TurnOutcome {
+    pub trace: TurnTrace,
+    pub findings: Vec<Finding>,
+    pub sent: bool,
+    pub total: Option<Duration>,
+}
+
+/// Which turn of which cell, and as whom it asks.
+pub(in crate::conduct) struct TurnAt<'a> {
+    pub cell: usize,
+    pub scenario: &'a Scenario,
+    pub index: usize,
+    pub signed: &'a SignedIn,
+}
+
+/// The part of a conversation that a request carries, and the response that holds the rest.
+struct Conversation<'a> {
+    entries: &'a [dialogue::Entry],
+    previous: Option<&'a str>,
 }
 
 impl<'a, T: Transport> Lane<'a, T> {
@@ -121,7 +136,16 @@ impl<'a, T: Transport> Lane<'a, T> {
             }
             let turn = &scenario.turns[index];
             let mut outcome = match &signed {
-                Ok(signed) => self.turn(cell, scenario, index, &entries, signed).await,
+                Ok(signed) => {
+                    let conversation = match continued(scenario, index, &entries, &traces) {
+                        Ok(conversation) => conversation,
+                        Err(stuck) => {
+                            findings.push(self.judge(scenario, stuck_finding(index, &stuck)));
+                            break;
+                        }
+                    };
+                    self.turn(cell, scenario, index, conversation, signed).await
+                }
                 Err(failure) => not_sent(failure),
             };
             let failure = outcome.trace.failure.clone();
@@ -239,13 +263,14 @@ impl<'a, T: Transport> Lane<'a, T> {
         Ok(signed)
     }
 
-    /// One exchange: encode, authorise, send, decode, check the wire.
+    /// One turn: its request is encoded, sent and, where it is worked on in the background, asked for until it
+    /// is finished.
     async fn turn(
         &self,
         cell: usize,
         scenario: &Scenario,
         index: usize,
-        entries: &[dialogue::Entry],
+        conversation: Conversation<'_>,
         signed: &SignedIn,
     ) -> TurnOutcome {
         let target = self.target;
@@ -262,11 +287,40 @@ impl<'a, T: Transport> Lane<'a, T> {
                 settings: &scenario.settings,
                 effort_field: row.and_then(|row| row.effort_field.as_deref()),
                 format: scenario.format.as_ref(),
-                entries,
+                stored: scenario.conversation == scenario::model::Conversation::Stored,
+                previous: conversation.previous,
+                entries: conversation.entries,
             },
         );
-        let bytes = Bytes::from(body.to_string());
         let url = plan::scenario_route(scenario, target).url(model, scenario.stream);
+        let turn = TurnAt {
+            cell,
+            scenario,
+            index,
+            signed,
+        };
+        let mut answer = self.exchange(&turn, "POST", url.clone(), &body).await;
+        if scenario.settings.background == Some(true) {
+            answer = self.when_finished(&turn, &url, &body, answer).await;
+        }
+        answer
+    }
+
+    /// One exchange: authorise, send, decode, check the wire. `body` is what the answer is held against; only a
+    /// POST carries it.
+    pub(in crate::conduct) async fn exchange(
+        &self,
+        turn: &TurnAt<'_>,
+        method: &'static str,
+        url: String,
+        body: &Value,
+    ) -> TurnOutcome {
+        let target = self.target;
+        let scenario = turn.scenario;
+        let bytes = match method {
+            "POST" => Bytes::from(body.to_string()),
+            _ => Bytes::new(),
+        };
         let mut headers = vec![
             ("content-type".to_owned(), "application/json".to_owned()),
             (
@@ -281,8 +335,8 @@ impl<'a, T: Transport> Lane<'a, T> {
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
         if let Err(failure) = authorize(
-            &signed.credentials,
-            "POST",
+            &turn.signed.credentials,
+            method,
             &url,
             &mut headers,
             &bytes,
@@ -295,7 +349,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             .transport
             .send(
                 Outgoing {
-                    method: "POST",
+                    method,
                     url: url.clone(),
                     headers: headers.clone(),
                     body: bytes,
@@ -308,11 +362,11 @@ impl<'a, T: Transport> Lane<'a, T> {
             provider: target.provider.id.clone(),
             catalog: self.conductor.catalog,
             streamed: scenario.stream,
-            body,
+            body: body.clone(),
             exchange,
         });
         let Read {
-            answer: Answer { body, exchange, .. },
+            answer: Answer { exchange, .. },
             decoded,
             findings,
         } = match read.await {
@@ -320,9 +374,10 @@ impl<'a, T: Transport> Lane<'a, T> {
             Err(reason) => return unreadable(reason),
         };
         let told = Told {
-            cell,
-            index,
+            cell: turn.cell,
+            index: turn.index,
             scenario,
+            method,
             url,
             request_headers: self
                 .conductor
@@ -333,7 +388,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 .as_ref()
                 .map(|head| self.conductor.seen.redact_headers(&head.headers))
                 .unwrap_or_default(),
-            body: &body,
+            body: if method == "POST" { body } else { &Value::Null },
             exchange: &exchange,
             decoded: &decoded,
         };
@@ -352,7 +407,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let _ = self.events.send(event);
     }
 
-    fn limits(&self, scenario: &Scenario) -> Limits {
+    pub(in crate::conduct) fn limits(&self, scenario: &Scenario) -> Limits {
         let mut limits = self.conductor.limits;
         limits.idle = scenario.limits.idle.unwrap_or(limits.idle);
         limits.total = scenario.limits.total.unwrap_or(limits.total);
@@ -393,6 +448,26 @@ impl<'a, T: Transport> Lane<'a, T> {
     fn judge(&self, scenario: &Scenario, finding: Finding) -> Judged {
         judge(self.conductor.catalog, self.target, &scenario.name, finding)
     }
+}
+
+/// What turn `index` carries of the conversation.
+fn continued<'a>(
+    scenario: &Scenario,
+    index: usize,
+    entries: &'a [dialogue::Entry],
+    traces: &'a [TurnTrace],
+) -> Result<Conversation<'a>, Stuck> {
+    if index == 0 || scenario.conversation == scenario::model::Conversation::Replayed {
+        return Ok(Conversation {
+            entries,
+            previous: None,
+        });
+    }
+    let previous = traces.last().and_then(|trace| trace.response_id.as_deref());
+    Ok(Conversation {
+        entries: dialogue::since_last_answer(entries),
+        previous: Some(previous.ok_or(Stuck::NoResponseId)?),
+    })
 }
 
 fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {

@@ -92,16 +92,30 @@ pub fn explain(
     }
 }
 
+const CALLS_EXPECTED: &str = "calls of the tools that `results` names";
+const CALLS_FIX: &str =
+    "Say in `expect.calls` of the turn before what must be called, or give every tool a result.";
+
 /// What it means that the script and the answer do not fit together.
 pub fn stuck_finding(index: usize, stuck: &Stuck) -> Finding {
-    let (message, got) = match stuck {
+    let (message, expected, got, fix) = match stuck {
         Stuck::NoCalls => (
             "the script has tool results, but the answer before called no tool".to_owned(),
+            CALLS_EXPECTED,
             "no call".to_owned(),
+            CALLS_FIX,
         ),
         Stuck::NoResult { tool } => (
             format!("the answer called `{tool}`, which the script has no result for"),
+            CALLS_EXPECTED,
             format!("a call of `{tool}`"),
+            CALLS_FIX,
+        ),
+        Stuck::NoResponseId => (
+            "the answer before has no id, so the conversation cannot be continued by it".to_owned(),
+            "a response with an id",
+            "none".to_owned(),
+            "Send the whole conversation instead: `conversation: replayed`.",
         ),
     };
     Finding {
@@ -110,15 +124,12 @@ pub fn stuck_finding(index: usize, stuck: &Stuck) -> Finding {
         message,
         evidence: Evidence {
             turn: Some(index + 1),
-            expected: Some("calls of the tools that `results` names".to_owned()),
+            expected: Some(expected.to_owned()),
             got: Some(got),
             ..Evidence::default()
         },
         cause: None,
-        fix: Some(
-            "Say in `expect.calls` of the turn before what must be called, or give every tool a result."
-                .to_owned(),
-        ),
+        fix: Some(fix.to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod identity;
 pub mod judge;
 pub mod told;
 
+pub mod background;
 pub mod cell;
 
 pub mod run;

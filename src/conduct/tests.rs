@@ -16,7 +16,7 @@ use crate::report::event::Verdict;
 use crate::scenario;
 use crate::target::model::Auth;
 use crate::transport::Limits;
-use crate::transport::memory::{Memory, answer};
+use crate::transport::memory::{Asked, Memory, answer};
 use crate::turn::exchange::Exchange;
 
 const PONG: &str = "
@@ -67,6 +67,11 @@ fn calls() -> Value {
 }
 
 async fn run(text: &str, answers: Vec<Exchange>) -> (CellOutcome, usize) {
+    let (outcome, asked) = run_and_ask(text, answers).await;
+    (outcome, asked.len())
+}
+
+async fn run_and_ask(text: &str, answers: Vec<Exchange>) -> (CellOutcome, Vec<Asked>) {
     let catalog = catalog::shipped();
     let provider = catalog.provider("openai-compatible").expect("it is there");
     let target = PlannedTarget {
@@ -108,7 +113,7 @@ async fn run(text: &str, answers: Vec<Exchange>) -> (CellOutcome, usize) {
     };
     let mut lane = Lane::new(&conductor, 0, &target, &identities, events);
     let outcome = lane.run(0, &planned).await;
-    (outcome, conductor.transport.bodies().len())
+    (outcome, conductor.transport.asked())
 }
 
 fn rules(outcome: &CellOutcome) -> Vec<&str> {
@@ -197,4 +202,103 @@ async fn a_refused_key_says_nothing_about_the_provider() {
     );
     let (expected, _) = run(&expecting, vec![refusal(401, "invalid_api_key")]).await;
     assert_eq!(expected.result.verdict, Verdict::Pass);
+}
+
+const BACKGROUND: &str = "
+name: a/background
+about: A word, later.
+stream: false
+limits: { total: 600ms }
+settings: { background: true, store: true }
+turns:
+  - user: ping
+    expect: { text: { contains: pong } }
+";
+
+/// A response that is still worked on; without an id where `id` is null.
+fn working(id: Value) -> Exchange {
+    let body = json!({
+        "id": id, "object": "response", "created_at": 1, "model": "m", "status": "in_progress",
+        "error": null, "incomplete_details": null, "output": [], "usage": null, "background": true,
+    });
+    answer(200, "application/json", body.to_string())
+}
+
+#[tokio::test]
+async fn what_is_worked_on_in_the_background_is_asked_for_until_it_is_finished() {
+    let answers = vec![
+        working(json!("resp_1")),
+        working(json!("resp_1")),
+        whole(says("pong"), 2),
+    ];
+    let text = BACKGROUND.replace("600ms", "10s");
+    let (done, asked) = run_and_ask(&text, answers).await;
+    assert_eq!((done.result.verdict, rules(&done)), (Verdict::Pass, vec![]));
+    let asked: Vec<(&str, &str, bool)> = asked
+        .iter()
+        .map(|one| (one.method, one.url.as_str(), one.body.is_empty()))
+        .collect();
+    let again = ("GET", "http://127.0.0.1:1/v1/responses/resp_1", true);
+    assert_eq!(
+        asked,
+        [
+            ("POST", "http://127.0.0.1:1/v1/responses", false),
+            again,
+            again
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_background_response_that_never_comes_fails() {
+    // Finished at once is legal.
+    let (done, sent) = run(BACKGROUND, vec![whole(says("pong"), 2)]).await;
+    assert_eq!((done.result.verdict, sent), (Verdict::Pass, 1));
+    let never = vec![working(json!("resp_1")); 3];
+    for (answers, class) in [
+        (never, "timed_out"),
+        (vec![working(Value::Null)], "bad_response"),
+        (
+            vec![
+                working(json!("resp_1")),
+                answer(
+                    404,
+                    "application/json",
+                    "{\"error\":{\"message\":\"Response not found.\"}}",
+                ),
+            ],
+            "response_not_found",
+        ),
+    ] {
+        let (bad, _) = run(BACKGROUND, answers).await;
+        assert_eq!(bad.result.failure.as_deref(), Some(class));
+        assert!(rules(&bad).contains(&"expect/failure"), "{:?}", bad.result);
+        assert_eq!(bad.result.verdict, Verdict::Fail);
+    }
+}
+
+#[tokio::test]
+async fn a_stored_conversation_is_continued_by_its_id() {
+    let text = LOOP.replace("stream: false", "stream: false\nconversation: stored");
+    let (done, asked) = run_and_ask(&text, vec![whole(calls(), 2), whole(says("seen"), 2)]).await;
+    assert_eq!(done.result.verdict, Verdict::Pass, "{:?}", done.result);
+    let bodies: Vec<Value> = asked
+        .iter()
+        .map(|one| serde_json::from_slice(&one.body).expect("JSON"))
+        .collect();
+    assert_eq!(bodies[0]["previous_response_id"], Value::Null);
+    assert_eq!(bodies[1]["previous_response_id"], "resp_1");
+    assert_eq!(bodies[0]["store"], true);
+    let input = bodies[1]["input"].as_array().expect("a list");
+    assert_eq!(input.len(), 1, "{input:?}");
+    assert_eq!(input[0]["type"], "function_call_output");
+
+    let nameless = String::from_utf8_lossy(&whole(calls(), 2).body).replace("\"resp_1\"", "null");
+    let (stuck, sent) = run(&text, vec![answer(200, "application/json", nameless)]).await;
+    assert_eq!(sent, 1);
+    assert!(
+        rules(&stuck).contains(&"expect/script-goes-on"),
+        "{:?}",
+        stuck.result
+    );
 }

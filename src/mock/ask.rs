@@ -295,7 +295,9 @@ fn check_parameters(
     body: &Map<String, Value>,
     tools: &[Tool],
 ) -> Result<(), Refusal> {
-    if provider.manner.refuses_background && body.get("background") == Some(&Value::Bool(true)) {
+    if provider.manner.background_status.is_none()
+        && body.get("background") == Some(&Value::Bool(true))
+    {
         return Err(Refusal::new("background"));
     }
     if let Some(limit) = body.get("max_output_tokens").and_then(Value::as_i64)

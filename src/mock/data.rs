@@ -118,9 +118,9 @@ pub struct Manner {
     /// Models that are there, but only under the id of an inference profile.
     #[serde(default)]
     pub profile_only: Vec<String>,
-    /// Whether `background: true` is refused.
+    /// The status that a request with `background: true` is answered with; where absent it is refused.
     #[serde(default)]
-    pub refuses_background: bool,
+    pub background_status: Option<String>,
     /// Types of input item it takes.
     pub input_items: Vec<String>,
     pub source: String,

@@ -29,6 +29,8 @@ pub enum Operation<'a> {
     ChatOf(&'a str),
     /// A stored response.
     Stored(&'a str),
+    /// Stops the work on a response.
+    Cancel(&'a str),
     /// Converse: the model id as it stands in the path, and whether the answer is streamed.
     Converse(&'a str, bool),
     ListModels,
@@ -169,11 +171,8 @@ pub fn find<'a>(
         Operation::Chat
     } else if after == "/models" && listed {
         Operation::ListModels
-    } else if let Some(id) = after
-        .strip_prefix("/responses/")
-        .filter(|id| !id.contains('/'))
-    {
-        Operation::Stored(id)
+    } else if let Some(operation) = after.strip_prefix("/responses/").and_then(stored) {
+        operation
     } else if let Some(id) = after.strip_prefix("/models/").filter(|_| listed) {
         Operation::OneModel(id)
     } else {
@@ -185,6 +184,15 @@ pub fn find<'a>(
         base_path: Some(base),
         operation,
     })
+}
+
+/// `{id}` and `{id}/cancel`.
+fn stored(path: &str) -> Option<Operation<'_>> {
+    match path.split_once('/') {
+        None => Some(Operation::Stored(path)),
+        Some((id, "cancel")) => Some(Operation::Cancel(id)),
+        Some(_) => None,
+    }
 }
 
 /// `/model/{id}/converse` and `/model/{id}/converse-stream`.
@@ -213,7 +221,7 @@ fn dated<'a>(provider: &Provider, path: &'a str, query: Option<&str>) -> Option<
     }
     match after.strip_prefix("/responses")? {
         "" => Some(Operation::Respond),
-        id => Some(Operation::Stored(id.strip_prefix('/')?)).filter(|_| !id[1..].contains('/')),
+        id => stored(id.strip_prefix('/')?),
     }
 }
 

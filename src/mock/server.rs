@@ -29,7 +29,7 @@ use crate::mock::ask_converse;
 use crate::mock::chosen::{Chosen, choose};
 use crate::mock::data::{Api, MockData, Model, Principal};
 use crate::mock::items;
-use crate::mock::memory::{Memory, Place, Stored};
+use crate::mock::memory::{Memory, Place, Stored, unfinished};
 use crate::mock::namer::Namer;
 use crate::mock::outgoing_chat;
 use crate::mock::outgoing_converse;
@@ -43,6 +43,8 @@ use crate::mock::sigv4::{self, Arrived};
 
 /// Most bytes of a request body.
 const MOST_BODY: usize = 64 * 1024 * 1024;
+/// How long a response is worked on in the background.
+const BACKGROUND: Duration = Duration::from_millis(400);
 /// How long open answers may finish when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -365,7 +367,17 @@ impl Street {
                 let memory = self.memory();
                 let found = memory.get(&place(id));
                 found
-                    .map(|stored| Reply::json(200, &stored.response))
+                    .map(|stored| Reply::json(200, &stored.at(request.now)))
+                    .ok_or_else(|| Refusal::new("response-not-found").with("id", id))
+            }
+            (Operation::Cancel(id), "POST") => {
+                let mut memory = self.memory();
+                let found = memory.get_mut(&place(id));
+                found
+                    .map(|stored| {
+                        stored.cancel(request.now);
+                        Reply::json(200, &stored.at(request.now))
+                    })
                     .ok_or_else(|| Refusal::new("response-not-found").with("id", id))
             }
             (Operation::Stored(id), "DELETE") => {
@@ -441,7 +453,13 @@ impl Street {
             &mut namer,
             now,
         );
-        if ask.flag("store", true) {
+        let background = match &route.provider.manner.background_status {
+            Some(status) if ask.flag("background", false) && !ask.stream => {
+                Some((request.now + BACKGROUND, status.clone()))
+            }
+            _ => None,
+        };
+        if ask.flag("store", true) || background.is_some() {
             let id = outgoing.whole["id"].as_str().unwrap_or_default();
             let mut conversation = conversation;
             conversation.extend(
@@ -457,10 +475,14 @@ impl Street {
                     .sum::<usize>();
             let stored = Stored {
                 response: outgoing.whole.clone(),
+                pending: background.clone(),
                 conversation,
                 size,
             };
             self.memory().keep(place(id), stored);
+        }
+        if let Some((_, status)) = background {
+            return Ok(Reply::json(200, &unfinished(&outgoing.whole, &status)));
         }
         let pace = Pace::of(self.seed, request.number, route.region);
         Ok(sending::good(

@@ -88,7 +88,7 @@ impl Route {
 
 /// A text as one segment of a path: everything but unreserved characters is encoded (RFC 3986,
 /// section 2.3), as AWS SDKs write a model id.
-fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

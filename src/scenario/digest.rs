@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
-    CallExpectation, CredentialState, Expect, Format, Limits, Matcher, ModelState, Range, Scenario,
-    Settings, StopWord, Tool, ToolChoice, Turn,
+    CallExpectation, Conversation, CredentialState, Expect, Format, Limits, Matcher, ModelState,
+    Range, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
 };
 
 /// SHA-256 of the canonical JSON of a scenario, 64 hexadecimal digits.
@@ -39,6 +39,7 @@ fn canonical(scenario: &Scenario) -> Value {
         wire_tools,
         settings,
         format,
+        conversation,
         turns,
     } = scenario;
     let Limits { idle, total } = limits;
@@ -66,6 +67,10 @@ fn canonical(scenario: &Scenario) -> Value {
         "format": format.as_ref().map(|Format::JsonSchema(format)| {
             json!([format.name, format.schema, format.strict])
         }),
+        "conversation": match conversation {
+            Conversation::Replayed => "replayed",
+            Conversation::Stored => "stored",
+        },
         "turns": turns.iter().map(turn).collect::<Vec<_>>(),
     })
 }
@@ -109,6 +114,7 @@ fn settings(settings: &Settings) -> Value {
         reasoning_effort,
         service_tier,
         store,
+        background,
         verbosity,
     } = settings;
     let choice = tool_choice.as_ref().map(|choice| match choice {
@@ -127,6 +133,7 @@ fn settings(settings: &Settings) -> Value {
         reasoning_effort,
         service_tier,
         store,
+        background,
         verbosity
     ])
 }
@@ -152,6 +159,7 @@ fn expectations(expect: &Expect) -> Value {
         text,
         stop,
         usage,
+        service_tier,
         failure,
         code,
         param,
@@ -178,6 +186,7 @@ fn expectations(expect: &Expect) -> Value {
             range(&usage.cached),
             range(&usage.reasoning)
         ])),
+        service_tier,
         failure,
         code,
         param,

@@ -51,8 +51,22 @@ pub struct Scenario {
     /// Structured output.
     #[serde(default)]
     pub format: Option<Format>,
+    /// How the conversation so far reaches the provider in later turns.
+    #[serde(default)]
+    pub conversation: Conversation,
     /// The turns, in order.
     pub turns: Vec<Turn>,
+}
+
+/// How the conversation so far reaches the provider.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Conversation {
+    /// Each request carries all of it, as agents that keep it themselves do.
+    #[default]
+    Replayed,
+    /// Each request names the response before it (`previous_response_id`) and carries only what is new.
+    Stored,
 }
 
 /// Targets a scenario applies to; an empty list means all.
@@ -174,8 +188,10 @@ pub struct Settings {
     /// `none`, `minimal`, `low`, `medium`, `high`, …
     pub reasoning_effort: Option<String>,
     pub service_tier: Option<String>,
-    /// Whether the provider keeps the response; not kept where absent.
+    /// Whether the provider keeps the response; where absent, only a stored conversation is kept.
     pub store: Option<bool>,
+    /// Whether the request is answered at once and the response asked for until it is finished.
+    pub background: Option<bool>,
     /// `low`, `medium`, `high`.
     pub verbosity: Option<String>,
 }
@@ -238,6 +254,8 @@ pub struct Expect {
     pub stop: Option<StopWord>,
     /// Token counts.
     pub usage: Option<UsageExpectation>,
+    /// The service tier that the provider says it used.
+    pub service_tier: Option<String>,
     /// The failure class; a turn without it must not fail.
     pub failure: Option<String>,
     /// The provider's own error code.

@@ -15,7 +15,15 @@ use crate::turn::exchange::{End, Exchange, Head, Read};
 #[derive(Debug, Default)]
 pub struct Memory {
     answers: Mutex<VecDeque<Exchange>>,
-    bodies: Mutex<Vec<Bytes>>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// What was asked to be sent, without its headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub method: &'static str,
+    pub url: String,
+    pub body: Bytes,
 }
 
 impl Memory {
@@ -23,13 +31,13 @@ impl Memory {
     pub fn new(answers: impl IntoIterator<Item = Exchange>) -> Memory {
         Memory {
             answers: Mutex::new(answers.into_iter().collect()),
-            bodies: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
-    /// The bodies that were asked to be sent, in order.
-    pub fn bodies(&self) -> Vec<Bytes> {
-        self.bodies
+    /// What was asked to be sent, in order.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -58,10 +66,15 @@ pub fn answer(status: u16, content_type: &str, body: impl Into<Bytes>) -> Exchan
 
 impl Transport for Memory {
     async fn send(&self, request: Outgoing, _limits: Limits) -> Exchange {
-        self.bodies
+        let asked = Asked {
+            method: request.method,
+            url: request.url,
+            body: request.body,
+        };
+        self.asked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(request.body);
+            .push(asked);
         let next = self
             .answers
             .lock()

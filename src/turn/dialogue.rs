@@ -22,6 +22,10 @@ pub struct TurnRequest<'a> {
     /// keys joined by dots, from the model's row in the catalog.
     pub effort_field: Option<&'a str>,
     pub format: Option<&'a Format>,
+    /// Whether the provider is to keep the answer, where the settings do not say.
+    pub stored: bool,
+    /// The response that this request continues; `entries` then holds only what is new.
+    pub previous: Option<&'a str>,
     /// The conversation so far, oldest first.
     pub entries: &'a [Entry],
 }
@@ -49,6 +53,15 @@ pub enum Stuck {
     NoCalls,
     /// The answer called a tool that the next turn has no result for.
     NoResult { tool: String },
+    /// The answer is to be continued, and has no id to name it by.
+    NoResponseId,
+}
+
+/// What came after the last answer: all that a request carries when the provider keeps the rest.
+pub fn since_last_answer(entries: &[Entry]) -> &[Entry] {
+    let answer = |entry: &Entry| matches!(entry, Entry::Answer { .. });
+    let start = entries.iter().rposition(answer).map_or(0, |at| at + 1);
+    &entries[start..]
 }
 
 /// Adds what turn `index` of the script says to the conversation.
@@ -168,11 +181,13 @@ pub fn neutral(scenario: &Scenario, index: usize) -> Value {
             "reasoning_effort": settings.reasoning_effort,
             "service_tier": settings.service_tier,
             "store": settings.store,
+            "background": settings.background,
             "verbosity": settings.verbosity,
         },
         "format": scenario.format.as_ref().map(|Format::JsonSchema(format)| json!({
             "name": format.name, "schema": format.schema, "strict": format.strict,
         })),
+        "conversation": format!("{:?}", scenario.conversation),
         "turns": said,
     })
 }

@@ -19,6 +19,9 @@ pub struct TurnTrace {
     pub service_tier: Option<String>,
     /// What the model produced, in the order of its output indexes.
     pub items: Vec<Item>,
+    /// Whether the provider says that it still works on the answer (`queued`, `in_progress`), so that it is to be
+    /// asked for again by `response_id`.
+    pub pending: bool,
     /// Why the turn ended; `None` when the wire never said so.
     pub stop: Option<Stop>,
     /// Token counts as reported; `None` when they were not.

@@ -206,6 +206,16 @@ fn usage_is_in_range() {
 }
 
 #[test]
+fn the_service_tier_is_the_one_that_was_used() {
+    let mut trace = answer(vec![]);
+    check_ids("{service_tier: fast}", &trace, &["expect/service-tier"]);
+    trace.service_tier = Some("default".to_owned());
+    check_ids("{service_tier: fast}", &trace, &["expect/service-tier"]);
+    check_ids("{service_tier: default}", &trace, &[]);
+    check_ids("{}", &trace, &[]);
+}
+
+#[test]
 fn failures_by_class() {
     let denied = failed("access_denied", Some("AccessDenied"), Some("model"));
     check_ids("{failure: access_denied}", &denied, &[]);

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::scenario::model::{Format, Scenario, Tool, ToolChoice};
+use crate::scenario::model::{Conversation, Format, Scenario, Tool, ToolChoice};
 use crate::turn::dialogue::{Entry, TurnRequest};
 use crate::turn::trace::Item;
 
@@ -20,6 +20,12 @@ pub fn cannot(scenario: &Scenario) -> Option<String> {
     }
     if scenario.settings.max_tool_calls.is_some() {
         return Some("the chat dialect has no max_tool_calls".to_owned());
+    }
+    if scenario.conversation == Conversation::Stored {
+        return Some("the chat dialect keeps no conversation (previous_response_id)".to_owned());
+    }
+    if scenario.settings.background == Some(true) {
+        return Some("the chat dialect has no background mode".to_owned());
     }
     // Tools in a wire form fit one dialect; which one, `only` says.
     let named = scenario.only.dialects.iter().any(|one| one == "chat");

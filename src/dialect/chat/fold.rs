@@ -145,6 +145,7 @@ impl Fold for ChatFold {
             response_id: self.response_id,
             model: self.model,
             service_tier: self.service_tier,
+            pending: false,
             stop: reason.as_deref().and_then(|reason| stop(reason, calls)),
             items: strands.into_iter().map(|(_, one)| one.item()).collect(),
             usage: self.usage,

@@ -405,6 +405,7 @@ fn encodes_a_request_and_replays_the_answer_unchanged() {
         reasoning_effort: Some("low".to_owned()),
         service_tier: Some("flex".to_owned()),
         store: Some(false),
+        background: None,
         verbosity: Some("low".to_owned()),
     };
     let format = Format::JsonSchema(SchemaFormat {
@@ -436,6 +437,8 @@ fn encodes_a_request_and_replays_the_answer_unchanged() {
         Dialect::Chat,
         &TurnRequest {
             effort_field: None,
+            stored: false,
+            previous: None,
             model: "m",
             stream: true,
             system: Some("be brief"),
@@ -493,6 +496,8 @@ fn what_is_not_set_is_not_sent() {
         Dialect::Chat,
         &TurnRequest {
             effort_field: None,
+            stored: false,
+            previous: None,
             model: "m",
             stream: false,
             system: None,

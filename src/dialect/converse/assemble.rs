@@ -148,6 +148,7 @@ impl Assembler {
             response_id: None,
             model: None,
             service_tier: self.service_tier,
+            pending: false,
             stop: self.stop_reason.as_deref().and_then(stop),
             items,
             usage: self.usage,

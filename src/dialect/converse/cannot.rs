@@ -3,7 +3,7 @@
 //! Not a judgement of any provider: only what the request body has no field for. Each reason names
 //! the field. Source: the service model `bedrock-runtime` of botocore 1.44.5, read 2026-11-21.
 
-use crate::scenario::model::{Scenario, ToolChoice};
+use crate::scenario::model::{Conversation, Scenario, ToolChoice};
 
 /// Why the scenario cannot be asked; `None` where it can.
 pub fn cannot(scenario: &Scenario) -> Option<String> {
@@ -36,6 +36,11 @@ pub fn cannot(scenario: &Scenario) -> Option<String> {
         ),
         (settings.verbosity.is_some(), "verbosity"),
         (settings.store == Some(true), "stored responses (store)"),
+        (
+            scenario.conversation == Conversation::Stored,
+            "a conversation that the provider keeps (previous_response_id)",
+        ),
+        (settings.background == Some(true), "background mode"),
     ];
     missing
         .iter()

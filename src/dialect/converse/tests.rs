@@ -322,6 +322,8 @@ fn a_request_says_everything_that_is_set_and_replays_the_answer_unchanged() {
         wire_tools: &[],
         settings: &settings,
         effort_field: Some("reasoning.effort"),
+        stored: false,
+        previous: None,
         format: None,
         entries: &entries,
     };

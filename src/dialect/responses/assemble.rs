@@ -46,7 +46,9 @@ enum Outcome {
     Completed,
     Incomplete,
     Failed,
-    /// A plain answer that is none of these, such as one still queued.
+    /// A plain answer that the provider still works on.
+    Pending,
+    /// A plain answer that is none of these.
     Unfinished,
 }
 
@@ -129,6 +131,7 @@ impl Fold for Assembler {
             "completed" => Outcome::Completed,
             "incomplete" => Outcome::Incomplete,
             "failed" => Outcome::Failed,
+            "queued" | "in_progress" => Outcome::Pending,
             _ => Outcome::Unfinished,
         };
         self.take_terminal(outcome, response, event);
@@ -138,7 +141,9 @@ impl Fold for Assembler {
         let terminal = self.terminal.as_ref()?;
         Some(match terminal.outcome {
             Outcome::Failed => Over::Failed,
-            Outcome::Completed | Outcome::Incomplete | Outcome::Unfinished => Over::Whole,
+            Outcome::Completed | Outcome::Incomplete | Outcome::Pending | Outcome::Unfinished => {
+                Over::Whole
+            }
         })
     }
 
@@ -195,6 +200,9 @@ impl Fold for Assembler {
             response_id: self.response_id,
             model: self.model,
             service_tier: self.service_tier,
+            pending: terminal
+                .as_ref()
+                .is_some_and(|terminal| terminal.outcome == Outcome::Pending),
             stop: terminal
                 .as_ref()
                 .and_then(|terminal| stop(terminal, &items)),
@@ -376,6 +384,6 @@ fn stop(terminal: &Terminal, items: &[Item]) -> Option<Stop> {
             "content_filter" => Some(Stop::ContentFilter),
             _ => None,
         },
-        Outcome::Failed | Outcome::Unfinished => None,
+        Outcome::Failed | Outcome::Pending | Outcome::Unfinished => None,
     }
 }

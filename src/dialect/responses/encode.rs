@@ -21,6 +21,7 @@ pub fn body(request: &TurnRequest<'_>) -> Value {
     };
     put("model", Some(request.model.into()));
     put("instructions", request.system.map(Value::from));
+    put("previous_response_id", request.previous.map(Value::from));
     put("input", Some(input(request.entries)));
     put("tools", tools(request));
     put(
@@ -55,12 +56,13 @@ pub fn body(request: &TurnRequest<'_>) -> Value {
     );
     // An agent that keeps its own conversation stores nothing, and so needs the sealed reasoning
     // back to replay it. With a stored response the provider has it already.
-    let store = settings.store.unwrap_or(false);
+    let store = settings.store.unwrap_or(request.stored);
     put("store", Some(store.into()));
     put(
         "include",
         (!store).then(|| json!(["reasoning.encrypted_content"])),
     );
+    put("background", settings.background.map(Value::from));
     put("stream", Some(request.stream.into()));
     Value::Object(body)
 }

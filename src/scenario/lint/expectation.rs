@@ -21,6 +21,7 @@ impl<'a> Lint<'a> {
                 ("text", expect.text.is_some()),
                 ("stop", expect.stop.is_some()),
                 ("usage", expect.usage.is_some()),
+                ("service_tier", expect.service_tier.is_some()),
             ] {
                 if given {
                     self.error(

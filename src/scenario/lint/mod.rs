@@ -183,6 +183,13 @@ impl<'a> Lint<'a> {
     fn settings(&mut self) {
         let at = self.document.cursor().key("settings");
         let settings = &self.scenario.settings;
+        if settings.background == Some(true) && self.scenario.stream {
+            self.error(
+                at.key("background").place(),
+                "`background` is for answers that are not streamed",
+                "add `stream: false`",
+            );
+        }
         let choice = at.key("tool_choice");
         match &settings.tool_choice {
             Some(ToolChoice::Tool(name)) => self.declared(name, choice.key("tool").place()),

@@ -39,6 +39,7 @@ fn full_request() -> (
         reasoning_effort: Some("low".to_owned()),
         service_tier: Some("flex".to_owned()),
         store: None,
+        background: None,
         verbosity: Some("low".to_owned()),
     };
     let format = Format::JsonSchema(SchemaFormat {
@@ -81,6 +82,8 @@ fn encodes_a_request_as_an_agent_would() {
         wire_tools: &wire_tools,
         settings: &settings,
         effort_field: None,
+        stored: false,
+        previous: None,
         format: Some(&format),
         entries: &entries,
     };
@@ -159,7 +162,7 @@ proptest! {
         let (tools, wire_tools, settings, format, entries) = full_request();
         let body = |model: &str| encode(Dialect::Responses, &TurnRequest {
             model, stream, system: Some("s"), tools: &tools, wire_tools: &wire_tools,
-            settings: &settings, effort_field: None, format: Some(&format), entries: &entries,
+            settings: &settings, effort_field: None, stored: false, previous: None, format: Some(&format), entries: &entries,
         });
         let (mut first, second) = (body(&one), body(&two));
         prop_assert_eq!(&first["model"], &json!(one));
