@@ -1,0 +1,1 @@
+//! Payloads and answers of a managed agent, in the forms that are documented.
