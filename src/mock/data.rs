@@ -598,6 +598,7 @@ mod tests {
                 "openai",
                 "bedrock-runtime",
                 "bedrock-mantle",
+                "bedrock-agentcore",
                 "azure-openai"
             ]
         );
