@@ -171,7 +171,7 @@ pub fn session(head: &Head, name: &str, sent: &str) -> Vec<Finding> {
         severity: rule.severity,
         message: message.to_owned(),
         evidence: Evidence {
-            expected: Some(format!("{name}: {sent}")),
+            expected: Some(format!("{name} as it was sent")),
             got: Some(told.map_or("no such header".to_owned(), |told| cut(told, 160))),
             ..Evidence::default()
         },
