@@ -56,6 +56,11 @@ pub fn stage(
             auth: None,
             home,
         })),
+        // Where there are no keys of the provider's own, AWS keys that nobody issued.
+        CredentialState::Invalid if signs && bearer_variable(provider).is_none() => {
+            let region = base.get("AWS_REGION");
+            with_static_keys("AKIDSAMETURNNOBODY", NOBODYS_KEY, None, region).map(Some)
+        }
         CredentialState::Invalid => Ok(bearer_variable(provider).map(|name| Staged {
             environment: environment.with(name, NOBODYS_KEY),
             auth: Some(Auth::BearerEnv(name.to_string())),

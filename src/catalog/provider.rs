@@ -14,7 +14,8 @@ pub struct Provider {
     pub origin: Option<String>,
     /// Wire APIs, the preferred one first: the path below the base path. A path that begins with
     /// `{origin}` stands at the origin itself; `{model}` is the percent-encoded model id, and
-    /// `{-stream}` is `-stream` where a stream is asked for, else nothing.
+    /// `{-stream}` is `-stream` where a stream is asked for, else nothing; `{qualifier}` is the endpoint
+    /// of a managed agent that the target names.
     pub dialects: IndexMap<String, String>,
     /// Base paths below the origin, the usual one first. The model's row says which one it needs.
     #[serde(default)]
@@ -36,6 +37,10 @@ pub struct Provider {
     /// A model id that surely does not exist there.
     #[serde(default)]
     pub absent_model: Option<String>,
+    /// The header that carries the id of a conversation which the provider keeps, the same in all
+    /// turns of a cell; absent where nothing is kept between requests.
+    #[serde(default)]
+    pub session_header: Option<String>,
     /// An id of another surface (an inference profile) that is not known there.
     #[serde(default)]
     pub runtime_id: Option<String>,

@@ -96,6 +96,8 @@ fn column(
         target.endpoint.as_deref(),
     )
     .map_err(anyhow::Error::msg)?;
+    let agent = target.agent.clone().unwrap_or_default();
+    route = route.with_qualifier(&agent.qualifier);
     let identities = match mock {
         Some(mock) => {
             route.origin = mock.base_url(&provider.id, region.as_deref(), &Selection::default());
@@ -121,6 +123,7 @@ fn column(
                 .iter()
                 .map(|(name, value)| (name.to_lowercase(), value.clone()))
                 .collect(),
+            agent,
             mocked: mock.is_some(),
         },
         identities,
@@ -136,6 +139,10 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
             .ok_or_else(|| anyhow!("the mocks have no principal `{name}`"))
     };
     let signed = provider.auth.contains(&ProviderAuth::AwsChain);
+    let keyed = provider
+        .auth
+        .iter()
+        .any(|way| matches!(way, ProviderAuth::BearerEnv(_)));
     let identity = |principal: &Principal, signed: bool| -> anyhow::Result<Identity> {
         let staged = if signed {
             staged::with_static_keys(
@@ -155,7 +162,8 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
     Ok(Identities {
         own: identity(principal("default")?, signed)?,
         denied: Some(identity(principal("denied")?, signed)?),
-        // The expired key is a bearer key: an expired session is what the SSO scenarios are for.
-        expired: Some(identity(principal("expired")?, false)?),
+        // The expired key is a bearer key where there are such: an expired session is what the SSO scenarios
+        // are for.
+        expired: Some(identity(principal("expired")?, signed && !keyed)?),
     })
 }

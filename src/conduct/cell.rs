@@ -21,6 +21,7 @@ use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
 use crate::conduct::told::{Told, outline, redacted};
+use crate::dialect::agentcore::mapping::Mapping;
 use crate::dialect::{self, Decoded, Dialect};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
@@ -79,6 +80,8 @@ pub(in crate::conduct) struct TurnAt<'a> {
     pub cell: usize,
     pub scenario: &'a Scenario,
     pub index: usize,
+    /// The id of the cell's session.
+    pub session: &'a str,
     pub signed: &'a SignedIn,
 }
 
@@ -123,6 +126,8 @@ impl<'a, T: Transport> Lane<'a, T> {
         let mut findings: Vec<Judged> = Vec::new();
         let mut totals = Vec::new();
         let mut undetermined = None;
+        let mut untold = false;
+        let session = session_id(SystemTime::now(), self.index, cell);
         let mut entries = Vec::new();
         let mut call_ids = BTreeSet::new();
         for index in 0..scenario.turns.len() {
@@ -144,7 +149,14 @@ impl<'a, T: Transport> Lane<'a, T> {
                             break;
                         }
                     };
-                    self.turn(cell, scenario, index, conversation, signed).await
+                    let at = TurnAt {
+                        cell,
+                        scenario,
+                        index,
+                        session: &session,
+                        signed,
+                    };
+                    self.turn(&at, conversation).await
                 }
                 Err(failure) => not_sent(failure),
             };
@@ -163,6 +175,14 @@ impl<'a, T: Transport> Lane<'a, T> {
             let said = |rule: &str| outcome.findings.iter().any(|one| one.rule.ends_with(rule));
             if said("/strict-arguments") {
                 unmet.retain(|one| one.rule != "expect/arguments");
+            }
+            if self.target.dialect.usage_is_optional()
+                && failure.is_none()
+                && outcome.trace.usage.is_none()
+            {
+                let before = unmet.len();
+                unmet.retain(|one| one.rule != "expect/usage");
+                untold |= unmet.len() < before;
             }
             outcome.findings.extend(unmet);
             for finding in &mut outcome.findings {
@@ -190,6 +210,11 @@ impl<'a, T: Transport> Lane<'a, T> {
             // What was found before the rest became unknown stays found.
             (Verdict::Fail, _) => (Verdict::Fail, String::new()),
             (_, Some(reason)) => (Verdict::Undetermined, reason),
+            (_, None) if untold => (
+                Verdict::NotApplicable,
+                "this agent reports no usage, which the scenario asks about; all else was as expected"
+                    .to_owned(),
+            ),
             (verdict, None) => (verdict, String::new()),
         };
         let result = CellResult {
@@ -265,19 +290,14 @@ impl<'a, T: Transport> Lane<'a, T> {
 
     /// One turn: its request is encoded, sent and, where it is worked on in the background, asked for until it
     /// is finished.
-    async fn turn(
-        &self,
-        cell: usize,
-        scenario: &Scenario,
-        index: usize,
-        conversation: Conversation<'_>,
-        signed: &SignedIn,
-    ) -> TurnOutcome {
+    async fn turn(&self, turn: &TurnAt<'_>, conversation: Conversation<'_>) -> TurnOutcome {
+        let scenario = turn.scenario;
         let target = self.target;
         let model = plan::model(scenario, target);
         let row = self.conductor.catalog.model(&target.provider.id, model);
-        let body = dialect::encode(
+        let body = dialect::encode_mapped(
             target.dialect,
+            &target.agent,
             &TurnRequest {
                 model,
                 stream: scenario.stream,
@@ -293,15 +313,9 @@ impl<'a, T: Transport> Lane<'a, T> {
             },
         );
         let url = plan::scenario_route(scenario, target).url(model, scenario.stream);
-        let turn = TurnAt {
-            cell,
-            scenario,
-            index,
-            signed,
-        };
-        let mut answer = self.exchange(&turn, "POST", url.clone(), &body).await;
+        let mut answer = self.exchange(turn, "POST", url.clone(), &body).await;
         if scenario.settings.background == Some(true) {
-            answer = self.when_finished(&turn, &url, &body, answer).await;
+            answer = self.when_finished(turn, &url, &body, answer).await;
         }
         answer
     }
@@ -332,6 +346,8 @@ impl<'a, T: Transport> Lane<'a, T> {
                 concat!("sameturn/", env!("CARGO_PKG_VERSION")).to_owned(),
             ),
         ];
+        let session_header = target.provider.session_header.as_deref();
+        headers.extend(session_header.map(|name| (name.to_owned(), turn.session.to_owned())));
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
         if let Err(failure) = authorize(
@@ -359,6 +375,8 @@ impl<'a, T: Transport> Lane<'a, T> {
             .await;
         let read = read(Answer {
             dialect: target.dialect,
+            mapping: target.agent.clone(),
+            session: session_header.map(|name| (name.to_owned(), turn.session.to_owned())),
             provider: target.provider.id.clone(),
             catalog: self.conductor.catalog,
             streamed: scenario.stream,
@@ -486,9 +504,25 @@ fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {
     }
 }
 
+/// The id of a cell's session: the same in all its turns, and nobody else's. 33 characters are the least
+/// that is taken (service model bedrock-agentcore of botocore 1.44.5). It is no secret.
+fn session_id(now: SystemTime, target: usize, cell: usize) -> String {
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!(
+        "sameturn-{:032x}-{:08x}-{target:x}-{cell:x}",
+        since.as_nanos(),
+        std::process::id()
+    )
+}
+
 /// An answer to be read, with all that reading needs.
 struct Answer {
     dialect: Dialect,
+    mapping: Mapping,
+    /// The header and the id of the session, where the provider keeps one.
+    session: Option<(String, String)>,
     provider: String,
     catalog: &'static Catalog,
     streamed: bool,
@@ -507,14 +541,15 @@ struct Read {
 /// other lanes. The error is a mistake of ours.
 async fn read(answer: Answer) -> Result<Read, String> {
     tokio::task::spawn_blocking(move || {
-        let decoded = dialect::decode(
+        let decoded = dialect::decode_mapped(
             answer.dialect,
+            &answer.mapping,
             &answer.provider,
             &answer.catalog.failures,
             &answer.exchange,
             answer.streamed,
         );
-        let findings = rules::check(
+        let mut findings = rules::check(
             answer.dialect.word(),
             &Subject {
                 events: &decoded.events,
@@ -526,6 +561,9 @@ async fn read(answer: Answer) -> Result<Read, String> {
                 request: Some(&answer.body),
             },
         );
+        if let (Some((name, sent)), Some(head)) = (&answer.session, &answer.exchange.head) {
+            findings.extend(rules::agentcore::session(head, name, sent));
+        }
         Read {
             answer,
             decoded,

@@ -11,6 +11,7 @@ use crate::catalog;
 use crate::conduct::cell::{CellOutcome, Conductor, Lane};
 use crate::conduct::identity::{Identities, Identity};
 use crate::dialect::Dialect;
+use crate::dialect::agentcore::mapping::Mapping;
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::Verdict;
 use crate::scenario;
@@ -90,6 +91,7 @@ async fn run_and_ask(text: &str, answers: Vec<Exchange>) -> (CellOutcome, Vec<As
         .expect("a route"),
         auth: Some(Auth::BearerEnv("A_KEY".to_owned())),
         headers: Vec::new(),
+        agent: Mapping::default(),
         mocked: false,
     };
     let environment = Environment::default().with("A_KEY", "a-key-for-tests");

@@ -44,7 +44,7 @@ pub fn one<F: Fold>(bytes: &[u8]) -> Decoded {
                 read: 0,
                 end: bytes.len() as u64,
             };
-            untimed(plain_body::<F>(&judge(), None, bytes, place))
+            untimed(plain_body(F::default(), &judge(), None, bytes, place))
         }
     }
 }

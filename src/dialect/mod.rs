@@ -4,6 +4,7 @@
 //! it is only handed on to the failure catalogue. There is one decode path: what a live exchange,
 //! a captured file and a plain JSON answer go through is the same code.
 
+pub mod agentcore;
 pub mod capture;
 pub mod chat;
 pub mod converse;
@@ -18,6 +19,8 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::catalog::failure::Failures;
+use crate::dialect::agentcore::decode::AgentFold;
+use crate::dialect::agentcore::mapping::Mapping;
 use crate::dialect::chat::fold::ChatFold;
 use crate::dialect::responses::assemble::Assembler;
 use crate::dialect::wire::WireEvent;
@@ -35,11 +38,18 @@ pub enum Dialect {
     Chat,
     /// Converse and ConverseStream, in JSON and event-stream frames.
     Converse,
+    /// Invocations of a managed agent, which keeps the conversation itself.
+    Agentcore,
 }
 
 impl Dialect {
     /// All that exist, in the order they are listed to users.
-    pub const ALL: [Dialect; 3] = [Dialect::Responses, Dialect::Chat, Dialect::Converse];
+    pub const ALL: [Dialect; 4] = [
+        Dialect::Responses,
+        Dialect::Chat,
+        Dialect::Converse,
+        Dialect::Agentcore,
+    ];
 
     /// The word used in files and on the command line.
     pub fn word(self) -> &'static str {
@@ -47,6 +57,7 @@ impl Dialect {
             Dialect::Responses => "responses",
             Dialect::Chat => "chat",
             Dialect::Converse => "converse",
+            Dialect::Agentcore => "agentcore",
         }
     }
 
@@ -54,7 +65,7 @@ impl Dialect {
     pub fn accept(self, stream: bool) -> &'static str {
         match (self, stream) {
             (_, false) => "application/json",
-            (Dialect::Responses | Dialect::Chat, true) => "text/event-stream",
+            (Dialect::Responses | Dialect::Chat | Dialect::Agentcore, true) => "text/event-stream",
             (Dialect::Converse, true) => "application/vnd.amazon.eventstream",
         }
     }
@@ -66,7 +77,14 @@ impl Dialect {
             Dialect::Responses => None,
             Dialect::Chat => chat::encode::cannot(scenario),
             Dialect::Converse => converse::cannot::cannot(scenario),
+            Dialect::Agentcore => agentcore::encode::cannot(scenario),
         }
+    }
+
+    /// Whether an answer need not tell its usage: where it does not, an expectation about it is
+    /// neither met nor broken.
+    pub fn usage_is_optional(self) -> bool {
+        self == Dialect::Agentcore
     }
 }
 
@@ -114,10 +132,16 @@ pub struct Decoded {
 
 /// The JSON body of a request.
 pub fn encode(dialect: Dialect, request: &TurnRequest<'_>) -> Value {
+    encode_mapped(dialect, &Mapping::default(), request)
+}
+
+/// The same where a managed agent has a contract of its own.
+pub fn encode_mapped(dialect: Dialect, mapping: &Mapping, request: &TurnRequest<'_>) -> Value {
     match dialect {
         Dialect::Responses => responses::encode::body(request),
         Dialect::Chat => chat::encode::body(request),
         Dialect::Converse => converse::encode::body(request),
+        Dialect::Agentcore => agentcore::encode::body(mapping, request),
     }
 }
 
@@ -129,12 +153,28 @@ pub fn decode(
     exchange: &Exchange,
     streamed: bool,
 ) -> Decoded {
+    let mapping = Mapping::default();
+    decode_mapped(dialect, &mapping, provider, failures, exchange, streamed)
+}
+
+/// The same where a managed agent has a contract of its own.
+pub fn decode_mapped(
+    dialect: Dialect,
+    mapping: &Mapping,
+    provider: &str,
+    failures: &Failures,
+    exchange: &Exchange,
+    streamed: bool,
+) -> Decoded {
     match dialect {
         Dialect::Responses => {
             sse_answer::exchange::<Assembler>(provider, failures, exchange, streamed)
         }
         Dialect::Chat => sse_answer::exchange::<ChatFold>(provider, failures, exchange, streamed),
         Dialect::Converse => converse::decode::exchange(provider, failures, exchange, streamed),
+        Dialect::Agentcore => {
+            agentcore::decode::exchange(mapping, provider, failures, exchange, streamed)
+        }
     }
 }
 
@@ -146,6 +186,7 @@ pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
         Dialect::Responses => capture::one::<Assembler>(bytes),
         Dialect::Chat => capture::one::<ChatFold>(bytes),
         Dialect::Converse => converse::capture::one(bytes),
+        Dialect::Agentcore => capture::one::<AgentFold>(bytes),
     }
 }
 
@@ -157,5 +198,6 @@ pub fn decode_captures(dialect: Dialect, bytes: &[u8]) -> Vec<Decoded> {
         Dialect::Responses => capture::all::<Assembler>(bytes),
         Dialect::Chat => capture::all::<ChatFold>(bytes),
         Dialect::Converse => converse::capture::all(bytes),
+        Dialect::Agentcore => capture::all::<AgentFold>(bytes),
     }
 }

@@ -28,6 +28,8 @@ pub trait Fold: Default {
     const END: &'static str;
     /// The irregularity of a plain body that is no answer.
     const NOT_AN_ANSWER: &'static str;
+    /// Whether a stream is whole when its body ends as HTTP says, without an event that ends it.
+    const ENDS_WITH_BODY: bool = false;
 
     /// Whether a plain body is an answer of this dialect.
     fn is_answer(body: &Value) -> bool;
@@ -65,14 +67,25 @@ pub fn exchange<F: Fold>(
     exchange: &Exchange,
     streamed: bool,
 ) -> Decoded {
+    exchange_with(F::default(), provider, failures, exchange, streamed)
+}
+
+/// The same with a fold that was told something before it starts.
+pub fn exchange_with<F: Fold>(
+    fold: F,
+    provider: &str,
+    failures: &Failures,
+    exchange: &Exchange,
+    streamed: bool,
+) -> Decoded {
     let judge = Judge { provider, failures };
     let mut decoded = match &exchange.head {
         None => failed(broken(&exchange.end, None)),
         Some(head) if !(200..300).contains(&head.status) => {
             failed(Some(judge.status(head, &exchange.body)))
         }
-        Some(head) if streamed => stream::<F>(&judge, head, exchange),
-        Some(head) => plain_exchange::<F>(&judge, head, exchange),
+        Some(head) if streamed => stream(fold, &judge, head, exchange),
+        Some(head) => plain_exchange(fold, &judge, head, exchange),
     };
     let timing = &mut decoded.trace.timing;
     timing.headers = exchange.head.as_ref().map(|head| head.at);
@@ -98,8 +111,11 @@ fn last_byte(exchange: &Exchange) -> Option<Duration> {
     body.or_else(|| exchange.head.as_ref().map(|head| head.at))
 }
 
-fn stream<F: Fold>(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
-    let mut decoder = AnswerDecoder::<F>::new();
+fn stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
+    let mut decoder = AnswerDecoder {
+        fold,
+        ..AnswerDecoder::new()
+    };
     let mut rest: &[u8] = &exchange.body;
     for read in &exchange.reads {
         let (bytes, later) = rest.split_at(read.len.min(rest.len()));
@@ -115,7 +131,7 @@ fn stream<F: Fold>(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decod
     if decoder.said_nothing() && broken.is_none() {
         // No stream at all. A whole answer is decoded, to show what was there, but a client that
         // asked for a stream cannot use it.
-        let mut decoded = plain::<F>(judge, Some(head), exchange);
+        let mut decoded = plain(decoder.fold, judge, Some(head), exchange);
         if decoded.trace.failure.is_none() {
             decoded.trace.failure = Some(own(
                 "bad_response",
@@ -128,24 +144,30 @@ fn stream<F: Fold>(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decod
     decoder.finish(judge, Some(head), broken)
 }
 
-fn plain_exchange<F: Fold>(judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
+fn plain_exchange<F: Fold>(
+    fold: F,
+    judge: &Judge<'_>,
+    head: &Head,
+    exchange: &Exchange,
+) -> Decoded {
     match broken(&exchange.end, Some(head)) {
         Some(failure) => failed(Some(failure)),
-        None => plain::<F>(judge, Some(head), exchange),
+        None => plain(fold, judge, Some(head), exchange),
     }
 }
 
-fn plain<F: Fold>(judge: &Judge<'_>, head: Option<&Head>, exchange: &Exchange) -> Decoded {
+fn plain<F: Fold>(fold: F, judge: &Judge<'_>, head: Option<&Head>, exchange: &Exchange) -> Decoded {
     let place = Place {
         at: exchange.reads.last().map_or(exchange.total, |read| read.at),
         read: u32::try_from(exchange.reads.len().saturating_sub(1)).unwrap_or(u32::MAX),
         end: exchange.body.len() as u64,
     };
-    plain_body::<F>(judge, head, &exchange.body, place)
+    plain_body(fold, judge, head, &exchange.body, place)
 }
 
 /// Decodes a body that is no stream: a response object, or else a failure.
 pub(crate) fn plain_body<F: Fold>(
+    mut fold: F,
     judge: &Judge<'_>,
     head: Option<&Head>,
     body: &[u8],
@@ -173,7 +195,6 @@ pub(crate) fn plain_body<F: Fold>(
         id: None,
         payload: Payload::Json(answer),
     };
-    let mut fold = F::default();
     fold.take_whole(&event);
     let failure = match (fold.over(), fold.error()) {
         (Some(Over::Failed), error) => {
@@ -182,8 +203,7 @@ pub(crate) fn plain_body<F: Fold>(
         }
         _ => None,
     };
-    let mut trace = fold.finish();
-    trace.failure = failure;
+    let trace = finished(fold, failure);
     Decoded {
         events: vec![event],
         trace,
@@ -313,8 +333,7 @@ impl<F: Fold> AnswerDecoder<F> {
             });
         }
         let failure = self.failure(judge, head, broken);
-        let mut trace = self.fold.finish();
-        trace.failure = failure;
+        let mut trace = finished(self.fold, failure);
         trace.irregularities = self.irregularities;
         Decoded {
             events: self.events,
@@ -358,6 +377,10 @@ impl<F: Fold> AnswerDecoder<F> {
             return broken;
         }
         let count = self.events.len();
+        let whole = self.events.iter().any(F::is_event) && !self.too_long && !self.too_many;
+        if F::ENDS_WITH_BODY && whole {
+            return None;
+        }
         let (class, message) = if self.too_long {
             (
                 "answer_too_big",
@@ -398,6 +421,17 @@ impl<F: Fold> AnswerDecoder<F> {
             self.irregularities.push(Irregularity { event, id, detail });
         }
     }
+}
+
+/// What it all came to, with the failure that only the frame around it knows.
+fn finished<F: Fold>(fold: F, failure: Option<Failure>) -> TurnTrace {
+    let mut trace = fold.finish();
+    if F::ENDS_WITH_BODY && failure.is_some() {
+        // The end was assumed from the end of the body.
+        trace.stop = None;
+    }
+    trace.failure = failure;
+    trace
 }
 
 /// What the data of an event is.

@@ -32,6 +32,8 @@ pub struct MockData {
     pub chat_faults: Vec<WireFault>,
     /// The same of a Converse stream.
     pub converse_faults: Vec<WireFault>,
+    /// The same of a managed agent's stream.
+    pub agentcore_faults: Vec<WireFault>,
 }
 
 /// A wire API.
@@ -40,6 +42,8 @@ pub enum Api {
     Responses,
     Chat,
     Converse,
+    /// Invocations of a managed agent.
+    Agentcore,
 }
 
 /// One mocked provider.
@@ -115,6 +119,9 @@ pub struct Manner {
     /// Whether `/model/{id}/converse` and `/converse-stream` are served, beside the base paths.
     #[serde(default)]
     pub converse: bool,
+    /// How managed agents are invoked, where there are such.
+    #[serde(default)]
+    pub agents: Option<AgentManner>,
     /// Models that are there, but only under the id of an inference profile.
     #[serde(default)]
     pub profile_only: Vec<String>,
@@ -123,6 +130,21 @@ pub struct Manner {
     pub background_status: Option<String>,
     /// Types of input item it takes.
     pub input_items: Vec<String>,
+    pub source: String,
+}
+
+/// How managed agents are invoked: `/runtimes/{id}/invocations`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentManner {
+    /// The header with the id of the session, in lower case.
+    pub session_header: String,
+    /// The fewest and the most characters of such an id.
+    pub session_length: (usize, usize),
+    /// The key of the payload that holds the user's words.
+    pub prompt: String,
+    /// Endpoints that each runtime has; the first where a request names none.
+    pub qualifiers: Vec<String>,
     pub source: String,
 }
 
@@ -240,6 +262,9 @@ pub struct ModelKind {
     /// Whether it is served by Converse.
     #[serde(default)]
     pub converse: bool,
+    /// Whether it is a managed agent and no model.
+    #[serde(default)]
+    pub agent: bool,
     /// Where Converse takes its reasoning effort: keys joined by a dot, two at most.
     #[serde(default)]
     pub effort_field: Option<String>,
@@ -405,6 +430,8 @@ impl MockData {
         chat_faults.extend(wire("faults/chat-variants.yaml")?);
         let mut converse_faults = wire("faults/converse.yaml")?;
         converse_faults.extend(wire("faults/converse-variants.yaml")?);
+        let mut agentcore_faults = wire("faults/agentcore.yaml")?;
+        agentcore_faults.extend(wire("faults/agentcore-variants.yaml")?);
         Ok(MockData {
             providers,
             principals: parse(files, "principals.yaml")?,
@@ -413,6 +440,7 @@ impl MockData {
             wire_faults,
             chat_faults,
             converse_faults,
+            agentcore_faults,
         })
     }
 
@@ -435,6 +463,7 @@ impl MockData {
             Api::Responses => &self.wire_faults,
             Api::Chat => &self.chat_faults,
             Api::Converse => &self.converse_faults,
+            Api::Agentcore => &self.agentcore_faults,
         }
     }
 
@@ -522,7 +551,8 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
         let kind = kinds
             .get(&row.kind)
             .ok_or_else(|| format!("{path}: `{}` is of no known kind `{}`", row.id, row.kind))?;
-        let nowhere = kind.base_path.is_empty() && kind.converse && manner.converse;
+        let beside = kind.converse && manner.converse || kind.agent && manner.agents.is_some();
+        let nowhere = kind.base_path.is_empty() && beside;
         if !manner.base_paths.contains(&kind.base_path) && !nowhere {
             return Err(format!("{path}: kind `{}` is on no base path", row.kind));
         }
@@ -568,6 +598,7 @@ mod tests {
                 "openai",
                 "bedrock-runtime",
                 "bedrock-mantle",
+                "bedrock-agentcore",
                 "azure-openai"
             ]
         );
@@ -596,7 +627,7 @@ mod tests {
                 }
             }
         }
-        for api in [Api::Responses, Api::Chat, Api::Converse] {
+        for api in [Api::Responses, Api::Chat, Api::Converse, Api::Agentcore] {
             let mut names = data.fault_names(api);
             names.sort_unstable();
             let count = names.len();

@@ -9,6 +9,8 @@ use crate::mock::mutate::WireFault;
 const WIRE: &str = include_str!("../../mocks/faults/wire.yaml");
 const CONVERSE: &str = include_str!("../../mocks/faults/converse.yaml");
 const CONVERSE_VARIANTS: &str = include_str!("../../mocks/faults/converse-variants.yaml");
+const AGENTCORE: &str = include_str!("../../mocks/faults/agentcore.yaml");
+const AGENTCORE_VARIANTS: &str = include_str!("../../mocks/faults/agentcore-variants.yaml");
 const VARIANTS: &str = include_str!("../../mocks/faults/variants.yaml");
 const CHAT: &str = include_str!("../../mocks/faults/chat.yaml");
 const CHAT_VARIANTS: &str = include_str!("../../mocks/faults/chat-variants.yaml");
@@ -66,6 +68,25 @@ pub fn converse_variants() -> &'static [WireFault] {
     static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(CONVERSE_VARIANTS).unwrap_or_else(|error| {
             panic!("mocks/faults/converse-variants.yaml is broken: {error}")
+        })
+    });
+    &VARIANT_ROWS
+}
+
+/// The faults of a managed agent's streams that ship.
+pub fn agentcore_faults() -> &'static [WireFault] {
+    static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(AGENTCORE)
+            .unwrap_or_else(|error| panic!("mocks/faults/agentcore.yaml is broken: {error}"))
+    });
+    &FAULTS
+}
+
+/// The legal variants of a managed agent's streams that ship.
+pub fn agentcore_variants() -> &'static [WireFault] {
+    static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(AGENTCORE_VARIANTS).unwrap_or_else(|error| {
+            panic!("mocks/faults/agentcore-variants.yaml is broken: {error}")
         })
     });
     &VARIANT_ROWS

@@ -24,6 +24,9 @@ pub struct HttpFault {
     /// The same for a stream of Converse.
     #[serde(default)]
     pub converse: Option<Vec<Op>>,
+    /// The same for a stream of a managed agent.
+    #[serde(default)]
+    pub agentcore: Option<Vec<Op>>,
 }
 
 /// What happens instead of a good answer.
@@ -47,6 +50,7 @@ impl HttpFault {
             Api::Responses => None,
             Api::Chat => self.chat.as_ref(),
             Api::Converse => self.converse.as_ref(),
+            Api::Agentcore => self.agentcore.as_ref(),
         };
         let stream = match &self.does {
             Does::Stream(ops) => own.unwrap_or(ops).clone(),

@@ -27,6 +27,10 @@ pub mod refusal;
 
 pub mod admit;
 
+pub mod agent;
+
+pub mod sessions;
+
 pub mod pattern;
 
 pub mod satisfy;

@@ -117,8 +117,20 @@ pub enum Op {
     Ending(Ending),
     /// The `Content-Type` header.
     ContentType(String),
+    /// Another header of the answer becomes this, or vanishes.
+    Header(Header),
     /// The HTTP status.
     Status(u16),
+}
+
+/// See [`Op::Header`].
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// In lower case.
+    pub name: String,
+    #[serde(default)]
+    pub to: Option<String>,
 }
 
 /// See [`Op::Move`].
@@ -330,6 +342,11 @@ fn apply_one(op: &Op, stream: &mut OutStream) {
         Op::Pacing(pacing) => stream.pacing = *pacing,
         Op::Ending(ending) => stream.ending = *ending,
         Op::ContentType(text) => stream.content_type.clone_from(text),
+        Op::Header(op) => {
+            stream.headers.retain(|(name, _)| *name != op.name);
+            let to = op.to.clone().map(|to| (op.name.clone(), to));
+            stream.headers.extend(to);
+        }
         Op::Status(status) => stream.status = *status,
     }
 }

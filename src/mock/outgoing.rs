@@ -55,6 +55,8 @@ pub struct OutStream {
     pub status: u16,
     /// The `Content-Type` header.
     pub content_type: String,
+    /// More headers of the answer.
+    pub headers: Vec<(String, String)>,
     pub events: Vec<OutEvent>,
     pub form: Form,
     /// How many `data: [DONE]` follow the events.
@@ -70,6 +72,7 @@ impl OutStream {
         OutStream {
             status: 200,
             content_type: "text/event-stream; charset=utf-8".to_owned(),
+            headers: Vec::new(),
             events,
             form: Form::Sse,
             done_markers: 0,

@@ -34,7 +34,7 @@ impl Refusal {
         let own = match api {
             Api::Chat => provider.errors.get(&format!("chat/{}", self.id)),
             Api::Converse => provider.errors.get(&format!("native-{}", self.id)),
-            Api::Responses => None,
+            Api::Responses | Api::Agentcore => None,
         };
         let row = own.or_else(|| provider.errors.get(&self.id))?;
         let mut body = String::with_capacity(row.body.len() + 64);

@@ -33,6 +33,8 @@ pub enum Operation<'a> {
     Cancel(&'a str),
     /// Converse: the model id as it stands in the path, and whether the answer is streamed.
     Converse(&'a str, bool),
+    /// An invocation of the managed agent whose id stands in the path.
+    Invoke(&'a str),
     ListModels,
     OneModel(&'a str),
     Unknown,
@@ -44,6 +46,7 @@ impl Operation<'_> {
         match self {
             Operation::Chat | Operation::ChatOf(_) => Api::Chat,
             Operation::Converse(..) => Api::Converse,
+            Operation::Invoke(_) => Api::Agentcore,
             _ => Api::Responses,
         }
     }
@@ -139,6 +142,14 @@ pub fn find<'a>(
             operation,
         });
     }
+    if let Some(id) = invoked(rest).filter(|_| provider.manner.agents.is_some()) {
+        return Ok(Route {
+            provider,
+            region,
+            base_path: None,
+            operation: Operation::Invoke(id),
+        });
+    }
     let found = provider.manner.base_paths.iter().find_map(|base| {
         let after = rest.strip_prefix(base.as_str())?;
         (after.is_empty() || after.starts_with('/')).then_some((base.as_str(), after))
@@ -204,6 +215,12 @@ fn native(path: &str) -> Option<Operation<'_>> {
         _ => return None,
     };
     (!id.is_empty()).then_some(Operation::Converse(id, stream))
+}
+
+/// `/runtimes/{id}/invocations`.
+fn invoked(path: &str) -> Option<&str> {
+    let (id, action) = path.strip_prefix("/runtimes/")?.split_once('/')?;
+    (!id.is_empty() && action == "invocations").then_some(id)
 }
 
 /// The operation of a path whose query tells the date of the API.

@@ -67,6 +67,12 @@ impl Says {
                 _ => Says::Other,
             };
         }
+        if let Some(delta) = event.data.pointer("/event/contentBlockDelta") {
+            return match delta.is_null() {
+                true => Says::Other,
+                false => Says::Token,
+            };
+        }
         // A chunk. The role comes together with the first token.
         let delta = &event.data["choices"][0]["delta"];
         let keys = ["content", "reasoning", "refusal", "tool_calls"];
@@ -126,10 +132,13 @@ pub fn good(
     if streamed {
         return Reply {
             status: stream.status,
-            headers: vec![
+            headers: [
                 ("content-type".to_owned(), stream.content_type.clone()),
                 ("cache-control".to_owned(), "no-cache".to_owned()),
-            ],
+            ]
+            .into_iter()
+            .chain(stream.headers.iter().cloned())
+            .collect(),
             body: ReplyBody::Stream(write(&stream), dues, stream.ending.finish()),
             principal: None,
         };
@@ -159,7 +168,10 @@ pub fn good(
     };
     Reply {
         status,
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        headers: [("content-type".to_owned(), "application/json".to_owned())]
+            .into_iter()
+            .chain(stream.headers)
+            .collect(),
         body,
         principal: None,
     }

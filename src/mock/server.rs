@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::mock::admit::admit;
+use crate::mock::agent;
 use crate::mock::answer::Answer;
 use crate::mock::ask::{self, Ask};
 use crate::mock::ask_chat;
@@ -39,6 +40,7 @@ use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
 use crate::mock::sending::{self, Reply, ReplyBody};
+use crate::mock::sessions::{Session, Sessions};
 use crate::mock::sigv4::{self, Arrived};
 
 /// Most bytes of a request body.
@@ -89,6 +91,7 @@ struct Street {
     seed: u64,
     count: AtomicU64,
     memory: Mutex<Memory>,
+    sessions: Mutex<Sessions>,
     seen: broadcast::Sender<Seen>,
     stopped: watch::Receiver<bool>,
 }
@@ -105,6 +108,7 @@ impl MockServer {
             seed,
             count: AtomicU64::new(0),
             memory: Mutex::new(Memory::default()),
+            sessions: Mutex::new(Sessions::default()),
             seen,
             stopped: stopped.clone(),
         });
@@ -150,7 +154,7 @@ impl MockServer {
                 all.push(Endpoint {
                     provider: name.clone(),
                     region: region.region.clone(),
-                    base_url: urls.next().unwrap_or_default(),
+                    base_url: urls.next().unwrap_or_else(|| start.clone()),
                     other_base_url: urls.next(),
                     resource_url: provider.manner.dated.is_some().then(|| start.clone()),
                 });
@@ -363,6 +367,10 @@ impl Street {
             (Operation::Converse(_, stream), "POST") => {
                 self.converse(request, route, chosen, stream)
             }
+            (Operation::Invoke(_), "POST") => {
+                let who = principal.map(|who| who.name.as_str()).unwrap_or_default();
+                self.invoke(request, route, chosen, who)
+            }
             (Operation::Stored(id), "GET") => {
                 let memory = self.memory();
                 let found = memory.get(&place(id));
@@ -523,6 +531,44 @@ impl Street {
         Ok(sending::good(stream, outgoing, chosen.wire.as_ref(), pace))
     }
 
+    /// An invocation of a managed agent, which remembers its session.
+    fn invoke(
+        &self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+        who: &str,
+    ) -> Result<Reply, Refusal> {
+        if let Some(early) = instead(request, route, chosen) {
+            return early;
+        }
+        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
+        let id = model_asked(route, request.arrived.body);
+        let ask = agent::read(route, &id, &request.arrived, &mut namer)?;
+        let place = Session {
+            provider: route.provider.manner.name.clone(),
+            region: route.region.region.clone(),
+            agent: id,
+            who: who.to_owned(),
+            id: ask.session.clone(),
+        };
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = sessions.of(place);
+        let answer = match chosen.no_items {
+            true => Answer::default(),
+            false => plain_model::answer(&agent::question(&ask, said), chosen.script),
+        };
+        let outgoing = agent::build(&ask, said, &answer);
+        agent::remember(&ask, &answer, said);
+        let pace = Pace::of(self.seed, request.number, route.region);
+        Ok(sending::good(
+            ask.stream,
+            outgoing,
+            chosen.wire.as_ref(),
+            pace,
+        ))
+    }
+
     /// A chat completion. `deployment` is the model that the address names, if it does.
     fn complete(
         &self,
@@ -593,7 +639,9 @@ impl Street {
 /// The model that a request asks for: in its path, else in its body.
 fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
     match route.operation {
-        Operation::Converse(id, _) => String::from_utf8_lossy(&sigv4::decode(id)).into_owned(),
+        Operation::Converse(id, _) | Operation::Invoke(id) => {
+            String::from_utf8_lossy(&sigv4::decode(id)).into_owned()
+        }
         Operation::ChatOf(name) => name.to_owned(),
         _ => ask::model_named(body),
     }
@@ -621,6 +669,7 @@ fn instead(
         Api::Responses => "/v1/responses",
         Api::Chat => "/v1/chat/completions",
         Api::Converse => "/model/{modelId}/converse",
+        Api::Agentcore => "/runtimes/{agentRuntimeArn}/invocations",
     };
     Some(Err(Refusal::new(id)
         .with("model", named)

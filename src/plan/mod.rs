@@ -5,6 +5,7 @@
 
 use crate::catalog::provider::{Model, Provider, ProviderAuth, glob};
 use crate::dialect::Dialect;
+use crate::dialect::agentcore::mapping::Mapping;
 use crate::scenario::model::{CredentialState, ModelState, RegionState, RouteState, Scenario};
 use crate::target::model::Auth;
 
@@ -30,6 +31,8 @@ pub struct PlannedTarget {
     pub route: Route,
     pub auth: Option<Auth>,
     pub headers: Vec<(String, String)>,
+    /// The contract of a managed agent; its default for everything else.
+    pub agent: Mapping,
     /// Whether a built-in mock serves it, which can be told to misbehave.
     pub mocked: bool,
 }
@@ -60,6 +63,16 @@ impl Route {
     /// The base URL, as SDKs take it.
     pub fn base_url(&self) -> String {
         format!("{}{}", self.origin, self.base_path)
+    }
+
+    /// The same route to this endpoint of a managed agent.
+    pub fn with_qualifier(&self, qualifier: &str) -> Route {
+        Route {
+            path: self
+                .path
+                .replace("{qualifier}", &percent_encoded(qualifier)),
+            ..self.clone()
+        }
     }
 
     /// The same route with a path prefix after the host, before everything else.

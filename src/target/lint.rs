@@ -6,6 +6,8 @@
 use crate::catalog::Catalog;
 use crate::catalog::provider::Provider;
 use crate::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Place};
+use crate::dialect::Dialect;
+use crate::dialect::agentcore::mapping::{Mapping, is_pointer};
 use crate::document::Document;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::Cursor;
@@ -112,6 +114,9 @@ impl Lint<'_> {
             self.header(name, &target.headers[name], at.key("headers").key(name));
         }
         self.auth(target.auth.as_ref(), at.key("auth"));
+        if let Some(agent) = &target.agent {
+            self.agent(agent, target, at.key("agent"));
+        }
         let provider_at = at.key("provider").place();
         let catalog = self.catalog;
         self.known(
@@ -273,6 +278,37 @@ impl Lint<'_> {
                 format!("`{key}` is not the name of an environment variable"),
                 "put the secret into a variable and write its name here",
             );
+        }
+    }
+
+    /// The contract of a managed agent: pointers that can be read, at a provider that has agents.
+    fn agent(&mut self, agent: &Mapping, target: &Target, at: Cursor<'_>) {
+        let has_agents =
+            |provider: &Provider| provider.dialects.contains_key(Dialect::Agentcore.word());
+        let provider = self.catalog.provider(&target.provider);
+        if provider.is_some_and(|provider| !has_agents(provider)) {
+            self.error(
+                at.key_place(),
+                format!("`{}` has no managed agents", target.provider),
+                "remove `agent`",
+            );
+        }
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if agent.qualifier.is_empty() || !agent.qualifier.chars().all(name) {
+            self.error(
+                at.key("qualifier").place(),
+                "the qualifier is not the name of an endpoint",
+                "write letters, digits and `_`, such as `DEFAULT`",
+            );
+        }
+        for (key, pointer) in agent.pointers() {
+            if !is_pointer(pointer) {
+                self.error(
+                    at.key(key).place(),
+                    format!("`{pointer}` is not a JSON pointer"),
+                    "begin with `/` and write `~1` for a `/` in a key, such as `/event/text`",
+                );
+            }
         }
     }
 

@@ -7,6 +7,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::dialect::agentcore::mapping::Mapping;
+
 /// `sameturn.yaml`: whom to ask.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +41,9 @@ pub struct Target {
     /// (`…/v1` for `…/v1/responses`).
     #[serde(default)]
     pub endpoint: Option<String>,
+    /// The contract of a managed agent, where it is not one of the documented forms.
+    #[serde(default)]
+    pub agent: Option<Mapping>,
     /// More headers, sent as they are. Not for secrets.
     #[serde(default)]
     pub headers: IndexMap<String, String>,

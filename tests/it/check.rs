@@ -150,7 +150,7 @@ fn with_nothing_at_all_the_mocks_are_checked() {
             .filter(|cell| cell["scenario"] == scenario)
             .map(|cell| &cell["failure"])
             .collect();
-        assert_eq!(classes.len(), 4);
+        assert_eq!(classes.len(), run["targets"].as_array().map_or(0, Vec::len));
         assert!(
             classes
                 .iter()

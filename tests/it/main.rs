@@ -5,6 +5,7 @@
     reason = "a test may fail where something is missing"
 )]
 
+mod agentcore;
 mod auth;
 mod chat;
 mod check;

@@ -635,13 +635,14 @@ async fn the_choice_of_a_tool_is_kept() {
 async fn addresses_name_provider_region_and_selection() {
     let server = start().await;
     let all = server.endpoints();
-    assert_eq!(all.len(), 1 + 14 + 16 + 1);
+    assert_eq!(all.len(), 1 + 14 + 16 + 22 + 1);
     assert!(all[0].base_url.ends_with("/openai/v1") && all[0].other_base_url.is_none());
-    let azure = all[31].resource_url.as_deref();
+    let azure = all[53].resource_url.as_deref();
     assert!(azure.is_some_and(|url| url.ends_with("/azure-openai")));
     for end in [
         "/bedrock-mantle/us-east-1/openai/v1",
         "/bedrock-runtime/us-west-1/openai/v1",
+        "/bedrock-agentcore/us-west-2",
     ] {
         assert!(all.iter().any(|one| one.base_url.ends_with(end)), "{end}");
     }

@@ -101,6 +101,11 @@ static NOT_AN_ANSWER: Rule = must(
     "The body is an answer with a message, or a stream of frames.",
     "service model bedrock-runtime of botocore 1.44.5 (read 2026-11-21)",
 );
+static NO_AGENT_ANSWER: Rule = must(
+    "agentcore/not-an-answer",
+    "The body is JSON, or a stream of server-sent events.",
+    "https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-http-protocol-contract.html (read 2026-11-21)",
+);
 static INCREMENTAL: Rule = info(
     "http/arrives-incrementally",
     "Output arrives over several reads: the stream is not held back and sent at once.",
@@ -118,7 +123,8 @@ static OTHER: Rule = should(
 );
 
 /// What the decoder notes of a body that is no answer, or too large a one: no further rule is about it.
-pub const IS_SOMETHING_ELSE: [&str; 4] = [
+pub const IS_SOMETHING_ELSE: [&str; 5] = [
+    "agentcore/not-an-answer",
     "responses/not-a-response",
     "chat/not-a-completion",
     "converse/not-an-answer",
@@ -144,6 +150,7 @@ pub static RULES: &[&Rule] = &[
     &FRAME_HEADER,
     &CONVERSE_JSON,
     &NOT_AN_ANSWER,
+    &NO_AGENT_ANSWER,
     &INCREMENTAL,
     &BODY_ENDS,
     &OTHER,
@@ -182,7 +189,9 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
             id if id == FRAME_LENGTH.id => "a frame has impossible lengths".to_owned(),
             id if id == FRAME_HEADER.id => "a frame does not say what it is".to_owned(),
             id if id == CONVERSE_JSON.id => "the payload of a message is not JSON".to_owned(),
-            id if id == NOT_AN_ANSWER.id => "the body is not an answer".to_owned(),
+            id if id == NOT_AN_ANSWER.id || id == NO_AGENT_ANSWER.id => {
+                "the body is not an answer".to_owned()
+            }
             id if id == WITHOUT_TYPE.id => "an event does not say its type".to_owned(),
             id if id == NOT_A_COMPLETION.id => "the body is not a chat completion".to_owned(),
             id if id == NOT_A_CHUNK.id => "an event is no chunk of a chat completion".to_owned(),

@@ -26,6 +26,7 @@ pub mod usage;
 pub mod contract;
 pub mod echo;
 
+pub mod agentcore;
 pub mod chat;
 pub mod converse;
 
@@ -119,6 +120,9 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     }
     if dialect_word == "chat" {
         chat::check(subject, &mut collector);
+    }
+    if dialect_word == "agentcore" {
+        agentcore::check(subject, &mut collector);
     }
     let trimmed = dialect_word == "converse" && converse::check(subject, &mut collector);
     let findings = collector.finish();
@@ -223,6 +227,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         reasoning::RULES,
         contract::RULES,
         echo::RULES,
+        agentcore::RULES,
     ]
     .into_iter()
     .chain(chat::FAMILIES.iter().copied())
