@@ -96,6 +96,10 @@ fn column(
         target.endpoint.as_deref(),
     )
     .map_err(anyhow::Error::msg)?;
+    if let Some(version) = &target.api_version {
+        route = plan::dated::dated(route, provider, dialect.word(), version)
+            .map_err(anyhow::Error::msg)?;
+    }
     let identities = match mock {
         Some(mock) => {
             route.origin = mock.base_url(&provider.id, region.as_deref(), &Selection::default());
@@ -145,8 +149,11 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
                 None,
             )
             .map(Some)
-        } else {
+        } else if principal.expired {
+            // Keys in a header of their own have no end: it is a token that expires.
             staged::with_bearer(provider, &principal.bearer)
+        } else {
+            staged::with_key(provider, &principal.bearer)
         };
         let staged = staged.context("could not make a temporary AWS home")?;
         let staged = staged.ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;
