@@ -30,6 +30,7 @@ use crate::report::requests::Requests;
 use crate::report::store::{self, Store};
 use crate::report::summary::{Fold, Overall};
 use crate::report::{console, junit, markdown};
+use crate::target::bearer_command::BearerCommand;
 use crate::transport::Limits;
 use crate::transport::live::Live;
 
@@ -53,7 +54,7 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     }
     lint::warn(ui, &settings.warnings)?;
     let mock = match settings.mode {
-        Mode::Mocks => Some(start_mock(args.seed).await?),
+        Mode::Mocks | Mode::MockedFile(_) => Some(start_mock(args.seed).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
     let environment = Environment::of_process();
@@ -314,7 +315,16 @@ fn command(args: &CheckArgs) -> String {
     flag("--model", args.server.model.clone());
     flag("--api-key-env", args.server.api_key_env.clone());
     let file = args.targets.as_ref();
+    let words_of =
+        |one: &BearerCommand| shlex::try_join(one.command.iter().map(String::as_str)).ok();
+    flag(
+        "--auth-command",
+        args.server.auth_command.as_ref().and_then(words_of),
+    );
     flag("--targets", file.map(|file| file.display().to_string()));
+    if args.mocks {
+        words.push("--mocks".to_owned());
+    }
     for path in &args.scenarios {
         words.push(shell_word(&path.display().to_string()));
     }

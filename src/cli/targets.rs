@@ -1,6 +1,6 @@
 //! Targets of a file, expanded to the columns of a run: one per region, each with its identities.
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 
 use crate::auth::Wanted;
 use crate::auth::environment::Environment;
@@ -101,6 +101,14 @@ fn column(
             .map_err(anyhow::Error::msg)?;
     }
     let identities = match mock {
+        Some(mock) if !mock.serves(&provider.id, region.as_deref()) => {
+            let place = match &region {
+                Some(region) => format!("`{}` in {region}", provider.id),
+                None if provider.regions.is_empty() => format!("`{}`", provider.id),
+                None => format!("`{}` without a region", provider.id),
+            };
+            bail!("there is no mock of {place}; leave the target out with --target")
+        }
         Some(mock) => {
             route.origin = mock.base_url(&provider.id, region.as_deref(), &Selection::default());
             mocked_identities(provider, mock)?

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,6 +20,7 @@ use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
+use crate::conduct::renewal::{self, Renewals};
 use crate::conduct::told::{Told, outline, redacted};
 use crate::dialect::{self, Decoded, Dialect};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
@@ -56,6 +57,8 @@ pub struct Lane<'a, T> {
     pub events: UnboundedSender<RunEvent>,
     /// Sign-ins of the target's lasting identities; those staged for one cell are not kept.
     signed: HashMap<Option<CredentialState>, Result<SignedIn, SignInFailure>>,
+    /// What became of tokens that the server refused.
+    renewals: Renewals,
 }
 
 /// A finished cell with what it is compared by.
@@ -70,6 +73,8 @@ struct TurnOutcome {
     trace: TurnTrace,
     findings: Vec<Finding>,
     sent: bool,
+    /// Whether the server answered 401.
+    refused: bool,
     total: Option<Duration>,
 }
 
@@ -89,6 +94,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             identities,
             events,
             signed: HashMap::new(),
+            renewals: Renewals::default(),
         }
     }
 
@@ -98,7 +104,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         if let Err(reason) = plan::applies(scenario, self.target) {
             return without_turns(cell, Verdict::NotApplicable, reason);
         }
-        let signed = match self.sign_in(scenario).await {
+        let mut signed = match self.sign_in(scenario).await {
             Ok(Ok(signed)) => Ok(signed),
             Ok(Err(failure)) => Err(failure),
             Err(reason) => return without_turns(cell, Verdict::Undetermined, reason),
@@ -120,10 +126,36 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let turn = &scenario.turns[index];
+            if let Ok(old) = &signed
+                && old.is_due(Instant::now())
+                && let Ok(new) = self.sign_in(scenario).await
+            {
+                signed = new;
+            }
             let mut outcome = match &signed {
-                Ok(signed) => self.turn(cell, scenario, index, &entries, signed).await,
+                Ok(signed) => self.send(cell, scenario, index, 1, &entries, signed).await,
                 Err(failure) => not_sent(failure),
             };
+            // A token that the server refuses is replaced once; the turn is sent again as it was.
+            if outcome.refused
+                && let Ok(old) = &signed
+                && renewal::allowed(scenario, old)
+            {
+                match self.renew(old).await {
+                    Ok(Some(new)) => {
+                        outcome = self.send(cell, scenario, index, 2, &entries, &new).await;
+                        signed = Ok(new);
+                    }
+                    Ok(None) => {}
+                    Err(failure) => {
+                        outcome = TurnOutcome {
+                            sent: true,
+                            ..not_sent(&failure)
+                        };
+                        signed = Err(failure);
+                    }
+                }
+            }
             let failure = outcome.trace.failure.clone();
             let expected = turn.expect.failure.as_deref();
             if let Some(failure) = &failure
@@ -198,9 +230,10 @@ impl<'a, T: Transport> Lane<'a, T> {
         let key = given.credentials;
         if given.region.is_none()
             && let Some(known) = self.signed.get(&key)
-            && !known
-                .as_ref()
-                .is_ok_and(|signed| signed.expires_within(REFRESH_BEFORE, SystemTime::now()))
+            && !known.as_ref().is_ok_and(|signed| {
+                signed.expires_within(REFRESH_BEFORE, SystemTime::now())
+                    || signed.is_due(Instant::now())
+            })
         {
             return Ok(known.clone());
         }
@@ -229,22 +262,48 @@ impl<'a, T: Transport> Lane<'a, T> {
             // A failure is remembered too: a hanging credential process would hang in every cell.
             let first = self.signed.insert(key, signed.clone()).is_none();
             if let (true, None, Ok(signed)) = (first, key, &signed) {
-                self.tell(RunEvent::SignedIn {
-                    target: self.index,
-                    how: signed.how.clone(),
-                    warnings: signed.warnings.clone(),
-                });
+                self.tell_signed_in(signed);
             }
         }
         Ok(signed)
     }
 
-    /// One exchange: encode, authorise, send, decode, check the wire.
-    async fn turn(
+    /// New credentials in place of ones that the server refused with 401; `None` where the command gave
+    /// the same again, which need not be tried. Later cells use what came of it.
+    async fn renew(&mut self, old: &SignedIn) -> Result<Option<SignedIn>, SignInFailure> {
+        let wanted = Wanted {
+            provider: &self.target.provider,
+            auth: self.identities.own.auth.as_ref(),
+            region: self.target.region.as_deref(),
+        };
+        let signed = sign_in(&wanted, &self.identities.own.environment).await;
+        let signed = signed.map_err(renewal::failed);
+        self.signed.insert(None, signed.clone());
+        let signed = signed?;
+        self.conductor.seen.learn(&signed.credentials);
+        let new = !signed.credentials.same_secrets(&old.credentials);
+        self.renewals.count(new);
+        self.tell_signed_in(&signed);
+        Ok(new.then_some(signed))
+    }
+
+    fn tell_signed_in(&self, signed: &SignedIn) {
+        let mut warnings = signed.warnings.clone();
+        warnings.extend(self.renewals.words());
+        self.tell(RunEvent::SignedIn {
+            target: self.index,
+            how: signed.how.clone(),
+            warnings,
+        });
+    }
+
+    /// One exchange: encode, authorise, send, decode, check the wire. `attempt` counts from 1.
+    async fn send(
         &self,
         cell: usize,
         scenario: &Scenario,
         index: usize,
+        attempt: u32,
         entries: &[dialogue::Entry],
         signed: &SignedIn,
     ) -> TurnOutcome {
@@ -322,6 +381,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let told = Told {
             cell,
             index,
+            attempt,
             scenario,
             url,
             request_headers: self
@@ -341,6 +401,10 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.tell(RunEvent::Exchange(Box::new(record)));
         TurnOutcome {
             sent: !matches!(exchange.end, End::Unreachable { .. }),
+            refused: exchange
+                .head
+                .as_ref()
+                .is_some_and(|head| head.status == 401),
             total: matches!(exchange.end, End::Complete).then_some(exchange.total),
             trace: decoded.trace,
             findings,
@@ -479,6 +543,7 @@ fn unreadable(reason: String) -> TurnOutcome {
         },
         findings: Vec::new(),
         sent: true,
+        refused: false,
         total: None,
     }
 }
@@ -501,6 +566,7 @@ fn not_sent(failure: &SignInFailure) -> TurnOutcome {
         },
         findings: Vec::new(),
         sent: false,
+        refused: false,
         total: None,
     }
 }
