@@ -412,6 +412,55 @@ fn mistakes_in_a_target_file() {
             "auth-secret",
             one("    auth: { bearer_env: sk-very-secret }\n"),
         ),
+        ("auth-command-empty", one("    auth: { bearer_command: [] }\n")),
+        (
+            "auth-command-shell",
+            one("    auth: { bearer_command: cat token | head -1 }\n"),
+        ),
+        (
+            "auth-command-key",
+            one("    auth:\n      bearer_command:\n        command: [a]\n        timout: 1s\n"),
+        ),
+        (
+            "auth-command-refresh",
+            one("    auth:\n      bearer_command:\n        command: [a]\n        refresh: soon\n"),
+        ),
+        (
+            "auth-command-missing",
+            one("    auth: { bearer_command: { timeout: 1s } }\n"),
+        ),
+        ("auth-command-number", one("    auth: { bearer_command: 7 }\n")),
+        (
+            "auth-key-header",
+            one("    auth: { key_env: { header: Authorization, env: A } }\n"),
+        ),
+        (
+            "auth-key-header-name",
+            one("    auth: { key_env: { header: 'a b', env: A } }\n"),
+        ),
+        (
+            "auth-key-secret",
+            one("    auth: { key_env: { header: api-key, env: sk-very-secret } }\n"),
+        ),
+        (
+            "auth-key-missing",
+            one("    auth: { key_env: { env: A } }\n"),
+        ),
+        ("api-version", one("    api_version: 2024-10-21\n")),
+        (
+            "api-version-form",
+            "targets: { a: { provider: azure-openai, endpoint: \"https://x\", model: m, api_version: v1 } }\n"
+                .to_string(),
+        ),
+        (
+            "azure-endpoint",
+            "targets: { a: { provider: azure-openai, model: m } }\n".to_string(),
+        ),
+        (
+            "azure-fine",
+            "targets: { a: { provider: azure-openai, endpoint: \"https://x\", model: m, api_version: 2025-04-01-preview } }\n"
+                .to_string(),
+        ),
         (
             "duplicate",
             "targets:\n  a: { provider: openai, model: m }\n  a: { provider: openai, model: n }\n"
