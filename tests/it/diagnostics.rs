@@ -359,7 +359,8 @@ fn mistakes_in_a_target_file() {
             "targets:\n  mantle:\n    provider: bedrock-mantle\n    model: openai.gpt-5.5\n{rest}"
         )
     };
-    let cases: Vec<(&str, String)> = vec![
+    let cases: Vec<(&str, String)> =
+        vec![
         (
             "fine",
             one("    regions: [us-east-1]\n    auth: { aws_profile: p }\n"),
@@ -447,20 +448,6 @@ fn mistakes_in_a_target_file() {
             one("    auth: { key_env: { env: A } }\n"),
         ),
         ("api-version", one("    api_version: 2024-10-21\n")),
-        (
-            "api-version-form",
-            "targets: { a: { provider: azure-openai, endpoint: \"https://x\", model: m, api_version: v1 } }\n"
-                .to_string(),
-        ),
-        (
-            "azure-endpoint",
-            "targets: { a: { provider: azure-openai, model: m } }\n".to_string(),
-        ),
-        (
-            "azure-fine",
-            "targets: { a: { provider: azure-openai, endpoint: \"https://x\", model: m, api_version: 2025-04-01-preview } }\n"
-                .to_string(),
-        ),
         (
             "duplicate",
             "targets:\n  a: { provider: openai, model: m }\n  a: { provider: openai, model: n }\n"
