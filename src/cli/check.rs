@@ -30,7 +30,6 @@ use crate::report::requests::Requests;
 use crate::report::store::{self, Store};
 use crate::report::summary::{Fold, Overall};
 use crate::report::{console, junit, markdown};
-use crate::target::bearer_command::BearerCommand;
 use crate::transport::Limits;
 use crate::transport::live::Live;
 
@@ -315,11 +314,11 @@ fn command(args: &CheckArgs) -> String {
     flag("--model", args.server.model.clone());
     flag("--api-key-env", args.server.api_key_env.clone());
     let file = args.targets.as_ref();
-    let words_of =
-        |one: &BearerCommand| shlex::try_join(one.command.iter().map(String::as_str)).ok();
+    // The arguments of a command may be secret, and this line goes where logs go.
+    let auth = args.server.auth_command.as_ref();
     flag(
         "--auth-command",
-        args.server.auth_command.as_ref().and_then(words_of),
+        auth.map(|one| format!("{} …", one.program())),
     );
     flag("--targets", file.map(|file| file.display().to_string()));
     if args.mocks {

@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::diagnostic::cut_to;
 use crate::scenario::model::parse_duration;
 
 /// How long the command may take where nothing is said: `timeout_ms` of Codex.
@@ -58,6 +59,7 @@ impl BearerCommand {
             operator || word.contains("$(") || word.contains('`')
         };
         if let Some(word) = words.iter().find(|word| shell(word) || variable(word)) {
+            let word = cut_to(word, 40);
             return Err(format!(
                 "`{word}` is for a shell, and none reads this: write `[sh, -c, \"…\"]`, or the words as a list"
             ));

@@ -169,6 +169,20 @@ fn the_same_token_is_not_tried_twice() {
         .exits(3);
     keeps_secrets(&project, &said);
     assert_eq!(server.requests().len(), 1);
+    let text = project
+        .run(&[
+            "check",
+            "--base-url",
+            &server.base_url,
+            "--model",
+            "m",
+            "--auth-command",
+            "printf '%s' sk-marker-constant",
+            "--scenario",
+            "format/*",
+        ])
+        .exits(3);
+    keeps_secrets(&project, &text);
     let warning = &said.json()["targets"][0]["warnings"][0];
     assert!(
         warning
