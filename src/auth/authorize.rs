@@ -14,8 +14,8 @@ use crate::auth::SignInFailure;
 use crate::auth::credentials::Credentials;
 use crate::auth::timestamp;
 
-/// Adds what authorises the request; header names are lower case. An `authorization` header that is
-/// there already is replaced.
+/// Adds what authorises the request; header names are lower case. A header of such a name that is there
+/// already is replaced.
 ///
 /// A signature covers `host`, `content-type` and `x-amz-*`, as OpenAI's SDKs sign for Bedrock. Other
 /// headers are left out because Mantle's front door and proxies drop or rewrite some on the way (it
@@ -34,6 +34,7 @@ pub fn authorize(
             "authorization".to_string(),
             format!("Bearer {}", token.expose()),
         )],
+        Credentials::Key { header, key } => vec![(header.clone(), key.expose().to_string())],
         Credentials::Aws {
             identity,
             region,

@@ -4,7 +4,7 @@
 //! serialised. [`Secret::expose`] is for the header of a request about to be sent.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_smithy_runtime_api::client::identity::Identity;
 use secrecy::{ExposeSecret, SecretString};
@@ -38,6 +38,12 @@ pub enum Credentials {
     None,
     /// `Authorization: Bearer`.
     Bearer(Secret),
+    /// A key in a header of its own.
+    Key {
+        /// In lower case.
+        header: String,
+        key: Secret,
+    },
     /// A SigV4 signature.
     Aws {
         /// Holds `aws_credential_types::Credentials`.
@@ -55,6 +61,7 @@ impl fmt::Debug for Credentials {
         match self {
             Credentials::None => f.write_str("None"),
             Credentials::Bearer(_) => f.write_str("Bearer([redacted])"),
+            Credentials::Key { header, .. } => write!(f, "Key({header}: [redacted])"),
             Credentials::Aws {
                 region,
                 service,
@@ -77,6 +84,7 @@ impl Credentials {
         match self {
             Credentials::None => Vec::new(),
             Credentials::Bearer(token) => vec![token.clone()],
+            Credentials::Key { key, .. } => vec![key.clone()],
             Credentials::Aws { identity, .. } => identity
                 .data::<aws_credential_types::Credentials>()
                 .map(|keys| {
@@ -90,6 +98,23 @@ impl Credentials {
                 .unwrap_or_default(),
         }
     }
+
+    /// Whether the secrets are the same ones.
+    pub fn same_secrets(&self, other: &Credentials) -> bool {
+        let (own, others) = (self.secrets(), other.secrets());
+        own.len() == others.len()
+            && own
+                .iter()
+                .zip(&others)
+                .all(|(one, other)| one.expose() == other.expose())
+    }
+}
+
+/// When credentials that a command gave are to be had again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// From when on they count as old; `None`: they never do by themselves.
+    pub due: Option<Instant>,
 }
 
 /// Credentials, and how they were found.
@@ -102,6 +127,8 @@ pub struct SignedIn {
     pub how: String,
     /// What works but probably is not what the user wants. Safe to print.
     pub warnings: Vec<String>,
+    /// Where they come from a command: signing in again gives new ones.
+    pub renewal: Option<Renewal>,
 }
 
 impl SignedIn {
@@ -114,5 +141,12 @@ impl SignedIn {
             } => *expires <= now + span,
             _ => false,
         }
+    }
+
+    /// Whether a command gave the credentials and they are old by now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.renewal
+            .and_then(|renewal| renewal.due)
+            .is_some_and(|due| due <= now)
     }
 }

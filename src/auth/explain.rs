@@ -309,7 +309,8 @@ fn quote(causes: &[&(dyn Error + 'static)]) -> String {
     cut(&Redactor::default().redact(&texts.join(": ")))
 }
 
-fn cut(text: &str) -> String {
+/// A text that is not longer than what is kept of one.
+pub(crate) fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST_QUOTE) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_string(),

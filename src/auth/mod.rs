@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod aws_chain;
 pub mod aws_profile;
 pub mod bedrock_key;
+pub mod command;
 pub mod sign_in;
 pub mod sso_cache;
 

@@ -4,13 +4,14 @@
 //! Decides offline whatever can be decided offline, so that no request is spent on credentials that
 //! are known to be useless. Never shows a value, only where it came from.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::auth::aws_chain::{LIMITS, Limits, Sources};
-use crate::auth::credentials::{Credentials, Secret, SignedIn};
+use crate::auth::credentials::{Credentials, Renewal, Secret, SignedIn};
 use crate::auth::environment::Environment;
-use crate::auth::{SignInFailure, Wanted, aws_chain, aws_profile, bedrock_key, timestamp};
-use crate::catalog::provider::ProviderAuth;
+use crate::auth::{SignInFailure, Wanted, aws_chain, aws_profile, bedrock_key, command, timestamp};
+use crate::catalog::provider::{KeyEnv, ProviderAuth};
+use crate::target::bearer_command::BearerCommand;
 use crate::target::model::Auth;
 
 /// One way to sign in.
@@ -18,6 +19,8 @@ use crate::target::model::Auth;
 enum Way<'a> {
     None,
     Bearer(&'a str),
+    Key { header: &'a str, variable: &'a str },
+    Command(&'a BearerCommand),
     Aws { profile: Option<&'a str> },
 }
 
@@ -29,9 +32,7 @@ pub async fn sign_in(
     sign_in_within(wanted, environment, &LIMITS).await
 }
 
-/// Signs in.
-///
-/// A key (`api_key_env`) is sent as a bearer: all providers known so far take it so.
+/// Signs in. A token that a command prints is asked for each time.
 pub async fn sign_in_within(
     wanted: &Wanted<'_>,
     environment: &Environment,
@@ -43,7 +44,16 @@ pub async fn sign_in_within(
         Some(Auth::AwsProfile(name)) => vec![Way::Aws {
             profile: Some(name),
         }],
-        Some(Auth::BearerEnv(name) | Auth::ApiKeyEnv(name)) => vec![Way::Bearer(name)],
+        Some(Auth::BearerEnv(name)) => vec![Way::Bearer(name)],
+        Some(Auth::ApiKeyEnv(name)) => vec![match wanted.provider.key_header() {
+            Some(header) => Way::Key {
+                header,
+                variable: name,
+            },
+            None => Way::Bearer(name),
+        }],
+        Some(Auth::KeyEnv(key)) => vec![key_way(key)],
+        Some(Auth::BearerCommand(command)) => vec![Way::Command(command)],
         None => wanted
             .provider
             .auth
@@ -51,6 +61,7 @@ pub async fn sign_in_within(
             .map(|way| match way {
                 ProviderAuth::None => Way::None,
                 ProviderAuth::BearerEnv(name) => Way::Bearer(name),
+                ProviderAuth::KeyEnv(key) => key_way(key),
                 ProviderAuth::AwsChain => Way::Aws { profile: None },
             })
             .collect(),
@@ -64,8 +75,27 @@ pub async fn sign_in_within(
                     region: place(wanted, environment).await,
                     how: "no credentials".to_string(),
                     warnings: Vec::new(),
+                    renewal: None,
                 });
             }
+            Way::Command(command) => {
+                let token = command::token(command, environment).await?;
+                let renewal = Renewal {
+                    due: command
+                        .refresh
+                        .and_then(|span| Instant::now().checked_add(span)),
+                };
+                let source = Source::Command(command.program());
+                let signed = bearer(source, token.expose(), None, wanted, environment).await?;
+                return Ok(SignedIn {
+                    renewal: Some(renewal),
+                    ..signed
+                });
+            }
+            Way::Key { header, variable } => match environment.get(variable) {
+                Some(key) => return self::key(header, variable, key, wanted, environment).await,
+                None => absent.push(variable),
+            },
             Way::Bearer(name) => match environment.get(name) {
                 Some(token) => {
                     let hidden = match ways[at + 1..].contains(&Way::Aws { profile: None }) {
@@ -75,7 +105,8 @@ pub async fn sign_in_within(
                             .filter(Sources::any),
                         false => None,
                     };
-                    return bearer(name, token, hidden, wanted, environment).await;
+                    let source = Source::Variable(name);
+                    return bearer(source, token, hidden, wanted, environment).await;
                 }
                 None => absent.push(name),
             },
@@ -144,21 +175,74 @@ async fn place(wanted: &Wanted<'_>, environment: &Environment) -> Option<String>
     }
 }
 
-async fn bearer(
+fn key_way(key: &KeyEnv) -> Way<'_> {
+    Way::Key {
+        header: &key.header,
+        variable: &key.env,
+    }
+}
+
+/// Where a token came from.
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    Variable(&'a str),
+    /// The program of a command.
+    Command(&'a str),
+}
+
+impl std::fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Variable(name) => f.write_str(name),
+            Source::Command(name) => write!(f, "the command `{name}`"),
+        }
+    }
+}
+
+/// A value that no header may carry.
+fn no_header(variable: &str) -> SignInFailure {
+    SignInFailure {
+        class: "invalid_credentials",
+        message: format!("{variable} holds characters that no HTTP header may carry"),
+        fix: Some(format!(
+            "set {variable} again, without spaces or line breaks"
+        )),
+    }
+}
+
+/// A key in a header of its own.
+async fn key(
+    header: &str,
     variable: &str,
+    key: &str,
+    wanted: &Wanted<'_>,
+    environment: &Environment,
+) -> Result<SignedIn, SignInFailure> {
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(no_header(variable));
+    }
+    let header = header.to_ascii_lowercase();
+    Ok(SignedIn {
+        how: format!("key from {variable} in the header {header}"),
+        credentials: Credentials::Key {
+            header,
+            key: Secret::new(key),
+        },
+        region: place(wanted, environment).await,
+        warnings: Vec::new(),
+        renewal: None,
+    })
+}
+
+async fn bearer(
+    source: Source<'_>,
     token: &str,
     hidden: Option<Sources>,
     wanted: &Wanted<'_>,
     environment: &Environment,
 ) -> Result<SignedIn, SignInFailure> {
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(SignInFailure {
-            class: "invalid_credentials",
-            message: format!("{variable} holds characters that no HTTP header may carry"),
-            fix: Some(format!(
-                "set {variable} again, without spaces or line breaks"
-            )),
-        });
+        return Err(no_header(&source.to_string()));
     }
     let mut warnings = Vec::new();
     let key = bedrock_key::read(token);
@@ -171,15 +255,18 @@ async fn bearer(
         return Err(SignInFailure {
             class: "credentials_expired",
             message: format!(
-                "the Bedrock API key in {variable} expired {}",
+                "the Bedrock API key from {source} expired {}",
                 timestamp::write(at)
             ),
-            fix: Some(format!("put a new key into {variable}{instead}")),
+            fix: Some(match source {
+                Source::Variable(name) => format!("put a new key into {name}{instead}"),
+                Source::Command(_) => "run the command by hand: it gives old keys".to_string(),
+            }),
         });
     }
     if let Some(sources) = &hidden {
         warnings.push(format!(
-            "{variable} is set and hides the AWS credentials that are there too ({}); unset it, or \
+            "{source} is set and hides the AWS credentials that are there too ({}); unset it, or \
              say `auth: aws_chain`, to sign requests",
             sources.describe()
         ));
@@ -189,7 +276,7 @@ async fn bearer(
         match &region {
             None => region = Some(key.region),
             Some(asked) if *asked != key.region => warnings.push(format!(
-                "the Bedrock API key in {variable} is for {}, but {asked} is asked",
+                "the Bedrock API key from {source} is for {}, but {asked} is asked",
                 key.region
             )),
             Some(_) => {}
@@ -206,8 +293,9 @@ async fn bearer(
     Ok(SignedIn {
         credentials: Credentials::Bearer(Secret::new(token)),
         region,
-        how: format!("bearer from {variable}"),
+        how: format!("bearer from {source}"),
         warnings,
+        renewal: None,
     })
 }
 
@@ -248,6 +336,7 @@ async fn aws(
         region: Some(region),
         how: format!("SigV4, {}", sources.describe()),
         warnings: Vec::new(),
+        renewal: None,
     })
 }
 

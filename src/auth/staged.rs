@@ -21,6 +21,8 @@ const SESSION: &str = "sameturn";
 const START_URL: &str = "https://sameturn.invalid/start";
 /// A key that nobody issued, in no provider's form.
 pub const NOBODYS_KEY: &str = "sk-sameturn-nobody-issued-this-key";
+/// The variable that takes the place of a command, where a scenario wants a wrong token or none.
+pub const TOKEN_VARIABLE: &str = "SAMETURN_STAGED_TOKEN";
 
 /// Circumstances that end with this value.
 #[derive(Debug)]
@@ -57,13 +59,13 @@ pub fn stage(
             home,
         })),
         // Where there are no keys of the provider's own, AWS keys that nobody issued.
-        CredentialState::Invalid if signs && bearer_variable(provider).is_none() => {
+        CredentialState::Invalid if signs && key_way(provider).is_none() => {
             let region = base.get("AWS_REGION");
             with_static_keys("AKIDSAMETURNNOBODY", NOBODYS_KEY, None, region).map(Some)
         }
-        CredentialState::Invalid => Ok(bearer_variable(provider).map(|name| Staged {
+        CredentialState::Invalid => Ok(key_way(provider).map(|(auth, name)| Staged {
             environment: environment.with(name, NOBODYS_KEY),
-            auth: Some(Auth::BearerEnv(name.to_string())),
+            auth: Some(auth),
             home,
         })),
         CredentialState::ExpiredSso | CredentialState::ExpiredSsoLegacy if !signs => Ok(None),
@@ -111,32 +113,43 @@ pub fn with_static_keys(
     })
 }
 
-/// A bearer in the provider's own variable, for a mocked provider; `None` where it takes none. The
-/// environment holds nothing else.
+/// A key or token in the provider's own variable, sent as the provider's first way to take one has it,
+/// for a mocked provider; `None` where it takes none. The environment holds nothing else.
+pub fn with_key(provider: &Provider, key: &str) -> std::io::Result<Option<Staged>> {
+    holding(key_way(provider), key)
+}
+
+/// The same with a bearer, where the provider takes one, although it may prefer keys in another header.
 pub fn with_bearer(provider: &Provider, token: &str) -> std::io::Result<Option<Staged>> {
+    let bearer = provider.auth.iter().find_map(|way| match way {
+        ProviderAuth::BearerEnv(name) => Some((Auth::BearerEnv(name.clone()), name.as_str())),
+        _ => None,
+    });
+    holding(bearer, token)
+}
+
+fn holding(way: Option<(Auth, &str)>, value: &str) -> std::io::Result<Option<Staged>> {
     let home = TempDir::with_prefix("sameturn-")?;
-    Ok(bearer_variable(provider).map(|name| Staged {
-        environment: at_home(Environment::default(), &home).with(name, token),
-        auth: Some(Auth::BearerEnv(name.to_string())),
+    Ok(way.map(|(auth, name)| Staged {
+        environment: at_home(Environment::default(), &home).with(name, value),
+        auth: Some(auth),
         home,
     }))
 }
 
-fn bearer_variable(provider: &Provider) -> Option<&str> {
+/// The provider's first way to take a key from a variable, and the variable.
+fn key_way(provider: &Provider) -> Option<(Auth, &str)> {
     provider.auth.iter().find_map(|way| match way {
-        ProviderAuth::BearerEnv(name) => Some(name.as_str()),
-        _ => None,
+        ProviderAuth::BearerEnv(name) => Some((Auth::BearerEnv(name.clone()), name.as_str())),
+        ProviderAuth::KeyEnv(key) => Some((Auth::KeyEnv(key.clone()), key.env.as_str())),
+        ProviderAuth::None | ProviderAuth::AwsChain => None,
     })
 }
 
 /// The environment without anything to sign in with.
 fn bare(provider: &Provider, base: &Environment, home: &TempDir) -> Environment {
     let environment = base.clone().without(|name| {
-        name.starts_with("AWS_")
-            || provider
-                .auth
-                .iter()
-                .any(|way| matches!(way, ProviderAuth::BearerEnv(key) if key == name))
+        name.starts_with("AWS_") || provider.auth.iter().any(|way| way.variable() == Some(name))
     });
     at_home(environment, home)
 }

@@ -447,6 +447,27 @@ mod tests {
             Some("tools.0.type"),
             "Input should be 'function'",
         ),
+        (
+            "invalid_credentials",
+            401,
+            Some("401"),
+            None,
+            "Access denied due to invalid subscription key or wrong API endpoint.",
+        ),
+        (
+            "access_denied",
+            401,
+            Some("PermissionDenied"),
+            None,
+            "The principal `p` lacks the required data action `a` to perform `POST /openai` operation.",
+        ),
+        (
+            "invalid_credentials",
+            401,
+            None,
+            None,
+            "Unauthorized. Access token is missing, invalid, audience is incorrect (https://x), or have expired.",
+        ),
         ("unknown", 418, None, None, "teapot"),
         ("unknown", 0, None, None, "something nobody listed"),
     ];

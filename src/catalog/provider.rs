@@ -1,6 +1,7 @@
 //! Who serves models: endpoints, routes, regions and ways to sign in, as rows of data.
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// One provider.
@@ -23,6 +24,13 @@ pub struct Provider {
     /// A base path that looks right and serves nothing.
     #[serde(default)]
     pub wrong_base_path: Option<String>,
+    /// Whether the endpoint that a user names is the origin alone, as the provider's own libraries take
+    /// it, so that the base path is added where it is not there.
+    #[serde(default)]
+    pub endpoint_is_origin: bool,
+    /// The older form of the API, asked where a target says `api_version`.
+    #[serde(default)]
+    pub dated: Option<Dated>,
     /// Regions this provider serves; empty where it has none.
     #[serde(default)]
     pub regions: Vec<String>,
@@ -48,6 +56,28 @@ pub struct Provider {
     pub date: String,
 }
 
+/// An API whose date stands in the query of each request.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dated {
+    /// The parameter of the query that tells the date.
+    pub parameter: String,
+    /// Wire APIs and the whole path of each below the origin; `{model}` as in `Provider::dialects`.
+    pub dialects: IndexMap<String, String>,
+    pub source: String,
+    pub date: String,
+}
+
+/// A key that goes into a header of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyEnv {
+    /// The name of the header, e.g. `api-key`.
+    pub header: String,
+    /// The environment variable that holds the key.
+    pub env: String,
+}
+
 /// A way to sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,8 +86,31 @@ pub enum ProviderAuth {
     None,
     /// `Authorization: Bearer` with the value of this environment variable, when it is set.
     BearerEnv(String),
+    /// A header of its own with the value of an environment variable, when that is set.
+    KeyEnv(KeyEnv),
     /// SigV4 with the AWS credential chain.
     AwsChain,
+}
+
+impl Provider {
+    /// The header that takes this provider's keys; `None` where a key is a bearer.
+    pub fn key_header(&self) -> Option<&str> {
+        self.auth.iter().find_map(|way| match way {
+            ProviderAuth::KeyEnv(key) => Some(key.header.as_str()),
+            _ => None,
+        })
+    }
+}
+
+impl ProviderAuth {
+    /// The environment variable that this way reads; `None` where it reads none of its own.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            ProviderAuth::BearerEnv(name) => Some(name),
+            ProviderAuth::KeyEnv(key) => Some(&key.env),
+            ProviderAuth::None | ProviderAuth::AwsChain => None,
+        }
+    }
 }
 
 /// One model, or a family of them, at one provider.

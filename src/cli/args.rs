@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::ui::ColourChoice;
 use crate::scenario::model::parse_duration;
+use crate::target::bearer_command::BearerCommand;
 
 /// The same agent turn through every provider: what differs, how it fails, how fast it is.
 ///
@@ -68,8 +69,9 @@ pub struct CheckArgs {
     /// The target file; ./sameturn.yaml where there is one, else the built-in mocks.
     #[arg(long, value_name = "FILE", conflicts_with = "base_url")]
     pub targets: Option<PathBuf>,
-    /// Use the built-in mocks although there is a ./sameturn.yaml.
-    #[arg(long, conflicts_with_all = ["base_url", "targets"])]
+    /// Use the built-in mocks although there is a ./sameturn.yaml; with --targets, they stand in for the
+    /// providers of that file.
+    #[arg(long, conflicts_with = "base_url")]
     pub mocks: bool,
     /// Only these targets; may be repeated.
     #[arg(long, value_name = "NAME")]
@@ -132,6 +134,11 @@ pub struct ServerArgs {
     /// The environment variable that holds its API key; no key is sent where absent.
     #[arg(long, value_name = "VAR", requires = "base_url")]
     pub api_key_env: Option<String>,
+    /// A command that prints a bearer token for it, e.g. 'gcloud auth print-access-token'. Split into words as
+    /// a shell would, but run without one.
+    #[arg(long, value_name = "CMD", requires = "base_url", conflicts_with = "api_key_env",
+          value_parser = BearerCommand::of_line)]
+    pub auth_command: Option<BearerCommand>,
 }
 
 /// What to print.

@@ -53,7 +53,7 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     }
     lint::warn(ui, &settings.warnings)?;
     let mock = match settings.mode {
-        Mode::Mocks => Some(start_mock(args.seed).await?),
+        Mode::Mocks | Mode::MockedFile(_) => Some(start_mock(args.seed).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
     let environment = Environment::of_process();
@@ -314,7 +314,16 @@ fn command(args: &CheckArgs) -> String {
     flag("--model", args.server.model.clone());
     flag("--api-key-env", args.server.api_key_env.clone());
     let file = args.targets.as_ref();
+    // The arguments of a command may be secret, and this line goes where logs go.
+    let auth = args.server.auth_command.as_ref();
+    flag(
+        "--auth-command",
+        auth.map(|one| format!("{} …", one.program())),
+    );
     flag("--targets", file.map(|file| file.display().to_string()));
+    if args.mocks {
+        words.push("--mocks".to_owned());
+    }
     for path in &args.scenarios {
         words.push(shell_word(&path.display().to_string()));
     }

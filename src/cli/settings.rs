@@ -20,6 +20,8 @@ use crate::transport::Limits;
 pub enum Mode {
     /// The mocks that ship: no credentials, no network.
     Mocks,
+    /// The targets of a file, with the mocks that ship in place of their providers.
+    MockedFile(PathBuf),
     /// The targets of a file.
     TargetFile(PathBuf),
     /// One server, named on the command line.
@@ -31,6 +33,10 @@ impl Mode {
     pub fn words(&self) -> String {
         match self {
             Mode::Mocks => "built-in mocks on this machine (no credentials, no network)".to_owned(),
+            Mode::MockedFile(file) => format!(
+                "built-in mocks on this machine for the targets of {} (no credentials, no network)",
+                file.display()
+            ),
             Mode::TargetFile(file) => format!("targets of {}", file.display()),
             Mode::Server(url) => format!("the server at {url}"),
         }
@@ -87,10 +93,11 @@ fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<Ta
         return Ok((Mode::Server(url.clone()), file));
     }
     if let Some(file) = &args.targets {
-        return Ok((
-            Mode::TargetFile(file.clone()),
-            files::targets(file, catalog)?,
-        ));
+        let mode = match args.mocks {
+            true => Mode::MockedFile(file.clone()),
+            false => Mode::TargetFile(file.clone()),
+        };
+        return Ok((mode, files::targets(file, catalog)?));
     }
     let usual = Path::new(files::TARGET_FILE);
     if usual.exists() && !args.mocks {
@@ -126,12 +133,14 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
         dialect: Some(args.dialect.clone()),
         model: args.model.clone().unwrap_or_default(),
         regions: Vec::new(),
-        auth: Some(match &args.api_key_env {
-            Some(variable) => Auth::BearerEnv(variable.clone()),
-            None => Auth::None,
+        auth: Some(match (&args.api_key_env, &args.auth_command) {
+            (Some(variable), _) => Auth::BearerEnv(variable.clone()),
+            (None, Some(command)) => Auth::BearerCommand(command.clone()),
+            (None, None) => Auth::None,
         }),
         endpoint: Some(url.to_owned()),
         agent: None,
+        api_version: None,
         headers: IndexMap::new(),
     };
     Ok(TargetFile {

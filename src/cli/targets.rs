@@ -1,6 +1,6 @@
 //! Targets of a file, expanded to the columns of a run: one per region, each with its identities.
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 
 use crate::auth::Wanted;
 use crate::auth::environment::Environment;
@@ -96,9 +96,21 @@ fn column(
         target.endpoint.as_deref(),
     )
     .map_err(anyhow::Error::msg)?;
+    if let Some(version) = &target.api_version {
+        route = plan::dated::dated(route, provider, dialect.word(), version)
+            .map_err(anyhow::Error::msg)?;
+    }
     let agent = target.agent.clone().unwrap_or_default();
     route = route.with_qualifier(&agent.qualifier);
     let identities = match mock {
+        Some(mock) if !mock.serves(&provider.id, region.as_deref()) => {
+            let place = match &region {
+                Some(region) => format!("`{}` in {region}", provider.id),
+                None if provider.regions.is_empty() => format!("`{}`", provider.id),
+                None => format!("`{}` without a region", provider.id),
+            };
+            bail!("there is no mock of {place}; leave the target out with --target")
+        }
         Some(mock) => {
             route.origin = mock.base_url(&provider.id, region.as_deref(), &Selection::default());
             mocked_identities(provider, mock)?
@@ -152,8 +164,11 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
                 None,
             )
             .map(Some)
-        } else {
+        } else if principal.expired {
+            // Keys in a header of their own have no end: it is a token that expires.
             staged::with_bearer(provider, &principal.bearer)
+        } else {
+            staged::with_key(provider, &principal.bearer)
         };
         let staged = staged.context("could not make a temporary AWS home")?;
         let staged = staged.ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;

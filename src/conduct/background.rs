@@ -32,7 +32,7 @@ impl<T: Transport> Lane<'_, T> {
     ) -> TurnOutcome {
         let started = Instant::now();
         let before = first.total.unwrap_or_default();
-        let limit = self.limits(turn.scenario).total;
+        let limit = self.limits(turn.place.scenario).total;
         let mut answer = first;
         let mut wait = FIRST_WAIT;
         while answer.trace.pending && answer.trace.failure.is_none() {

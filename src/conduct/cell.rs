@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,6 +20,7 @@ use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
+use crate::conduct::renewal::{self, Renewals};
 use crate::conduct::told::{Told, outline, redacted};
 use crate::dialect::agentcore::mapping::Mapping;
 use crate::dialect::{self, Decoded, Dialect};
@@ -58,6 +59,8 @@ pub struct Lane<'a, T> {
     pub events: UnboundedSender<RunEvent>,
     /// Sign-ins of the target's lasting identities; those staged for one cell are not kept.
     signed: HashMap<Option<CredentialState>, Result<SignedIn, SignInFailure>>,
+    /// What became of tokens that the server refused.
+    renewals: Renewals,
 }
 
 /// A finished cell with what it is compared by.
@@ -72,20 +75,41 @@ pub(in crate::conduct) struct TurnOutcome {
     pub trace: TurnTrace,
     pub findings: Vec<Finding>,
     pub sent: bool,
+    /// Whether the server answered 401.
+    pub refused: bool,
     pub total: Option<Duration>,
 }
 
-/// Which turn of which cell, and as whom it asks.
-pub(in crate::conduct) struct TurnAt<'a> {
+/// Which turn of which cell.
+#[derive(Clone, Copy)]
+pub(in crate::conduct) struct TurnPlace<'a> {
     pub cell: usize,
     pub scenario: &'a Scenario,
     pub index: usize,
     /// The id of the cell's session.
     pub session: &'a str,
+}
+
+/// A turn that is asked, and as whom.
+pub(in crate::conduct) struct TurnAt<'a> {
+    pub place: TurnPlace<'a>,
+    /// How often this turn is sent, counting from 1.
+    pub attempt: u32,
     pub signed: &'a SignedIn,
 }
 
+impl<'a> TurnPlace<'a> {
+    fn asked(self, attempt: u32, signed: &'a SignedIn) -> TurnAt<'a> {
+        TurnAt {
+            place: self,
+            attempt,
+            signed,
+        }
+    }
+}
+
 /// The part of a conversation that a request carries, and the response that holds the rest.
+#[derive(Clone, Copy)]
 struct Conversation<'a> {
     entries: &'a [dialogue::Entry],
     previous: Option<&'a str>,
@@ -107,6 +131,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             identities,
             events,
             signed: HashMap::new(),
+            renewals: Renewals::default(),
         }
     }
 
@@ -116,7 +141,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         if let Err(reason) = plan::applies(scenario, self.target) {
             return without_turns(cell, Verdict::NotApplicable, reason);
         }
-        let signed = match self.sign_in(scenario).await {
+        let mut signed = match self.sign_in(scenario).await {
             Ok(Ok(signed)) => Ok(signed),
             Ok(Err(failure)) => Err(failure),
             Err(reason) => return without_turns(cell, Verdict::Undetermined, reason),
@@ -140,26 +165,49 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let turn = &scenario.turns[index];
-            let mut outcome = match &signed {
-                Ok(signed) => {
-                    let conversation = match continued(scenario, index, &entries, &traces) {
-                        Ok(conversation) => conversation,
-                        Err(stuck) => {
-                            findings.push(self.judge(scenario, stuck_finding(index, &stuck)));
-                            break;
-                        }
-                    };
-                    let at = TurnAt {
-                        cell,
-                        scenario,
-                        index,
-                        session: &session,
-                        signed,
-                    };
-                    self.turn(&at, conversation).await
+            if let Ok(old) = &signed
+                && old.is_due(Instant::now())
+                && let Ok(new) = self.sign_in(scenario).await
+            {
+                signed = new;
+            }
+            let conversation = match continued(scenario, index, &entries, &traces) {
+                Ok(conversation) => conversation,
+                Err(stuck) => {
+                    findings.push(self.judge(scenario, stuck_finding(index, &stuck)));
+                    break;
                 }
+            };
+            let place = TurnPlace {
+                cell,
+                scenario,
+                index,
+                session: &session,
+            };
+            let mut outcome = match &signed {
+                Ok(signed) => self.turn(&place.asked(1, signed), conversation).await,
                 Err(failure) => not_sent(failure),
             };
+            // A token that the server refuses is replaced once; the turn is sent again as it was.
+            if outcome.refused
+                && let Ok(old) = &signed
+                && renewal::allowed(scenario, old)
+            {
+                match self.renew(old).await {
+                    Ok(Some(new)) => {
+                        outcome = self.turn(&place.asked(2, &new), conversation).await;
+                        signed = Ok(new);
+                    }
+                    Ok(None) => {}
+                    Err(failure) => {
+                        outcome = TurnOutcome {
+                            sent: true,
+                            ..not_sent(&failure)
+                        };
+                        signed = Err(failure);
+                    }
+                }
+            }
             let failure = outcome.trace.failure.clone();
             let expected = turn.expect.failure.as_deref();
             if let Some(failure) = &failure
@@ -247,9 +295,10 @@ impl<'a, T: Transport> Lane<'a, T> {
         let key = given.credentials;
         if given.region.is_none()
             && let Some(known) = self.signed.get(&key)
-            && !known
-                .as_ref()
-                .is_ok_and(|signed| signed.expires_within(REFRESH_BEFORE, SystemTime::now()))
+            && !known.as_ref().is_ok_and(|signed| {
+                signed.expires_within(REFRESH_BEFORE, SystemTime::now())
+                    || signed.is_due(Instant::now())
+            })
         {
             return Ok(known.clone());
         }
@@ -278,20 +327,45 @@ impl<'a, T: Transport> Lane<'a, T> {
             // A failure is remembered too: a hanging credential process would hang in every cell.
             let first = self.signed.insert(key, signed.clone()).is_none();
             if let (true, None, Ok(signed)) = (first, key, &signed) {
-                self.tell(RunEvent::SignedIn {
-                    target: self.index,
-                    how: signed.how.clone(),
-                    warnings: signed.warnings.clone(),
-                });
+                self.tell_signed_in(signed);
             }
         }
         Ok(signed)
     }
 
+    /// New credentials in place of ones that the server refused with 401; `None` where the command gave
+    /// the same again, which need not be tried. Later cells use what came of it.
+    async fn renew(&mut self, old: &SignedIn) -> Result<Option<SignedIn>, SignInFailure> {
+        let wanted = Wanted {
+            provider: &self.target.provider,
+            auth: self.identities.own.auth.as_ref(),
+            region: self.target.region.as_deref(),
+        };
+        let signed = sign_in(&wanted, &self.identities.own.environment).await;
+        let signed = signed.map_err(renewal::failed);
+        self.signed.insert(None, signed.clone());
+        let signed = signed?;
+        self.conductor.seen.learn(&signed.credentials);
+        let new = !signed.credentials.same_secrets(&old.credentials);
+        self.renewals.count(new);
+        self.tell_signed_in(&signed);
+        Ok(new.then_some(signed))
+    }
+
+    fn tell_signed_in(&self, signed: &SignedIn) {
+        let mut warnings = signed.warnings.clone();
+        warnings.extend(self.renewals.words());
+        self.tell(RunEvent::SignedIn {
+            target: self.index,
+            how: signed.how.clone(),
+            warnings,
+        });
+    }
+
     /// One turn: its request is encoded, sent and, where it is worked on in the background, asked for until it
     /// is finished.
     async fn turn(&self, turn: &TurnAt<'_>, conversation: Conversation<'_>) -> TurnOutcome {
-        let scenario = turn.scenario;
+        let scenario = turn.place.scenario;
         let target = self.target;
         let model = plan::model(scenario, target);
         let row = self.conductor.catalog.model(&target.provider.id, model);
@@ -330,7 +404,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         body: &Value,
     ) -> TurnOutcome {
         let target = self.target;
-        let scenario = turn.scenario;
+        let scenario = turn.place.scenario;
         let bytes = match method {
             "POST" => Bytes::from(body.to_string()),
             _ => Bytes::new(),
@@ -347,7 +421,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             ),
         ];
         let session_header = target.provider.session_header.as_deref();
-        headers.extend(session_header.map(|name| (name.to_owned(), turn.session.to_owned())));
+        headers.extend(session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())));
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
         if let Err(failure) = authorize(
@@ -376,7 +450,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let read = read(Answer {
             dialect: target.dialect,
             mapping: target.agent.clone(),
-            session: session_header.map(|name| (name.to_owned(), turn.session.to_owned())),
+            session: session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())),
             provider: target.provider.id.clone(),
             catalog: self.conductor.catalog,
             streamed: scenario.stream,
@@ -392,8 +466,9 @@ impl<'a, T: Transport> Lane<'a, T> {
             Err(reason) => return unreadable(reason),
         };
         let told = Told {
-            cell: turn.cell,
-            index: turn.index,
+            cell: turn.place.cell,
+            index: turn.place.index,
+            attempt: turn.attempt,
             scenario,
             method,
             url,
@@ -414,6 +489,10 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.tell(RunEvent::Exchange(Box::new(record)));
         TurnOutcome {
             sent: !matches!(exchange.end, End::Unreachable { .. }),
+            refused: exchange
+                .head
+                .as_ref()
+                .is_some_and(|head| head.status == 401),
             total: matches!(exchange.end, End::Complete).then_some(exchange.total),
             trace: decoded.trace,
             findings,
@@ -592,6 +671,7 @@ fn unreadable(reason: String) -> TurnOutcome {
         },
         findings: Vec::new(),
         sent: true,
+        refused: false,
         total: None,
     }
 }
@@ -614,6 +694,7 @@ fn not_sent(failure: &SignInFailure) -> TurnOutcome {
         },
         findings: Vec::new(),
         sent: false,
+        refused: false,
         total: None,
     }
 }

@@ -51,6 +51,20 @@ pub struct Identities {
     pub expired: Option<Identity>,
 }
 
+/// A target's own way to sign in as one that reads a variable, and that variable; `None` where it has
+/// nothing to do with keys. A command is not run to be wrong: a variable stands for it.
+fn from_variable(own: &Auth) -> Option<(Auth, &str)> {
+    match own {
+        Auth::BearerEnv(name) | Auth::ApiKeyEnv(name) => Some((own.clone(), name)),
+        Auth::KeyEnv(key) => Some((own.clone(), &key.env)),
+        Auth::BearerCommand(_) => Some((
+            Auth::BearerEnv(staged::TOKEN_VARIABLE.to_owned()),
+            staged::TOKEN_VARIABLE,
+        )),
+        Auth::None | Auth::AwsChain | Auth::AwsProfile(_) => None,
+    }
+}
+
 /// The identity that a scenario calls for, made if need be. `None` where this target has no such one.
 pub fn choose<'a>(
     given: &Given,
@@ -58,16 +72,16 @@ pub fn choose<'a>(
     identities: &'a Identities,
     made: &'a mut Option<Identity>,
 ) -> io::Result<Option<&'a Identity>> {
-    if let Some(Auth::BearerEnv(variable) | Auth::ApiKeyEnv(variable)) = &identities.own.auth
+    if let Some((auth, variable)) = identities.own.auth.as_ref().and_then(from_variable)
         && let Some(state @ (CredentialState::Invalid | CredentialState::None)) = given.credentials
     {
-        // The target names its own variable: that is the one to be wrong or absent.
+        // The target names its own source: that is the one to be wrong or absent.
         let own = identities.own.environment.clone();
         let environment = match state {
             CredentialState::Invalid => own.with(variable, staged::NOBODYS_KEY),
             _ => own.without(|name| name == variable),
         };
-        *made = Some(Identity::own(environment, identities.own.auth.clone()));
+        *made = Some(Identity::own(environment, Some(auth)));
         return Ok(made.as_ref());
     }
     let staged = if given.region == Some(RegionState::None) {

@@ -11,6 +11,7 @@ pub mod told;
 pub mod background;
 pub mod cell;
 
+pub mod renewal;
 pub mod run;
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub fn digest(scenario: &Scenario, index: usize) -> String {
 pub struct Told<'a> {
     pub cell: usize,
     pub index: usize,
+    /// Counting from 1.
+    pub attempt: u32,
     pub scenario: &'a Scenario,
     pub method: &'static str,
     pub url: String,
@@ -63,6 +65,7 @@ impl Told<'_> {
         let Told {
             cell,
             index,
+            attempt,
             scenario,
             method,
             url,
@@ -83,6 +86,7 @@ impl Told<'_> {
         ExchangeRecord {
             cell,
             turn: index + 1,
+            attempt,
             digest: digest(scenario, index),
             method: method.to_owned(),
             url,

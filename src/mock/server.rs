@@ -173,6 +173,12 @@ impl MockServer {
         )
     }
 
+    /// Whether there is a mock of this provider in this region.
+    pub fn serves(&self, provider: &str, region: Option<&str>) -> bool {
+        let provider = self.street.data.provider(provider);
+        provider.is_some_and(|provider| provider.region(region).is_some())
+    }
+
     /// Who may call, and who may not.
     pub fn principals(&self) -> &[Principal] {
         self.street.data.principals()

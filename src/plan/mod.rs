@@ -3,6 +3,8 @@
 //!
 //! Core. Knows providers as rows of the catalog only.
 
+pub mod dated;
+
 use crate::catalog::provider::{Model, Provider, ProviderAuth, glob};
 use crate::dialect::Dialect;
 use crate::dialect::agentcore::mapping::Mapping;
@@ -148,6 +150,7 @@ pub fn route(
                     endpoint[..endpoint.len() - base.len()].to_owned(),
                     base.clone(),
                 ),
+                None if provider.endpoint_is_origin => (endpoint, own),
                 None => (endpoint, String::new()),
             }
         }
@@ -252,13 +255,15 @@ fn signs(target: &PlannedTarget) -> bool {
 
 fn has_key(target: &PlannedTarget) -> bool {
     match &target.auth {
-        Some(Auth::BearerEnv(_) | Auth::ApiKeyEnv(_)) => true,
+        Some(
+            Auth::BearerEnv(_) | Auth::ApiKeyEnv(_) | Auth::KeyEnv(_) | Auth::BearerCommand(_),
+        ) => true,
         Some(Auth::None) => false,
         _ => target
             .provider
             .auth
             .iter()
-            .any(|one| matches!(one, ProviderAuth::BearerEnv(_))),
+            .any(|one| one.variable().is_some()),
     }
 }
 

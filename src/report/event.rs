@@ -197,6 +197,8 @@ pub struct ExchangeRecord {
     pub cell: usize,
     /// Counting from 1.
     pub turn: usize,
+    /// 2 where the same turn was sent again with a new token, because the first was refused with 401.
+    pub attempt: u32,
     /// SHA-256 of the provider-neutral turn, hexadecimal: equal on all targets.
     pub digest: String,
     pub method: String,

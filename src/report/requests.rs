@@ -29,7 +29,8 @@ impl Requests {
     pub fn push(&mut self, event: &RunEvent) {
         match (event, &self.plan) {
             (RunEvent::Started(plan), _) => self.plan = Some(plan.clone()),
-            (RunEvent::Exchange(record), Some(plan)) => {
+            // A second attempt says the same once more.
+            (RunEvent::Exchange(record), Some(plan)) if record.attempt <= 1 => {
                 let Some(cell) = plan.cells.get(record.cell) else {
                     return;
                 };

@@ -22,6 +22,9 @@ pub struct TurnLine {
     pub repeat: u32,
     /// Counting from 1.
     pub turn: usize,
+    /// 2 where the turn was sent again with a new token, because the first was refused with 401.
+    #[serde(default = "first")]
+    pub attempt: u32,
     /// SHA-256 of the provider-neutral turn: equal on all targets.
     pub digest: String,
     pub method: String,
@@ -69,6 +72,7 @@ impl TurnLine {
             region: target.region.clone(),
             repeat: cell.repeat,
             turn: record.turn,
+            attempt: record.attempt,
             digest: record.digest.clone(),
             method: record.method.clone(),
             url: record.url.clone(),
@@ -105,6 +109,11 @@ impl TurnLine {
         }
         format!("{line}\n")
     }
+}
+
+/// Lines that say nothing of it are of first attempts.
+fn first() -> u32 {
+    1
 }
 
 fn cut(mut text: String) -> String {

@@ -4,7 +4,7 @@
 //! provider may serve it by now; what can never work is an error. A secret in the file is refused.
 
 use crate::catalog::Catalog;
-use crate::catalog::provider::Provider;
+use crate::catalog::provider::{KeyEnv, Provider};
 use crate::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Place};
 use crate::dialect::Dialect;
 use crate::dialect::agentcore::mapping::{Mapping, is_pointer};
@@ -142,8 +142,16 @@ impl Lint<'_> {
             self.error(
                 at.place(),
                 format!("a target of `{id}` needs an `endpoint`"),
-                "add `endpoint: http://HOST:PORT/v1`",
+                match provider.endpoint_is_origin {
+                    true => {
+                        "add `endpoint:` with the address of your resource, such as `https://HOST`"
+                    }
+                    false => "add `endpoint: http://HOST:PORT/v1`",
+                },
             );
+        }
+        if let Some(version) = &target.api_version {
+            self.api_version(version, target, provider, at);
         }
         for (index, region) in target.regions.iter().enumerate() {
             let place = at.key("regions").item(index).place();
@@ -224,8 +232,7 @@ impl Lint<'_> {
 
     fn header(&mut self, name: &str, value: &str, at: Cursor<'_>) {
         let lower = name.to_ascii_lowercase();
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(token) {
+        if name.is_empty() || !name.chars().all(is_header_char) {
             self.error(
                 at.key_place(),
                 format!("`{name}` is not a header name"),
@@ -267,14 +274,60 @@ impl Lint<'_> {
                 }
                 return;
             }
+            Some(Auth::KeyEnv(key)) => return self.key_env(key, at.key("key_env")),
+            Some(Auth::BearerCommand(command)) => {
+                if command
+                    .cwd
+                    .as_ref()
+                    .is_some_and(|cwd| cwd.trim().is_empty())
+                {
+                    self.error(
+                        at.key("bearer_command").key("cwd").place(),
+                        "`cwd` is empty",
+                        "name a folder, or leave it out",
+                    );
+                }
+                return;
+            }
             Some(Auth::None | Auth::AwsChain) | None => return,
         };
+        self.variable(key, name, at.key(key));
+    }
+
+    fn key_env(&mut self, key: &KeyEnv, at: Cursor<'_>) {
+        let lower = key.header.to_ascii_lowercase();
+        if key.header.is_empty() || !key.header.chars().all(is_header_char) {
+            self.error_unshown(
+                at.key("header").place(),
+                "`header` is not a header name",
+                "write letters, digits and hyphens, such as `api-key`",
+            );
+        } else if ["authorization", "proxy-authorization"].contains(&lower.as_str()) {
+            self.error(
+                at.key("header").place(),
+                format!(
+                    "`{}` takes a token with its scheme, not a bare key",
+                    key.header
+                ),
+                "write `auth: { bearer_env: NAME }`",
+            );
+        } else if TRANSPORT_HEADERS.contains(&lower.as_str()) {
+            self.error(
+                at.key("header").place(),
+                format!("`{}` is set by the client itself", key.header),
+                "name the header that the server takes its key in, such as `api-key`",
+            );
+        }
+        self.variable("env", &key.env, at.key("env"));
+    }
+
+    fn variable(&mut self, key: &str, name: &str, at: Cursor<'_>) {
         let variable = !name.is_empty()
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !variable {
             self.error_unshown(
-                at.key(key).place(),
+                at.place(),
                 format!("`{key}` is not the name of an environment variable"),
                 "put the secret into a variable and write its name here",
             );
@@ -312,6 +365,37 @@ impl Lint<'_> {
         }
     }
 
+    /// The date of the API.
+    fn api_version(&mut self, version: &str, target: &Target, provider: &Provider, at: Cursor<'_>) {
+        let id = &provider.id;
+        let place = at.key("api_version").place();
+        let Some(dated) = &provider.dated else {
+            return self.error(
+                place,
+                format!("`{id}` has no dated API"),
+                "remove `api_version`",
+            );
+        };
+        if !is_api_date(version) {
+            self.error(
+                place,
+                format!("`{version}` is not the date of an API"),
+                "write one such as `2024-10-21` or `2025-04-01-preview`, or leave it out for the API without dates",
+            );
+        }
+        if let Some(dialect) = &target.dialect
+            && provider.dialects.contains_key(dialect)
+            && !dated.dialects.contains_key(dialect)
+        {
+            let all = list(dated.dialects.keys().map(String::as_str));
+            self.error(
+                place,
+                format!("the dated API of `{id}` has no dialect `{dialect}`"),
+                format!("it has {all}; remove `api_version` or choose another"),
+            );
+        }
+    }
+
     fn known<'w>(
         &mut self,
         what: &str,
@@ -329,6 +413,21 @@ impl Lint<'_> {
         };
         self.error(place, format!("{what} `{word}`"), help);
     }
+}
+
+/// A character of a header name (RFC 9110, section 5.6.2).
+fn is_header_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+/// `2024-10-21`, or the same with `-preview`.
+fn is_api_date(version: &str) -> bool {
+    let date = version.strip_suffix("-preview").unwrap_or(version);
+    let shape = |at: usize, c: char| match at {
+        4 | 7 => c == '-',
+        _ => c.is_ascii_digit(),
+    };
+    date.len() == 10 && date.chars().enumerate().all(|(at, c)| shape(at, c))
 }
 
 fn is_name(name: &str) -> bool {

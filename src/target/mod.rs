@@ -2,6 +2,7 @@
 //!
 //! Core: text in, values or diagnostics out.
 
+pub mod bearer_command;
 pub mod lint;
 pub mod model;
 pub mod read;

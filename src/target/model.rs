@@ -7,7 +7,9 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::catalog::provider::KeyEnv;
 use crate::dialect::agentcore::mapping::Mapping;
+use crate::target::bearer_command::BearerCommand;
 
 /// `sameturn.yaml`: whom to ask.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -44,6 +46,9 @@ pub struct Target {
     /// The contract of a managed agent, where it is not one of the documented forms.
     #[serde(default)]
     pub agent: Option<Mapping>,
+    /// The date of the API, where the provider has dated ones: `2024-10-21`. Its current one where absent.
+    #[serde(default)]
+    pub api_version: Option<String>,
     /// More headers, sent as they are. Not for secrets.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
@@ -61,6 +66,11 @@ pub enum Auth {
     AwsProfile(String),
     /// A bearer token in this environment variable.
     BearerEnv(String),
-    /// An API key in this environment variable.
+    /// An API key in this environment variable, sent in the provider's own header; as a bearer where
+    /// the provider has none.
     ApiKeyEnv(String),
+    /// An API key in an environment variable, sent in the header named here.
+    KeyEnv(KeyEnv),
+    /// A bearer token that a command prints.
+    BearerCommand(BearerCommand),
 }

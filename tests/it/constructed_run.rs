@@ -161,6 +161,7 @@ pub(crate) fn exchange(cell: usize) -> ExchangeRecord {
     ExchangeRecord {
         cell,
         turn: 1,
+        attempt: 1,
         digest: "ab".repeat(32),
         method: "POST".to_owned(),
         url: "http://127.0.0.1:4010/v1/responses".to_owned(),

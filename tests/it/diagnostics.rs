@@ -359,7 +359,8 @@ fn mistakes_in_a_target_file() {
             "targets:\n  mantle:\n    provider: bedrock-mantle\n    model: openai.gpt-5.5\n{rest}"
         )
     };
-    let cases: Vec<(&str, String)> = vec![
+    let cases: Vec<(&str, String)> =
+        vec![
         (
             "fine",
             one("    regions: [us-east-1]\n    auth: { aws_profile: p }\n"),
@@ -412,6 +413,41 @@ fn mistakes_in_a_target_file() {
             "auth-secret",
             one("    auth: { bearer_env: sk-very-secret }\n"),
         ),
+        ("auth-command-empty", one("    auth: { bearer_command: [] }\n")),
+        (
+            "auth-command-shell",
+            one("    auth: { bearer_command: cat token | head -1 }\n"),
+        ),
+        (
+            "auth-command-key",
+            one("    auth:\n      bearer_command:\n        command: [a]\n        timout: 1s\n"),
+        ),
+        (
+            "auth-command-refresh",
+            one("    auth:\n      bearer_command:\n        command: [a]\n        refresh: soon\n"),
+        ),
+        (
+            "auth-command-missing",
+            one("    auth: { bearer_command: { timeout: 1s } }\n"),
+        ),
+        ("auth-command-number", one("    auth: { bearer_command: 7 }\n")),
+        (
+            "auth-key-header",
+            one("    auth: { key_env: { header: Authorization, env: A } }\n"),
+        ),
+        (
+            "auth-key-header-name",
+            one("    auth: { key_env: { header: 'a b', env: A } }\n"),
+        ),
+        (
+            "auth-key-secret",
+            one("    auth: { key_env: { header: api-key, env: sk-very-secret } }\n"),
+        ),
+        (
+            "auth-key-missing",
+            one("    auth: { key_env: { env: A } }\n"),
+        ),
+        ("api-version", one("    api_version: 2024-10-21\n")),
         (
             "duplicate",
             "targets:\n  a: { provider: openai, model: m }\n  a: { provider: openai, model: n }\n"

@@ -20,6 +20,7 @@ mod program;
 mod recordings;
 mod report;
 mod scenario;
+mod sign_in;
 mod store;
 mod stub_server;
 mod tidy;

@@ -38,6 +38,7 @@ pub(crate) fn catalog() -> Catalog {
     Catalog::read(
         "
 - { id: openai, about: a, origin: 'https://api.openai.com', dialects: { responses: /responses }, auth: [none], source: s, date: d }
+- { id: azure-openai, about: a, endpoint_is_origin: true, dialects: { responses: /responses, chat: /chat/completions }, auth: [none], source: s, date: d }
 - { id: bedrock-mantle, about: a, origin: 'https://bedrock-mantle.{region}.api.aws', dialects: { responses: /responses }, regions: [us-east-1, us-east-2, us-west-2], auth: [none], source: s, date: d }
 - { id: bedrock-runtime, about: a, origin: 'https://bedrock-runtime.{region}.amazonaws.com', dialects: { converse: '{origin}/model/{model}/converse{-stream}' }, regions: [us-east-1], auth: [none], source: s, date: d }
 - { id: bedrock-agentcore, about: a, origin: 'https://bedrock-agentcore.{region}.amazonaws.com', dialects: { agentcore: '{origin}/runtimes/{model}/invocations?qualifier={qualifier}' }, regions: [us-east-1], auth: [none], source: s, date: d }

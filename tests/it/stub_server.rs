@@ -1,4 +1,4 @@
-//! A server on loopback that answers every request with the same bytes, and remembers what came.
+//! A server on loopback that answers as it is told, and remembers what came.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -14,6 +14,11 @@ impl Stub {
     /// `answer` is the whole HTTP response; the connection is closed after it.
     pub(crate) fn start(answer: impl Into<Vec<u8>>) -> Stub {
         let answer = answer.into();
+        Stub::answering(move |_| answer.clone())
+    }
+
+    /// The answer depends on the request.
+    pub(crate) fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Stub {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -24,6 +29,7 @@ impl Stub {
                     return;
                 };
                 let request = read_request(&mut connection);
+                let answer = answer(&request);
                 kept.lock().expect("not poisoned").push(request);
                 let _ = connection.write_all(&answer);
                 let _ = connection.shutdown(Shutdown::Write);

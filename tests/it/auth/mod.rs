@@ -8,6 +8,8 @@
 mod home;
 
 mod bearer;
+mod command;
+mod key;
 mod keys;
 mod process;
 mod role;
