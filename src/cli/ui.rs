@@ -346,6 +346,7 @@ mod tests {
             sign_in: None,
             warnings: Vec::new(),
             endpoint: String::new(),
+            endpoint_from: None,
             mocked: true,
         };
         let scenario = |name: &str| ScenarioSummary {

@@ -280,6 +280,8 @@ impl<'a, T: Transport> Lane<'a, T> {
         ];
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
+        // Added after what is shown, so that they are blanked like what authorisation adds.
+        headers.extend(self.identities.secret_headers());
         if let Err(failure) = authorize(
             &signed.credentials,
             "POST",

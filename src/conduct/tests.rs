@@ -85,6 +85,8 @@ async fn run(text: &str, answers: Vec<Exchange>) -> (CellOutcome, usize) {
         .expect("a route"),
         auth: Some(Auth::BearerEnv("A_KEY".to_owned())),
         headers: Vec::new(),
+        endpoint_from: None,
+        warnings: Vec::new(),
         mocked: false,
     };
     let environment = Environment::default().with("A_KEY", "a-key-for-tests");
@@ -92,6 +94,7 @@ async fn run(text: &str, answers: Vec<Exchange>) -> (CellOutcome, usize) {
         own: Identity::own(environment, target.auth.clone()),
         denied: None,
         expired: None,
+        headers: Vec::new(),
     };
     let conductor = Conductor {
         transport: Memory::new(answers),

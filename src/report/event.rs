@@ -70,6 +70,8 @@ pub struct TargetSummary {
     pub warnings: Vec<String>,
     /// The base URL asked.
     pub endpoint: String,
+    /// The variable or profile that named it, where one did.
+    pub endpoint_from: Option<String>,
     pub mocked: bool,
 }
 

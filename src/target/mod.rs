@@ -2,6 +2,8 @@
 //!
 //! Core: text in, values or diagnostics out.
 
+pub mod additions;
+pub mod endpoint;
 pub mod lint;
 pub mod model;
 pub mod read;
