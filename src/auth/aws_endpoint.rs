@@ -37,8 +37,12 @@ pub async fn endpoint(
         loader = loader.profile_name(name);
     }
     let config = loader.load().await;
+    // In sections it is written `bedrock_runtime`
+    // (https://docs.aws.amazon.com/sdkref/latest/guide/ss-endpoints-table.html); aws-runtime 1.x would
+    // make `bedrock-runtime` of the id with its space. In variables both are the same.
+    let service = service.replace(' ', "_");
     let key = ServiceConfigKey::builder()
-        .service_id(service)
+        .service_id(&service)
         .profile("endpoint_url")
         .env("AWS_ENDPOINT_URL")
         .build()
