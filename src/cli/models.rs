@@ -45,8 +45,8 @@ async fn models(args: &ModelsArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let environment = Environment::of_process();
     let bundles = trust::bundles(&|name| environment.raw(name))?;
     let mock = match mode {
-        Mode::Mocks => Some(check::start_mock(1).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
+        _ => Some(check::start_mock(1).await?),
     };
     let columns = targets::expand(&file, catalog, &environment, mock.as_ref()).await?;
     let seen = Seen::new(args.redact_accounts);

@@ -347,6 +347,7 @@ mod tests {
             warnings: Vec::new(),
             endpoint: String::new(),
             endpoint_from: None,
+            foreseen: Vec::new(),
             mocked: true,
         };
         let scenario = |name: &str| ScenarioSummary {

@@ -39,6 +39,15 @@ pub fn one(route: &Route<'_>, model: &Model) -> Value {
     row
 }
 
+/// What a policy for Mantle calls the operation (the same notebooks).
+pub fn action(operation: Operation<'_>) -> &'static str {
+    match operation {
+        Operation::ListModels => "ListModels",
+        Operation::OneModel(_) => "GetModel",
+        _ => "CreateInference",
+    }
+}
+
 /// Whether the project that a request names is there. Only the OpenAI APIs look at it.
 pub fn check_project(route: &Route<'_>, arrived: &Arrived<'_>) -> Result<(), Refusal> {
     let Some(projects) = &route.provider.manner.projects else {

@@ -344,7 +344,9 @@ impl Street {
             Ok(who) => *principal = Some(who),
             Err((who, refusal)) => {
                 *principal = who;
-                return Err(refusal.with("model", model_asked(route, arrived.body)));
+                return Err(refusal
+                    .with("model", model_asked(route, arrived.body))
+                    .with("action", listing::action(route.operation)));
             }
         }
         if request.too_large {

@@ -61,10 +61,11 @@ impl Route {
             .replace("{model}", &percent_encoded(model))
             .replace("{-stream}", if stream { "-stream" } else { "" });
         let url = format!("{}{}{path}", self.origin, self.base_path);
-        if self.query.is_empty() {
-            url
-        } else {
-            format!("{url}?{}", self.query)
+        // A provider's own path may have a query already.
+        match (self.query.as_str(), url.contains('?')) {
+            ("", _) => url,
+            (query, true) => format!("{url}&{query}"),
+            (query, false) => format!("{url}?{query}"),
         }
     }
 
@@ -426,6 +427,14 @@ mod tests {
             own.url_of("/models", "m"),
             "https://bedrock-mantle.us-east-1.api.aws/openai/v1/models?api%20version=a%26b%3Dc&x="
         );
+    }
+
+    #[test]
+    fn a_query_is_added_to_one_that_is_there() {
+        let mut own = mantle("openai.gpt-5.5", None);
+        own.path = "/responses?api-version=1".to_owned();
+        own.query = query([("x", "y")]);
+        assert!(own.url("m", true).ends_with("/responses?api-version=1&x=y"));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct TargetSummary {
     pub dialect: String,
     pub model: String,
     pub region: Option<String>,
+    /// What is known before anything is sent, and probably is not meant.
+    pub foreseen: Vec<String>,
     /// How it signs in, once it has; without secrets.
     pub sign_in: Option<String>,
     /// What works about that and probably is not meant.

@@ -90,7 +90,7 @@ pub struct RunTarget {
     pub mocked: bool,
     /// How it signed in; null where it did not.
     pub sign_in: Option<String>,
-    /// What works about that and probably is not meant.
+    /// What is known about the target or its sign-in that works and probably is not meant.
     pub warnings: Vec<String>,
 }
 
@@ -245,7 +245,7 @@ impl Run {
                     endpoint_from: target.endpoint_from.clone(),
                     mocked: target.mocked,
                     sign_in: target.sign_in.clone(),
-                    warnings: target.warnings.clone(),
+                    warnings: [target.foreseen.as_slice(), &target.warnings].concat(),
                 })
                 .collect(),
             scenarios: plan

@@ -89,7 +89,7 @@ impl RunSummary {
             } => {
                 if let Some(target) = self.plan.targets.get_mut(*target) {
                     target.sign_in = Some(how.clone());
-                    target.warnings.extend_from_slice(warnings);
+                    target.warnings.clone_from(warnings);
                 }
             }
             RunEvent::Exchange(_) => self.exchanges += 1,

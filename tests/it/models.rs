@@ -72,7 +72,10 @@ async fn what_is_not_there_is_a_finding_and_who_may_not_look_learns_nothing() {
     let denied = project.run(&denied).exits(3).json();
     assert_eq!(denied["verdict"], "undetermined");
     let reason = denied["targets"][0]["reason"].as_str().unwrap();
-    assert!(reason.starts_with("access_denied: "), "{reason}");
+    assert!(
+        reason.starts_with("access_denied: ") && reason.contains("bedrock-mantle:ListModels"),
+        "{reason}"
+    );
     project.run(&["models", "--target", "nobody"]).exits(2);
 }
 
