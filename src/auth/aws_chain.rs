@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::BehaviorVersion;
 use aws_credential_types::provider::ProvideCredentials;
-use aws_smithy_http_client::tls::{Provider as Tls, rustls_provider::CryptoMode};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider as Tls, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region;
 
@@ -18,6 +21,7 @@ use crate::auth::credentials::Credentials;
 use crate::auth::environment::Environment;
 use crate::auth::explain::explain;
 use crate::auth::{SignInFailure, aws_profile, sso_cache, timestamp};
+use crate::transport::trust;
 
 /// How long signing in may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +129,67 @@ pub async fn sources(
     })
 }
 
+/// What is never asked through a proxy, in the form of NO_PROXY.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
+/// The proxy for the SDK's requests. Only of TLS: plain HTTP goes to this machine or to the metadata
+/// services of an instance or container, which no proxy can reach.
+fn proxy(environment: &Environment) -> Result<ProxyConfig, SignInFailure> {
+    let get = |names: [&str; 2]| names.into_iter().find_map(|name| environment.get(name));
+    let Some(url) = get(["HTTPS_PROXY", "https_proxy"]).or_else(|| get(["ALL_PROXY", "all_proxy"]))
+    else {
+        return Ok(ProxyConfig::disabled());
+    };
+    let direct = match get(["NO_PROXY", "no_proxy"]) {
+        Some(hosts) => format!("{hosts},{LOOPBACK}"),
+        None => LOOPBACK.to_string(),
+    };
+    ProxyConfig::https(url)
+        .map(|proxy| proxy.no_proxy(direct))
+        .map_err(|_| SignInFailure {
+            // The URL may hold a password.
+            class: "unreachable",
+            message: "HTTPS_PROXY or ALL_PROXY is not the URL of a proxy".to_string(),
+            fix: Some("write `http://HOST:PORT`".to_string()),
+        })
+}
+
+/// The SDK's HTTP client, with the proxy of the environment and the same certificates as the requests
+/// to providers.
+fn http_client(environment: &Environment) -> Result<SharedHttpClient, SignInFailure> {
+    let bundles = trust::bundles(&|name| environment.raw(name)).map_err(|error| SignInFailure {
+        class: "unreachable",
+        message: error.to_string(),
+        fix: None,
+    })?;
+    let mut trusted = TrustStore::default();
+    for bundle in bundles.into_iter().filter(|bundle| bundle.added) {
+        trusted.add_pem_certificate(bundle.pem);
+    }
+    let context = TlsContext::builder()
+        .with_trust_store(trusted)
+        .build()
+        .map_err(|error| SignInFailure {
+            class: "unreachable",
+            message: format!("the AWS SDK cannot use the certificates: {error}"),
+            fix: None,
+        })?;
+    let proxy = proxy(environment)?;
+    Ok(
+        aws_smithy_http_client::Builder::new().build_with_connector_fn(
+            move |settings, components| {
+                let mut builder = aws_smithy_http_client::Connector::builder()
+                    .proxy_config(proxy.clone())
+                    .tls_provider(Tls::Rustls(CryptoMode::Ring))
+                    .tls_context(context.clone());
+                builder.set_connector_settings(settings.cloned());
+                builder.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+                builder.build()
+            },
+        ),
+    )
+}
+
 /// Asks the SDK's chain.
 pub async fn load(
     sources: &Sources,
@@ -159,11 +224,7 @@ pub async fn load(
         .env(Env::from(variables))
         .fs(files)
         .region(Region::new(region.to_string()))
-        .http_client(
-            aws_smithy_http_client::Builder::new()
-                .tls_provider(Tls::Rustls(CryptoMode::Ring))
-                .build_https(),
-        );
+        .http_client(http_client(environment)?);
     if let Some(name) = named {
         loader = loader.profile_name(name);
     }

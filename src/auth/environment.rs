@@ -33,6 +33,11 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
+    /// The value of a variable as it is, blank or not.
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// The same with one variable set.
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Environment {
         self.0.insert(name.into(), value.into());

@@ -9,6 +9,7 @@ pub mod environment;
 pub mod credentials;
 
 pub mod aws_chain;
+pub mod aws_endpoint;
 pub mod aws_profile;
 pub mod bedrock_key;
 pub mod command;

@@ -34,8 +34,13 @@ impl Seen {
 
     /// Remembers the secrets of these credentials.
     pub fn learn(&self, credentials: &Credentials) {
+        self.learn_secrets(credentials.secrets());
+    }
+
+    /// Remembers secrets that are no credentials of a provider.
+    pub fn learn_secrets(&self, secrets: impl IntoIterator<Item = Secret>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        for secret in credentials.secrets() {
+        for secret in secrets {
             if known
                 .secrets
                 .iter()

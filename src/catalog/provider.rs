@@ -52,6 +52,37 @@ pub struct Provider {
     /// An id of another surface (an inference profile) that is not known there.
     #[serde(default)]
     pub runtime_id: Option<String>,
+    /// Other origins for regions outside the usual ones.
+    #[serde(default)]
+    pub partitions: Vec<Partition>,
+    /// The origin with FIPS-validated cryptography; absent where none is known.
+    #[serde(default)]
+    pub fips_origin: Option<String>,
+    /// The variable that asks for it, as `true`.
+    #[serde(default)]
+    pub fips_env: Option<String>,
+    /// Variables that name another endpoint, the strongest first.
+    #[serde(default)]
+    pub endpoint_env: Vec<EndpointEnv>,
+    /// The id of the AWS service, where the AWS configuration may name its endpoint: then the AWS SDK's
+    /// rules decide, and `endpoint_env` only tells which variable it was.
+    #[serde(default)]
+    pub endpoint_service: Option<String>,
+    /// Where it takes the organisation that a request is for.
+    #[serde(default)]
+    pub organization: Option<Owner>,
+    /// Where it takes the project that a request is for.
+    #[serde(default)]
+    pub project: Option<Owner>,
+    /// The path of its list of models, written as in `dialects`; absent where there is none.
+    #[serde(default)]
+    pub models_path: Option<String>,
+    /// The path that tells more about one model of the list.
+    #[serde(default)]
+    pub model_path: Option<String>,
+    /// Why there is no list of models, or what else it does not say.
+    #[serde(default)]
+    pub models_note: Option<String>,
     pub source: String,
     pub date: String,
 }
@@ -76,6 +107,77 @@ pub struct KeyEnv {
     pub header: String,
     /// The environment variable that holds the key.
     pub env: String,
+}
+
+impl Provider {
+    /// The origin for a region, with `{region}` still in it.
+    pub fn origin_in(&self, region: Option<&str>) -> Option<&str> {
+        region
+            .and_then(|region| self.partition(region))
+            .map(|partition| partition.origin.as_str())
+            .or(self.origin.as_deref())
+    }
+
+    /// The partition that a region belongs to, where it is not one of the usual ones.
+    pub fn partition(&self, region: &str) -> Option<&Partition> {
+        self.partitions
+            .iter()
+            .find(|one| one.regions.iter().any(|pattern| glob(pattern, region)))
+    }
+}
+
+/// Regions with an origin of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// Their names; `*` stands for any run of characters.
+    pub regions: Vec<String>,
+    /// With `{region}`.
+    pub origin: String,
+    pub source: String,
+}
+
+/// An environment variable that names an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointEnv {
+    pub variable: String,
+    pub names: EndpointKind,
+}
+
+/// What an endpoint variable holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointKind {
+    /// Everything before the base path.
+    Origin,
+    /// The base path is a part of it.
+    BaseUrl,
+}
+
+/// A header that says on whose behalf a request is made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// In lower case.
+    pub header: String,
+    /// The variable that holds it where the target does not say.
+    #[serde(default)]
+    pub env: Option<String>,
+    /// Dialects whose requests take it; all where empty.
+    #[serde(default)]
+    pub dialects: Vec<String>,
+    /// The values it takes, `*` for any run of characters; any where empty.
+    #[serde(default)]
+    pub accepts: Vec<String>,
+    pub source: String,
+}
+
+impl Owner {
+    /// Whether requests of this dialect take it.
+    pub fn is_for(&self, dialect: &str) -> bool {
+        self.dialects.is_empty() || self.dialects.iter().any(|one| one == dialect)
+    }
 }
 
 /// A way to sign in.

@@ -47,6 +47,8 @@ impl From<Color> for ColourChoice {
 pub enum Command {
     /// Run scenarios through the targets: conformance on the wire, and parity with the reference.
     Check(Box<CheckArgs>),
+    /// Ask the targets which models they have, and whether theirs is among them.
+    Models(Box<ModelsArgs>),
     /// Serve the mocked providers on loopback, for any client.
     Mock(MockArgs),
     /// Check captured streams against the wire rules, without a network.
@@ -119,6 +121,34 @@ pub struct CheckArgs {
     pub timeout: Duration,
 }
 
+/// Flags of `models`.
+#[derive(Debug, Clone, Args)]
+pub struct ModelsArgs {
+    /// The target file; ./sameturn.yaml where there is one, else the built-in mocks.
+    #[arg(long, value_name = "FILE", conflicts_with = "base_url")]
+    pub targets: Option<PathBuf>,
+    /// Use the built-in mocks although there is a ./sameturn.yaml.
+    #[arg(long, conflicts_with_all = ["base_url", "targets"])]
+    pub mocks: bool,
+    /// Only these targets; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub target: Vec<String>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Also show every listed model, with the targets and regions that list it.
+    #[arg(long)]
+    pub all: bool,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Replace AWS account ids in everything printed.
+    #[arg(long)]
+    pub redact_accounts: bool,
+    /// The longest a list may take.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
 /// Any server, without a target file.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
@@ -139,6 +169,12 @@ pub struct ServerArgs {
     #[arg(long, value_name = "CMD", requires = "base_url", conflicts_with = "api_key_env",
           value_parser = BearerCommand::of_line)]
     pub auth_command: Option<BearerCommand>,
+    /// A header of each request, as `Name: value`; may be repeated. Not for secrets.
+    #[arg(long, value_name = "HEADER", requires = "base_url")]
+    pub header: Vec<String>,
+    /// A query parameter of each request, as `name=value`; may be repeated.
+    #[arg(long, value_name = "PAIR", requires = "base_url")]
+    pub query: Vec<String>,
 }
 
 /// What to print.

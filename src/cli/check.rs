@@ -32,6 +32,7 @@ use crate::report::summary::{Fold, Overall};
 use crate::report::{console, junit, markdown};
 use crate::transport::Limits;
 use crate::transport::live::Live;
+use crate::transport::trust;
 
 /// Runs the command. An error is bad input: nothing was sent.
 pub fn run(args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
@@ -57,6 +58,7 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
     let environment = Environment::of_process();
+    let bundles = trust::bundles(&|name| environment.raw(name))?;
     let catalog = catalog::shipped();
     let columns = targets::expand(&settings.targets, catalog, &environment, mock.as_ref()).await?;
     // On stderr and at once, so that nobody waits for a run at the wrong place to end.
@@ -66,11 +68,14 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
         settings.scenarios.len(),
         columns.len()
     ))?;
+    ui.err(&targets::remarks(&columns))?;
+    let seen = Arc::new(Seen::new(args.redact_accounts));
+    targets::teach(&columns, &seen);
     let plan = run_plan(args, &settings, &columns);
     let work = work(settings, columns, &plan);
-    let seen = Arc::new(Seen::new(args.redact_accounts));
     let conductor = Arc::new(Conductor {
-        transport: Live::new(Limits::CHECK.connect).context("the HTTP client did not start")?,
+        transport: Live::new(Limits::CHECK.connect, &bundles)
+            .context("the HTTP client did not start")?,
         catalog,
         limits: work.limits,
         keep_streams: args.keep_streams,
@@ -106,7 +111,8 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     finish(args, ui, report)
 }
 
-async fn start_mock(seed: u64) -> anyhow::Result<MockServer> {
+/// Serves the built-in mocks on a free port of loopback.
+pub async fn start_mock(seed: u64) -> anyhow::Result<MockServer> {
     let data = MockData::shipped().map_err(anyhow::Error::msg)?;
     let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     MockServer::start(any_port, data, seed)
@@ -167,8 +173,10 @@ fn summary(target: &plan::PlannedTarget) -> TargetSummary {
         model: target.model.clone(),
         region: target.region.clone(),
         sign_in: None,
+        foreseen: target.warnings.clone(),
         warnings: Vec::new(),
         endpoint: target.route.base_url(),
+        endpoint_from: target.endpoint_from.clone(),
         mocked: target.mocked,
     }
 }
@@ -313,6 +321,12 @@ fn command(args: &CheckArgs) -> String {
     flag("--base-url", args.server.base_url.clone());
     flag("--model", args.server.model.clone());
     flag("--api-key-env", args.server.api_key_env.clone());
+    for header in &args.server.header {
+        flag("--header", Some(header.clone()));
+    }
+    for pair in &args.server.query {
+        flag("--query", Some(pair.clone()));
+    }
     let file = args.targets.as_ref();
     // The arguments of a command may be secret, and this line goes where logs go.
     let auth = args.server.auth_command.as_ref();

@@ -6,11 +6,13 @@
 pub mod args;
 pub mod check;
 pub mod completions;
+pub mod endpoint;
 pub mod exit;
 pub mod files;
 pub mod inspect;
 pub mod lint;
 pub mod mock;
+pub mod models;
 pub mod rules;
 pub mod schema;
 pub mod settings;
@@ -45,6 +47,7 @@ pub fn main() -> Exit {
     let mut ui = Ui::new(cli.color.into());
     let outcome = match cli.command {
         Command::Check(args) => check::run(&args, &mut ui),
+        Command::Models(args) => models::run(&args, &mut ui),
         Command::Mock(args) => mock::run(&args, &mut ui),
         Command::Inspect(args) => inspect::run(&args, &mut ui),
         Command::Lint(args) => lint::run(&args, &mut ui),

@@ -12,6 +12,7 @@ use crate::cli::args::{CheckArgs, ServerArgs};
 use crate::cli::files::{self, Checked};
 use crate::diagnostic::Diagnostics;
 use crate::plan::PlannedScenario;
+use crate::target::additions;
 use crate::target::model::{Auth, Target, TargetFile};
 use crate::transport::Limits;
 
@@ -59,7 +60,12 @@ pub struct CheckSettings {
 /// Resolves the flags of `check`. Every error is bad input: nothing has been sent.
 pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
     let catalog = catalog::shipped();
-    let (mode, file) = mode(args, catalog)?;
+    let whom = Whom {
+        server: &args.server,
+        targets: args.targets.as_deref(),
+        mocks: args.mocks,
+    };
+    let (mode, file) = mode(&whom, catalog)?;
     let mut warnings = file.warnings;
     let targets = choose_targets(file.value, &args.target)?;
     let scenarios = files::scenarios(&args.scenarios, catalog)?;
@@ -84,23 +90,32 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
     })
 }
 
-fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<TargetFile>)> {
-    if let Some(url) = &args.server.base_url {
+/// The flags that say whom to ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Whom<'a> {
+    pub server: &'a ServerArgs,
+    pub targets: Option<&'a Path>,
+    pub mocks: bool,
+}
+
+/// Whom those flags name, with its targets.
+pub fn mode(whom: &Whom<'_>, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<TargetFile>)> {
+    if let Some(url) = &whom.server.base_url {
         let file = Checked {
-            value: server(&args.server, url)?,
+            value: server(whom.server, url)?,
             warnings: Diagnostics::default(),
         };
         return Ok((Mode::Server(url.clone()), file));
     }
-    if let Some(file) = &args.targets {
-        let mode = match args.mocks {
-            true => Mode::MockedFile(file.clone()),
-            false => Mode::TargetFile(file.clone()),
+    if let Some(file) = whom.targets {
+        let mode = match whom.mocks {
+            true => Mode::MockedFile(file.to_owned()),
+            false => Mode::TargetFile(file.to_owned()),
         };
         return Ok((mode, files::targets(file, catalog)?));
     }
     let usual = Path::new(files::TARGET_FILE);
-    if usual.exists() && !args.mocks {
+    if usual.exists() && !whom.mocks {
         return Ok((
             Mode::TargetFile(usual.to_owned()),
             files::targets(usual, catalog)?,
@@ -141,7 +156,12 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
         endpoint: Some(url.to_owned()),
         agent: None,
         api_version: None,
-        headers: IndexMap::new(),
+        fips: None,
+        headers: added("--header", ':', &args.header)?,
+        headers_env: IndexMap::new(),
+        query: added("--query", '=', &args.query)?,
+        organization: None,
+        project: None,
     };
     Ok(TargetFile {
         reference: None,
@@ -149,7 +169,34 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
     })
 }
 
-fn choose_targets(mut file: TargetFile, names: &[String]) -> anyhow::Result<TargetFile> {
+/// Headers or query parameters of the command line. What may hold a secret is not repeated.
+fn added(flag: &str, sign: char, pairs: &[String]) -> anyhow::Result<IndexMap<String, String>> {
+    let mut added = IndexMap::new();
+    for pair in pairs {
+        let Some((name, value)) = pair.split_once(sign) else {
+            bail!("{flag}: there is no `{sign}` between name and value");
+        };
+        let (name, value) = match sign {
+            ':' => (name.trim(), value.trim()),
+            _ => (name, value),
+        };
+        let checked = match sign {
+            ':' => additions::header_name(name, false)
+                .and_then(|()| additions::header_value(name, value)),
+            _ => additions::parameter(name),
+        };
+        if let Err(refused) = checked {
+            bail!("{flag}: {}\n  help: {}", refused.message, refused.help);
+        }
+        if added.insert(name.to_owned(), value.to_owned()).is_some() {
+            bail!("{flag}: `{name}` is given twice");
+        }
+    }
+    Ok(added)
+}
+
+/// Only the targets of these names; all where there is none.
+pub fn choose_targets(mut file: TargetFile, names: &[String]) -> anyhow::Result<TargetFile> {
     for name in names {
         if !file.targets.contains_key(name) {
             let known: Vec<&str> = file.targets.keys().map(String::as_str).collect();

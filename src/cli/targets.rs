@@ -3,17 +3,22 @@
 use anyhow::{Context, anyhow, bail};
 
 use crate::auth::Wanted;
+use crate::auth::credentials::Secret;
 use crate::auth::environment::Environment;
+use crate::auth::seen::Seen;
 use crate::auth::sign_in::region_for;
 use crate::auth::staged;
 use crate::catalog::Catalog;
-use crate::catalog::provider::{Provider, ProviderAuth};
+use crate::catalog::provider::{Model, Provider, ProviderAuth};
+use crate::cli::endpoint::{self, Chosen};
 use crate::conduct::identity::{Identities, Identity};
 use crate::dialect::Dialect;
 use crate::mock::data::Principal;
 use crate::mock::route::Selection;
 use crate::mock::server::MockServer;
 use crate::plan::{self, PlannedTarget};
+use crate::report::escape;
+use crate::target;
 use crate::target::model::{Target, TargetFile};
 
 /// A column and who asks there.
@@ -38,11 +43,47 @@ pub async fn expand(
         for region in regions(target, provider, environment).await {
             columns.push(
                 column(name, target, provider, region, catalog, environment, mock)
+                    .await
                     .with_context(|| format!("target `{name}`"))?,
             );
         }
     }
     Ok(columns)
+}
+
+/// Where requests go when that is not what the target file says, and what is foreseen: a line each.
+pub fn remarks(columns: &[Column]) -> String {
+    let mut out = String::new();
+    for Column { target, .. } in columns {
+        let name = match &target.region {
+            Some(region) => format!("{} {region}", target.name),
+            None => target.name.clone(),
+        };
+        if let Some(from) = &target.endpoint_from {
+            out.push_str(&format!(
+                "  {}: {} (from {})\n",
+                escape::line(&name),
+                escape::line(&target.route.base_url()),
+                escape::line(from)
+            ));
+        }
+        for warning in &target.warnings {
+            out.push_str(&format!(
+                "warning: {}: {}\n",
+                escape::line(&name),
+                escape::line(warning)
+            ));
+        }
+    }
+    out
+}
+
+/// Tells whoever redacts the secrets that headers carry.
+pub fn teach(columns: &[Column], seen: &Seen) {
+    for column in columns {
+        let headers = column.identities.headers.iter();
+        seen.learn_secrets(headers.map(|(_, value)| value.clone()));
+    }
 }
 
 /// The regions of a target: its own, else the environment's or the profile's, else none.
@@ -65,7 +106,7 @@ async fn regions(
     target.regions.iter().cloned().map(Some).collect()
 }
 
-fn column(
+async fn column(
     name: &str,
     target: &Target,
     provider: &Provider,
@@ -88,12 +129,16 @@ fn column(
         .cloned()
         .unwrap_or_default();
     let dialect: Dialect = word.parse()?;
+    let chosen = match mock {
+        Some(_) => Chosen::default(),
+        None => endpoint::choose(target, provider, model, region.as_deref(), environment).await?,
+    };
     let mut route = plan::route(
         provider,
         model,
         dialect.word(),
         region.as_deref(),
-        target.endpoint.as_deref(),
+        chosen.url.as_deref(),
     )
     .map_err(anyhow::Error::msg)?;
     if let Some(version) = &target.api_version {
@@ -102,6 +147,12 @@ fn column(
     }
     let agent = target.agent.clone().unwrap_or_default();
     route = route.with_qualifier(&agent.qualifier);
+    let query = |(name, value)| (String::as_str(name), String::as_str(value));
+    route.query = plan::query(target.query.iter().map(query));
+    let warnings = foreseen(target, provider, model, region.as_deref(), &chosen);
+    let secret_headers = secret_headers(target, environment)?;
+    // The mocks are nobody's project: what the environment says is not about them.
+    let owners = mock.is_none().then_some(environment);
     let identities = match mock {
         Some(mock) if !mock.serves(&provider.id, region.as_deref()) => {
             let place = match &region {
@@ -113,12 +164,16 @@ fn column(
         }
         Some(mock) => {
             route.origin = mock.base_url(&provider.id, region.as_deref(), &Selection::default());
-            mocked_identities(provider, mock)?
+            Identities {
+                headers: secret_headers,
+                ..mocked_identities(provider, mock)?
+            }
         }
         None => Identities {
             own: Identity::own(environment.clone(), target.auth.clone()),
             denied: None,
             expired: None,
+            headers: secret_headers,
         },
     };
     Ok(Column {
@@ -130,16 +185,104 @@ fn column(
             region,
             route,
             auth: target.auth.clone(),
-            headers: target
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_lowercase(), value.clone()))
-                .collect(),
             agent,
+            headers: headers(target, provider, dialect, owners),
+            endpoint_from: chosen.from,
+            warnings,
             mocked: mock.is_some(),
         },
         identities,
     })
+}
+
+/// The headers that a target asks for, and those that say on whose behalf it asks.
+fn headers(
+    target: &Target,
+    provider: &Provider,
+    dialect: Dialect,
+    environment: Option<&Environment>,
+) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = target
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_lowercase(), value.clone()))
+        .collect();
+    for (said, owner) in [
+        (&target.organization, &provider.organization),
+        (&target.project, &provider.project),
+    ] {
+        let Some(owner) = owner.as_ref().filter(|owner| owner.is_for(dialect.word())) else {
+            continue;
+        };
+        let by_variable = || environment?.get(owner.env.as_deref()?);
+        let value = said.as_deref().or_else(by_variable);
+        if let Some(value) = value
+            && !headers.iter().any(|(name, _)| *name == owner.header)
+        {
+            headers.push((owner.header.clone(), value.to_owned()));
+        }
+    }
+    headers
+}
+
+/// The headers whose values are in the environment. One that is not set is bad input, unlike a key
+/// that is not set: a gateway would refuse every request, and what it says then is not about the provider.
+fn secret_headers(
+    target: &Target,
+    environment: &Environment,
+) -> anyhow::Result<Vec<(String, Secret)>> {
+    let mut headers = Vec::new();
+    for (name, variable) in &target.headers_env {
+        let value = environment.get(variable).ok_or_else(|| {
+            anyhow!(
+                "the header `{name}` is to hold {variable}, which is not set\n  \
+                 help: `export {variable}=…`, or remove the header from `headers_env`"
+            )
+        })?;
+        if !value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+            bail!("{variable} holds characters that no HTTP header may carry");
+        }
+        headers.push((name.to_lowercase(), Secret::new(value)));
+    }
+    Ok(headers)
+}
+
+/// What is known to be odd before anything is sent, where the target file alone does not show it.
+fn foreseen(
+    target: &Target,
+    provider: &Provider,
+    model: Option<&Model>,
+    region: Option<&str>,
+    chosen: &Chosen,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Some(region) = region.filter(|_| !provider.regions.is_empty()) else {
+        return warnings;
+    };
+    // Of regions in the file, lint has said it.
+    if let Some(model) = model
+        && target.regions.is_empty()
+        && !model.regions.is_empty()
+        && !model.regions.iter().any(|one| one == region)
+    {
+        warnings.push(format!(
+            "`{}` was not served in {region} on {}, but in {}",
+            target.model,
+            model.date,
+            model.regions.join(", ")
+        ));
+    }
+    let from_file = target.endpoint.is_some() && !target.regions.is_empty();
+    if !from_file
+        && let Some(url) = &chosen.url
+        && let Some(other) = target::endpoint::region_in_host(url)
+        && other != region
+    {
+        warnings.push(format!(
+            "the endpoint is in {other}, but requests are signed for {region}"
+        ));
+    }
+    warnings
 }
 
 /// The mock's principals as identities: signed with AWS keys where the provider takes them, else by key.
@@ -180,5 +323,6 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
         // The expired key is a bearer key where there are such: an expired session is what the SSO scenarios
         // are for.
         expired: Some(identity(principal("expired")?, signed && !keyed)?),
+        headers: Vec::new(),
     })
 }

@@ -346,6 +346,8 @@ mod tests {
             sign_in: None,
             warnings: Vec::new(),
             endpoint: String::new(),
+            endpoint_from: None,
+            foreseen: Vec::new(),
             mocked: true,
         };
         let scenario = |name: &str| ScenarioSummary {

@@ -424,6 +424,8 @@ impl<'a, T: Transport> Lane<'a, T> {
         headers.extend(session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())));
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
+        // Added after what is shown, so that they are blanked like what authorisation adds.
+        headers.extend(self.identities.secret_headers());
         if let Err(failure) = authorize(
             &turn.signed.credentials,
             method,

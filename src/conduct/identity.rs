@@ -4,6 +4,7 @@
 
 use std::io;
 
+use crate::auth::credentials::Secret;
 use crate::auth::environment::Environment;
 use crate::auth::staged::{self, Staged};
 use crate::plan::PlannedTarget;
@@ -49,6 +50,17 @@ pub struct Identities {
     pub denied: Option<Identity>,
     /// One that was valid once; only mocks have it.
     pub expired: Option<Identity>,
+    /// Headers whose values are secret, names in lower case; they go with whoever asks.
+    pub headers: Vec<(String, Secret)>,
+}
+
+impl Identities {
+    /// The headers whose values are secret, for a request about to be sent.
+    pub fn secret_headers(&self) -> impl Iterator<Item = (String, String)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+    }
 }
 
 /// A target's own way to sign in as one that reads a variable, and that variable; `None` where it has

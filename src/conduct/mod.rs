@@ -6,6 +6,7 @@
 pub mod identity;
 
 pub mod judge;
+pub mod models;
 pub mod told;
 
 pub mod background;

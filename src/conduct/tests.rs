@@ -92,6 +92,8 @@ async fn run_and_ask(text: &str, answers: Vec<Exchange>) -> (CellOutcome, Vec<As
         auth: Some(Auth::BearerEnv("A_KEY".to_owned())),
         headers: Vec::new(),
         agent: Mapping::default(),
+        endpoint_from: None,
+        warnings: Vec::new(),
         mocked: false,
     };
     let environment = Environment::default().with("A_KEY", "a-key-for-tests");
@@ -99,6 +101,7 @@ async fn run_and_ask(text: &str, answers: Vec<Exchange>) -> (CellOutcome, Vec<As
         own: Identity::own(environment, target.auth.clone()),
         denied: None,
         expired: None,
+        headers: Vec::new(),
     };
     let conductor = Conductor {
         transport: Memory::new(answers),

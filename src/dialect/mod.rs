@@ -9,6 +9,7 @@ pub mod capture;
 pub mod chat;
 pub mod converse;
 pub mod failure;
+pub mod model_list;
 pub mod responses;
 pub mod sse_answer;
 pub mod wire;

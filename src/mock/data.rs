@@ -128,6 +128,9 @@ pub struct Manner {
     /// The status that a request with `background: true` is answered with; where absent it is refused.
     #[serde(default)]
     pub background_status: Option<String>,
+    /// Which projects a request may be for; any, or none that matters, where absent.
+    #[serde(default)]
+    pub projects: Option<Projects>,
     /// Types of input item it takes.
     pub input_items: Vec<String>,
     pub source: String,
@@ -145,6 +148,16 @@ pub struct AgentManner {
     pub prompt: String,
     /// Endpoints that each runtime has; the first where a request names none.
     pub qualifiers: Vec<String>,
+}
+
+/// The projects that are there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Projects {
+    /// The header that names one, in lower case.
+    pub header: String,
+    /// The names it may hold, with `{region}`.
+    pub there_are: Vec<String>,
     pub source: String,
 }
 
@@ -250,6 +263,8 @@ pub struct Model {
     pub told: String,
     /// Where it may be called; all regions where empty.
     pub regions: Vec<String>,
+    /// Why it is listed and cannot be called, where that is so.
+    pub unavailable: Option<String>,
     pub kind: ModelKind,
 }
 
@@ -388,6 +403,8 @@ struct ModelRow {
     model: Option<String>,
     #[serde(default)]
     regions: Vec<String>,
+    #[serde(default)]
+    unavailable: Option<String>,
     #[serde(rename = "source")]
     _source: String,
 }
@@ -500,7 +517,7 @@ impl Provider {
             return Err(Refusal::new("on-demand").with("model", id));
         }
         self.model(id)
-            .filter(|model| model.is_in(region))
+            .filter(|model| model.is_in(region) && model.unavailable.is_none())
             .ok_or_else(|| Refusal::new("unknown-model").with("model", id))
     }
 }
@@ -567,6 +584,7 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
             told: row.model.unwrap_or_else(|| row.id.clone()),
             id: row.id,
             regions: row.regions,
+            unavailable: row.unavailable,
             kind: kind.clone(),
         });
     }

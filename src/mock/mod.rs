@@ -61,6 +61,7 @@ pub mod outgoing_chat;
 
 pub mod outgoing_converse;
 
+pub mod listing;
 pub mod memory;
 
 pub mod sending;

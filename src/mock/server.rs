@@ -30,6 +30,7 @@ use crate::mock::ask_converse;
 use crate::mock::chosen::{Chosen, choose};
 use crate::mock::data::{Api, MockData, Model, Principal};
 use crate::mock::items;
+use crate::mock::listing;
 use crate::mock::memory::{Memory, Place, Stored, unfinished};
 use crate::mock::namer::Namer;
 use crate::mock::outgoing_chat;
@@ -355,12 +356,15 @@ impl Street {
             Ok(who) => *principal = Some(who),
             Err((who, refusal)) => {
                 *principal = who;
-                return Err(refusal.with("model", model_asked(route, arrived.body)));
+                return Err(refusal
+                    .with("model", model_asked(route, arrived.body))
+                    .with("action", listing::action(route.operation)));
             }
         }
         if request.too_large {
             return Err(Refusal::new("too-large").with("maximum", MOST_BODY));
         }
+        listing::check_project(route, arrived)?;
         let place = |id: &str| Place {
             provider: route.provider.manner.name.clone(),
             region: route.region.region.clone(),
@@ -410,13 +414,13 @@ impl Street {
                     .models
                     .iter()
                     .filter(|model| model.is_in(region));
-                let rows: Vec<Value> = here.map(|model| model_row(route, model)).collect();
+                let rows: Vec<Value> = here.map(|model| listing::row(route, model)).collect();
                 Ok(Reply::json(200, &json!({"object": "list", "data": rows})))
             }
             (Operation::OneModel(id), "GET") => {
                 let found = route.provider.model(id).filter(|model| model.is_in(region));
                 found
-                    .map(|model| Reply::json(200, &model_row(route, model)))
+                    .map(|model| Reply::json(200, &listing::one(route, model)))
                     .ok_or_else(|| Refusal::new("unknown-model").with("model", id))
             }
             _ => Err(wrong_method()),
@@ -682,15 +686,6 @@ fn instead(
         .with("path", path)
         .with("tokens", maximum + 1)
         .with("maximum", maximum)))
-}
-
-fn model_row(route: &Route<'_>, model: &Model) -> Value {
-    let mut row =
-        json!({"id": model.id, "object": "model", "created": 1_780_000_000, "owned_by": "openai"});
-    if route.provider.manner.model_status {
-        row["status"] = json!("available");
-    }
-    row
 }
 
 fn refuse(route: &Route<'_>, refusal: &Refusal) -> Reply {

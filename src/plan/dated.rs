@@ -27,6 +27,7 @@ pub fn dated(
         base_path: String::new(),
         wrong_base_path: None,
         path: format!("{path}?{}={}", dated.parameter, percent_encoded(version)),
+        query: route.query,
     })
 }
 

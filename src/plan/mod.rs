@@ -35,6 +35,10 @@ pub struct PlannedTarget {
     pub headers: Vec<(String, String)>,
     /// The contract of a managed agent; its default for everything else.
     pub agent: Mapping,
+    /// Which variable or profile named the endpoint, where one did.
+    pub endpoint_from: Option<String>,
+    /// What is known before anything is sent, and probably is not meant.
+    pub warnings: Vec<String>,
     /// Whether a built-in mock serves it, which can be told to misbehave.
     pub mocked: bool,
 }
@@ -50,6 +54,8 @@ pub struct Route {
     pub wrong_base_path: Option<String>,
     /// `/responses`; may hold `{model}` and `{-stream}`, as the provider's row says.
     pub path: String,
+    /// What stands after the `?`, encoded; empty where nothing does.
+    pub query: String,
 }
 
 impl Route {
@@ -59,7 +65,27 @@ impl Route {
             .path
             .replace("{model}", &percent_encoded(model))
             .replace("{-stream}", if stream { "-stream" } else { "" });
-        format!("{}{}{path}", self.origin, self.base_path)
+        let url = format!("{}{}{path}", self.origin, self.base_path);
+        // A provider's own path may have a query already.
+        match (self.query.as_str(), url.contains('?')) {
+            ("", _) => url,
+            (query, true) => format!("{url}&{query}"),
+            (query, false) => format!("{url}?{query}"),
+        }
+    }
+
+    /// The URL of another path of the provider, written as in its row's `dialects`.
+    pub fn url_of(&self, path: &str, model: &str) -> String {
+        let (base_path, path) = match path.strip_prefix("{origin}") {
+            Some(path) => (String::new(), path),
+            None => (self.base_path.clone(), path),
+        };
+        Route {
+            base_path,
+            path: path.to_owned(),
+            ..self.clone()
+        }
+        .url(model, false)
     }
 
     /// The base URL, as SDKs take it.
@@ -137,7 +163,7 @@ pub fn route(
         .or_else(|| provider.base_paths.first().cloned())
         .unwrap_or_default();
     let fill = |text: &str| text.replace("{region}", region.unwrap_or("no-region"));
-    let (origin, base_path) = match (endpoint, &provider.origin) {
+    let (origin, base_path) = match (endpoint, provider.origin_in(region)) {
         (Some(endpoint), _) => {
             let endpoint = fill(endpoint.trim_end_matches('/'));
             let known = provider
@@ -150,7 +176,8 @@ pub fn route(
                     endpoint[..endpoint.len() - base.len()].to_owned(),
                     base.clone(),
                 ),
-                None if provider.endpoint_is_origin => (endpoint, own),
+                // An origin and nothing else: what the provider's own would be followed by.
+                None if provider.endpoint_is_origin || !has_path(&endpoint) => (endpoint, own),
                 None => (endpoint, String::new()),
             }
         }
@@ -178,6 +205,7 @@ pub fn route(
             base_path: String::new(),
             wrong_base_path: provider.wrong_base_path.clone(),
             path: path.to_owned(),
+            query: String::new(),
         });
     }
     Ok(Route {
@@ -185,7 +213,40 @@ pub fn route(
         base_path,
         wrong_base_path,
         path,
+        query: String::new(),
     })
+}
+
+/// An endpoint that is everything before the base path, as the base URL that [`route`] takes.
+pub fn endpoint_of_origin(provider: &Provider, model: Option<&Model>, origin: &str) -> String {
+    let origin = origin.trim_end_matches('/');
+    if provider
+        .base_paths
+        .iter()
+        .any(|base| origin.ends_with(base.as_str()))
+    {
+        return origin.to_owned();
+    }
+    let own = model
+        .and_then(|model| model.base_path.as_deref())
+        .or(provider.base_paths.first().map(String::as_str))
+        .unwrap_or_default();
+    format!("{origin}{own}")
+}
+
+/// Query parameters as they stand in a URL: encoded, in this order.
+pub fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs: Vec<String> = parameters
+        .into_iter()
+        .map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)))
+        .collect();
+    pairs.join("&")
+}
+
+/// Whether something stands after the host.
+fn has_path(url: &str) -> bool {
+    url.split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('/'))
 }
 
 /// Whether a scenario applies to a target; the reason where it does not.
@@ -312,7 +373,7 @@ pub fn cells(scenarios: usize, targets: usize, repeat: u32) -> Vec<(usize, usize
 #[cfg(test)]
 mod tests {
     use crate::catalog::shipped;
-    use crate::plan::{cells, route};
+    use crate::plan::{cells, endpoint_of_origin, query, route};
 
     fn mantle(model: &str, endpoint: Option<&str>) -> crate::plan::Route {
         let catalog = shipped();
@@ -364,6 +425,52 @@ mod tests {
         let odd = mantle("openai.gpt-5.5", Some("http://127.0.0.1:1/gateway"));
         assert_eq!(odd.url("m", true), "http://127.0.0.1:1/gateway/responses");
         assert_eq!(odd.wrong_base_path, None);
+        let bare = mantle("openai.gpt-5.5", Some("https://vpce-1.example/"));
+        assert_eq!(
+            bare.url("m", true),
+            "https://vpce-1.example/openai/v1/responses"
+        );
+    }
+
+    #[test]
+    fn another_path_keeps_origin_and_query() {
+        let mut own = mantle("openai.gpt-5.5", None);
+        own.query = query([("api version", "a&b=c"), ("x", "")]);
+        assert_eq!(
+            own.url_of("{origin}/v1/models/{model}", "a/b"),
+            "https://bedrock-mantle.us-east-1.api.aws/v1/models/a%2Fb?api%20version=a%26b%3Dc&x="
+        );
+        assert_eq!(
+            own.url_of("/models", "m"),
+            "https://bedrock-mantle.us-east-1.api.aws/openai/v1/models?api%20version=a%26b%3Dc&x="
+        );
+    }
+
+    #[test]
+    fn a_query_is_added_to_one_that_is_there() {
+        let mut own = mantle("openai.gpt-5.5", None);
+        own.path = "/responses?api-version=1".to_owned();
+        own.query = query([("x", "y")]);
+        assert!(own.url("m", true).ends_with("/responses?api-version=1&x=y"));
+    }
+
+    #[test]
+    fn an_origin_gets_the_base_path_of_the_model() {
+        let catalog = shipped();
+        let provider = catalog.provider("bedrock-mantle").expect("in the catalog");
+        let model = catalog.model("bedrock-mantle", "openai.gpt-oss-20b");
+        for (origin, base_url) in [
+            ("http://h/x/", "http://h/x/v1"),
+            ("http://h/x/openai/v1", "http://h/x/openai/v1"),
+        ] {
+            assert_eq!(endpoint_of_origin(provider, model, origin), base_url);
+        }
+        let runtime = catalog.provider("bedrock-runtime").expect("in the catalog");
+        let china = route(runtime, None, "converse", Some("cn-north-1"), None).expect("a route");
+        assert_eq!(
+            china.origin,
+            "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"
+        );
     }
 
     #[test]

@@ -147,6 +147,9 @@ impl Page<'_> {
                 line(&target.model),
                 line(&target.endpoint)
             );
+            if let Some(from) = &target.endpoint_from {
+                text.push_str(&format!(" (from {})", line(from)));
+            }
             if target.mocked {
                 text.push_str(", mocked");
             }

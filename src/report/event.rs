@@ -64,12 +64,16 @@ pub struct TargetSummary {
     pub dialect: String,
     pub model: String,
     pub region: Option<String>,
+    /// What is known before anything is sent, and probably is not meant.
+    pub foreseen: Vec<String>,
     /// How it signs in, once it has; without secrets.
     pub sign_in: Option<String>,
     /// What works about that and probably is not meant.
     pub warnings: Vec<String>,
     /// The base URL asked.
     pub endpoint: String,
+    /// The variable or profile that named it, where one did.
+    pub endpoint_from: Option<String>,
     pub mocked: bool,
 }
 

@@ -14,6 +14,7 @@ pub mod escape;
 pub mod group;
 pub mod layout;
 pub mod matrix;
+pub mod models;
 
 pub mod grid;
 pub mod paint;

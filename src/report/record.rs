@@ -84,10 +84,13 @@ pub struct RunTarget {
     pub model: String,
     pub region: Option<String>,
     pub endpoint: String,
+    /// The variable or profile that named it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_from: Option<String>,
     pub mocked: bool,
     /// How it signed in; null where it did not.
     pub sign_in: Option<String>,
-    /// What works about that and probably is not meant.
+    /// What is known about the target or its sign-in that works and probably is not meant.
     pub warnings: Vec<String>,
 }
 
@@ -239,9 +242,10 @@ impl Run {
                     model: target.model.clone(),
                     region: target.region.clone(),
                     endpoint: target.endpoint.clone(),
+                    endpoint_from: target.endpoint_from.clone(),
                     mocked: target.mocked,
                     sign_in: target.sign_in.clone(),
-                    warnings: target.warnings.clone(),
+                    warnings: [target.foreseen.as_slice(), &target.warnings].concat(),
                 })
                 .collect(),
             scenarios: plan
@@ -316,6 +320,7 @@ impl Run {
             }
             one.region
                 .iter_mut()
+                .chain(&mut one.endpoint_from)
                 .chain(&mut one.sign_in)
                 .chain(&mut one.warnings)
                 .for_each(&mut *each);

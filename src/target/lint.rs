@@ -4,34 +4,16 @@
 //! provider may serve it by now; what can never work is an error. A secret in the file is refused.
 
 use crate::catalog::Catalog;
-use crate::catalog::provider::{KeyEnv, Provider};
+use crate::catalog::provider::{KeyEnv, Owner, Provider, glob};
 use crate::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Place};
 use crate::dialect::Dialect;
 use crate::dialect::agentcore::mapping::{Mapping, is_pointer};
 use crate::document::Document;
 use crate::document::nearest::{list, nearest};
 use crate::document::tree::Cursor;
+use crate::target::additions::{self, Refused};
+use crate::target::endpoint;
 use crate::target::model::{Auth, Target, TargetFile};
-
-/// Headers that carry credentials, or that only the transport may set; names in lower case.
-const CREDENTIAL_HEADERS: [&str; 8] = [
-    "authorization",
-    "proxy-authorization",
-    "api-key",
-    "x-api-key",
-    "cookie",
-    "x-amz-security-token",
-    "x-amz-date",
-    "x-amz-content-sha256",
-];
-const TRANSPORT_HEADERS: [&str; 6] = [
-    "host",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "accept",
-];
 
 /// Cross-checks a target file.
 pub fn lint(document: &Document<'_>, file: &TargetFile, catalog: &Catalog) -> Diagnostics {
@@ -102,7 +84,7 @@ impl Lint<'_> {
             );
         }
         if let Some(endpoint) = &target.endpoint
-            && let Err(reason) = check_endpoint(endpoint)
+            && let Err(reason) = endpoint::check(endpoint)
         {
             self.error_unshown(
                 at.key("endpoint").place(),
@@ -110,9 +92,7 @@ impl Lint<'_> {
                 "write the base URL, such as `https://example.com/v1`",
             );
         }
-        for name in target.headers.keys() {
-            self.header(name, &target.headers[name], at.key("headers").key(name));
-        }
+        self.additions(target, at);
         self.auth(target.auth.as_ref(), at.key("auth"));
         if let Some(agent) = &target.agent {
             self.agent(agent, target, at.key("agent"));
@@ -167,11 +147,41 @@ impl Lint<'_> {
                     self.error(place, format!("`{id}` has no regions"), "remove `regions`");
                 }
             } else {
-                let all = provider.regions.iter().map(String::as_str);
-                self.known(&format!("`{id}` has no region"), region, all, place);
+                self.region(region, provider, place);
             }
         }
+        let of = |owner| Lookup {
+            provider,
+            owner,
+            at,
+        };
+        let organization = of(provider.organization.as_ref());
+        self.owner(
+            "organization",
+            target.organization.as_deref(),
+            &organization,
+        );
+        let project = of(provider.project.as_ref());
+        self.owner("project", target.project.as_deref(), &project);
+        self.hosts(target, provider, at);
         self.model(target, provider, at);
+    }
+
+    fn region(&mut self, region: &str, provider: &Provider, place: Place) {
+        let id = &provider.id;
+        if let Some(partition) = provider.partition(region) {
+            let one = self.document.warning(
+                place,
+                format!("nobody is known to have used `{id}` in {region}"),
+            );
+            self.found.push(one.help(format!(
+                "{} is asked ({})",
+                partition.origin, partition.source
+            )));
+            return;
+        }
+        let all = provider.regions.iter().map(String::as_str);
+        self.known(&format!("`{id}` has no region"), region, all, place);
     }
 
     fn model(&mut self, target: &Target, provider: &Provider, at: Cursor<'_>) {
@@ -230,33 +240,112 @@ impl Lint<'_> {
         }
     }
 
-    fn header(&mut self, name: &str, value: &str, at: Cursor<'_>) {
-        let lower = name.to_ascii_lowercase();
-        if name.is_empty() || !name.chars().all(is_header_char) {
-            self.error(
-                at.key_place(),
-                format!("`{name}` is not a header name"),
-                "write letters, digits and hyphens",
-            );
-        } else if CREDENTIAL_HEADERS.contains(&lower.as_str()) {
-            self.error_unshown(
-                at.key_place(),
-                format!("`{name}` carries credentials, which never stand in this file"),
-                "use `auth:`, such as `auth: { bearer_env: MY_KEY }`",
-            );
-        } else if TRANSPORT_HEADERS.contains(&lower.as_str()) {
-            self.error(
-                at.key_place(),
-                format!("`{name}` is set by the client itself"),
-                "remove it",
-            );
+    /// Headers and query parameters.
+    fn additions(&mut self, target: &Target, at: Cursor<'_>) {
+        for (name, value) in &target.headers {
+            let place = at.key("headers").key(name);
+            self.unless(additions::header_name(name, false), place.key_place());
+            self.unless(additions::header_value(name, value), place.place());
         }
-        if value.chars().any(|c| c.is_control() && c != '\t') {
+        for (name, variable) in &target.headers_env {
+            let place = at.key("headers_env").key(name);
+            self.unless(additions::header_name(name, true), place.key_place());
+            let twice = |other: &String| other.eq_ignore_ascii_case(name);
+            if target.headers.keys().any(twice) {
+                self.error(
+                    place.key_place(),
+                    format!("`{name}` stands in `headers` too"),
+                    "remove one of the two",
+                );
+            }
+            if !additions::is_variable(variable) {
+                self.error_unshown(
+                    place.place(),
+                    format!("what `{name}` names is not an environment variable"),
+                    "put the value into a variable and write its name here",
+                );
+            }
+        }
+        for name in target.query.keys() {
+            let place = at.key("query").key(name).key_place();
+            self.unless(additions::parameter(name), place);
+        }
+    }
+
+    fn unless(&mut self, checked: Result<(), Refused>, place: Place) {
+        if let Err(refused) = checked {
+            if refused.secret {
+                self.error_unshown(place, refused.message, refused.help);
+            } else {
+                self.error(place, refused.message, refused.help);
+            }
+        }
+    }
+
+    /// Whose requests these are, and whether the provider takes that.
+    fn owner(&mut self, key: &str, value: Option<&str>, of: &Lookup<'_>) {
+        let Some(value) = value else { return };
+        let place = of.at.key(key).place();
+        let Some(owner) = of.owner else {
+            let id = &of.provider.id;
+            self.error(place, format!("`{id}` takes no `{key}`"), "remove it");
+            return;
+        };
+        let header = |c: char| c.is_ascii_graphic();
+        if value.is_empty() || !value.chars().all(header) {
             self.error(
-                at.place(),
-                format!("the value of `{name}` has control characters"),
-                "write it on one line",
+                place,
+                format!("`{key}` is not the id of one"),
+                "write it without spaces",
             );
+            return;
+        }
+        if !owner.accepts.is_empty() && !owner.accepts.iter().any(|one| glob(one, value)) {
+            let one = self.document.warning(
+                place,
+                format!("`{}` is not known to take this {key}", of.provider.id),
+            );
+            let all = list(owner.accepts.iter().map(String::as_str));
+            self.found
+                .push(one.help(format!("it takes {all} ({})", owner.source)));
+        }
+    }
+
+    /// FIPS, and an endpoint in another region than the target's.
+    fn hosts(&mut self, target: &Target, provider: &Provider, at: Cursor<'_>) {
+        let id = &provider.id;
+        if target.fips == Some(true) {
+            let place = at.key("fips").place();
+            if target.endpoint.is_some() {
+                self.error(
+                    place,
+                    "an endpoint is asked as it is, and `fips` would change nothing",
+                    "name the FIPS host in `endpoint`, or remove one of the two",
+                );
+            } else if provider.fips_origin.is_none() {
+                self.error(
+                    place,
+                    format!("no FIPS host of `{id}` is known"),
+                    "remove it, or name the host as `endpoint`",
+                );
+            }
+        }
+        if provider.regions.is_empty() {
+            return;
+        }
+        if let Some(named) = target
+            .endpoint
+            .as_deref()
+            .and_then(endpoint::region_in_host)
+            && let Some(other) = target.regions.iter().find(|region| **region != named)
+        {
+            let one = self.document.warning(
+                at.key("endpoint").place(),
+                format!("the endpoint is in {named}, but requests are signed for {other}"),
+            );
+            self.found.push(one.help(
+                "write `{region}` in its place, or make a target per region (OpenAI's SDKs refuse this)",
+            ));
         }
     }
 
@@ -296,25 +385,26 @@ impl Lint<'_> {
 
     fn key_env(&mut self, key: &KeyEnv, at: Cursor<'_>) {
         let lower = key.header.to_ascii_lowercase();
-        if key.header.is_empty() || !key.header.chars().all(is_header_char) {
+        let place = at.key("header").place();
+        if !additions::is_header_name(&key.header) {
             self.error_unshown(
-                at.key("header").place(),
+                place,
                 "`header` is not a header name",
                 "write letters, digits and hyphens, such as `api-key`",
             );
         } else if ["authorization", "proxy-authorization"].contains(&lower.as_str()) {
             self.error(
-                at.key("header").place(),
+                place,
                 format!(
                     "`{}` takes a token with its scheme, not a bare key",
                     key.header
                 ),
                 "write `auth: { bearer_env: NAME }`",
             );
-        } else if TRANSPORT_HEADERS.contains(&lower.as_str()) {
+        } else if let Err(refused) = additions::header_name(&key.header, true) {
             self.error(
-                at.key("header").place(),
-                format!("`{}` is set by the client itself", key.header),
+                place,
+                refused.message,
                 "name the header that the server takes its key in, such as `api-key`",
             );
         }
@@ -322,10 +412,7 @@ impl Lint<'_> {
     }
 
     fn variable(&mut self, key: &str, name: &str, at: Cursor<'_>) {
-        let variable = !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !variable {
+        if !additions::is_variable(name) {
             self.error_unshown(
                 at.place(),
                 format!("`{key}` is not the name of an environment variable"),
@@ -415,11 +502,6 @@ impl Lint<'_> {
     }
 }
 
-/// A character of a header name (RFC 9110, section 5.6.2).
-fn is_header_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
-}
-
 /// `2024-10-21`, or the same with `-preview`.
 fn is_api_date(version: &str) -> bool {
     let date = version.strip_suffix("-preview").unwrap_or(version);
@@ -430,29 +512,16 @@ fn is_api_date(version: &str) -> bool {
     date.len() == 10 && date.chars().enumerate().all(|(at, c)| shape(at, c))
 }
 
+/// Where a key about an owner stands, and what the provider says of it.
+struct Lookup<'a> {
+    provider: &'a Provider,
+    owner: Option<&'a Owner>,
+    at: Cursor<'a>,
+}
+
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-/// An absolute http(s) URL with a host and without user, query and fragment.
-fn check_endpoint(text: &str) -> Result<(), &'static str> {
-    let lower = text.to_ascii_lowercase();
-    if !lower.starts_with("http://") && !lower.starts_with("https://") {
-        return Err("must begin with `http://` or `https://`");
-    }
-    let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
-    let authority = uri.authority().ok_or("has no host")?;
-    if authority.as_str().contains('@') {
-        return Err("must not carry a user or password");
-    }
-    if authority.host().is_empty() {
-        return Err("has no host");
-    }
-    if uri.query().is_some() || text.contains('#') {
-        return Err("must not have a query or fragment");
-    }
-    Ok(())
 }

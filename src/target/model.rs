@@ -40,7 +40,7 @@ pub struct Target {
     #[serde(default)]
     pub auth: Option<Auth>,
     /// The base URL, in place of the provider's: everything before the dialect's last part
-    /// (`…/v1` for `…/v1/responses`).
+    /// (`…/v1` for `…/v1/responses`). Without a path, the provider's base path is added.
     #[serde(default)]
     pub endpoint: Option<String>,
     /// The contract of a managed agent, where it is not one of the documented forms.
@@ -49,9 +49,25 @@ pub struct Target {
     /// The date of the API, where the provider has dated ones: `2024-10-21`. Its current one where absent.
     #[serde(default)]
     pub api_version: Option<String>,
+    /// Whether to ask the host with FIPS-validated cryptography; as AWS_USE_FIPS_ENDPOINT says where absent.
+    #[serde(default)]
+    pub fips: Option<bool>,
     /// More headers, sent as they are. Not for secrets.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
+    /// More headers, each with the name of the environment variable that holds its value. The values
+    /// are kept secret.
+    #[serde(default)]
+    pub headers_env: IndexMap<String, String>,
+    /// Query parameters of each request, written unencoded.
+    #[serde(default)]
+    pub query: IndexMap<String, String>,
+    /// The organisation that requests are for; as the provider's variable says where absent.
+    #[serde(default)]
+    pub organization: Option<String>,
+    /// The project that requests are for; as the provider's variable says where absent.
+    #[serde(default)]
+    pub project: Option<String>,
 }
 
 /// How to sign in. A secret itself never stands in the file.

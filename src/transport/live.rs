@@ -1,7 +1,7 @@
 //! Real sockets, by reqwest.
 //!
 //! What reqwest would do behind our back is switched off: retries, redirects, decompression. Proxies
-//! from the environment are used, but never for loopback.
+//! from the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY) are used, but never for loopback.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use reqwest::redirect::Policy;
 use tokio::time::timeout;
 
+use crate::transport::trust::{self, Bundle};
 use crate::transport::{Limits, Outgoing, Transport};
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
@@ -21,14 +22,21 @@ pub struct Live {
 }
 
 impl Live {
-    /// A transport with its own connection pool.
-    pub fn new(connect: Duration) -> Result<Live, reqwest::Error> {
+    /// A transport with its own connection pool, which trusts these certificates too.
+    pub fn new(connect: Duration, bundles: &[Bundle]) -> Result<Live, reqwest::Error> {
+        let added: Vec<reqwest::Certificate> = bundles
+            .iter()
+            .filter(|bundle| bundle.added)
+            .flat_map(|bundle| &bundle.certificates)
+            .map(|certificate| reqwest::Certificate::from_der(certificate))
+            .collect::<Result<_, _>>()?;
         let builder = || {
             reqwest::Client::builder()
                 .retry(reqwest::retry::never())
                 .redirect(Policy::none())
                 .tcp_nodelay(true)
                 .connect_timeout(connect)
+                .tls_certs_merge(added.iter().cloned())
         };
         Ok(Live {
             remote: builder().build()?,
@@ -72,7 +80,7 @@ impl Transport for Live {
             }
             Ok(Err(error)) if error.is_connect() => {
                 return failed(End::Unreachable {
-                    reason: chain(&error),
+                    reason: trust::explained(chain(&error)),
                 });
             }
             Ok(Err(error)) => {

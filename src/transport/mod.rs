@@ -5,6 +5,7 @@
 
 pub mod live;
 pub mod memory;
+pub mod trust;
 
 use std::future::Future;
 use std::time::Duration;

@@ -26,6 +26,8 @@ pub(crate) fn target(
         model: model.to_owned(),
         region: region.map(str::to_owned),
         endpoint: format!("http://127.0.0.1:4010/{name}/{}", region.unwrap_or("v1")),
+        endpoint_from: None,
+        foreseen: Vec::new(),
         sign_in: Some("bearer from A_KEY".to_owned()),
         warnings: Vec::new(),
         mocked: true,

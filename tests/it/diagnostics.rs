@@ -408,6 +408,32 @@ fn mistakes_in_a_target_file() {
         ),
         ("header-transport", one("    headers: { Host: x }\n")),
         ("header-name", one("    headers: { 'a b': x }\n")),
+        (
+            "headers-env",
+            one("    headers: { X-Team: a }\n    headers_env: { x-team: TEAM, Authorization: KEY, X-Key: 'my secret' }\n"),
+        ),
+        (
+            "query",
+            one("    query: { api-version: '1', X-Amz-Signature: abc, token: abc }\n"),
+        ),
+        ("fips", one("    fips: true\n")),
+        (
+            "fips-endpoint",
+            "targets: { a: { provider: bedrock-runtime, model: us.openai.gpt-5.6-sol, fips: true, endpoint: 'https://x.example' } }\n"
+                .to_string(),
+        ),
+        (
+            "endpoint-region",
+            one("    regions: [us-east-1]\n    endpoint: https://vpce-1.bedrock-mantle.us-east-2.vpce.amazonaws.com/openai/v1\n"),
+        ),
+        (
+            "region-of-partition",
+            "targets: { a: { provider: bedrock-runtime, model: us.openai.gpt-5.6-sol, regions: [cn-north-1] } }\n"
+                .to_string(),
+        ),
+        ("project", one("    project: my project\n    organization: org-1\n")),
+        ("project-strange", one("    project: team\n")),
+        ("unknown-key-near", one("    header_env: { X-Key: KEY }\n")),
         ("auth-word", one("    auth: { token: x }\n")),
         (
             "auth-secret",

@@ -39,8 +39,8 @@ pub(crate) fn catalog() -> Catalog {
         "
 - { id: openai, about: a, origin: 'https://api.openai.com', dialects: { responses: /responses }, auth: [none], source: s, date: d }
 - { id: azure-openai, about: a, endpoint_is_origin: true, dialects: { responses: /responses, chat: /chat/completions }, auth: [none], source: s, date: d }
-- { id: bedrock-mantle, about: a, origin: 'https://bedrock-mantle.{region}.api.aws', dialects: { responses: /responses }, regions: [us-east-1, us-east-2, us-west-2], auth: [none], source: s, date: d }
-- { id: bedrock-runtime, about: a, origin: 'https://bedrock-runtime.{region}.amazonaws.com', dialects: { converse: '{origin}/model/{model}/converse{-stream}' }, regions: [us-east-1], auth: [none], source: s, date: d }
+- { id: bedrock-mantle, about: a, origin: 'https://bedrock-mantle.{region}.api.aws', dialects: { responses: /responses }, regions: [us-east-1, us-east-2, us-west-2], auth: [none], project: { header: openai-project, accepts: [default, 'proj_*'], source: s }, source: s, date: d }
+- { id: bedrock-runtime, about: a, origin: 'https://bedrock-runtime.{region}.amazonaws.com', dialects: { converse: '{origin}/model/{model}/converse{-stream}' }, regions: [us-east-1], auth: [none], fips_origin: 'https://bedrock-runtime-fips.{region}.amazonaws.com', partitions: [{ regions: ['cn-*'], origin: 'https://bedrock-runtime.{region}.amazonaws.com.cn', source: s }], source: s, date: d }
 - { id: bedrock-agentcore, about: a, origin: 'https://bedrock-agentcore.{region}.amazonaws.com', dialects: { agentcore: '{origin}/runtimes/{model}/invocations?qualifier={qualifier}' }, regions: [us-east-1], auth: [none], source: s, date: d }
 - { id: openai-compatible, about: a, dialects: { responses: /responses, chat: /chat/completions }, auth: [none], source: s, date: d }
 ",
