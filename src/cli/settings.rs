@@ -131,6 +131,7 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
             None => Auth::None,
         }),
         endpoint: Some(url.to_owned()),
+        guardrail: None,
         headers: IndexMap::new(),
     };
     Ok(TargetFile {

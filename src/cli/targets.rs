@@ -116,6 +116,7 @@ fn column(
             region,
             route,
             auth: target.auth.clone(),
+            guardrail: target.guardrail.clone(),
             headers: target
                 .headers
                 .iter()

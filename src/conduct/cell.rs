@@ -21,7 +21,7 @@ use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
 use crate::conduct::told::{Told, outline, redacted};
-use crate::dialect::{self, Decoded, Dialect};
+use crate::dialect::{self, Decoded, Dialect, guardrail};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
 use crate::scenario::model::{CredentialState, RegionState, Scenario};
@@ -251,7 +251,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let target = self.target;
         let model = plan::model(scenario, target);
         let row = self.conductor.catalog.model(&target.provider.id, model);
-        let body = dialect::encode(
+        let mut body = dialect::encode(
             target.dialect,
             &TurnRequest {
                 model,
@@ -265,6 +265,15 @@ impl<'a, T: Transport> Lane<'a, T> {
                 entries,
             },
         );
+        let guarded = target.guardrail.as_ref().and_then(|guardrail| {
+            let place = target.provider.guardrails.get(target.dialect.word())?;
+            Some(guardrail::apply(
+                guardrail,
+                place,
+                scenario.stream,
+                &mut body,
+            ))
+        });
         let bytes = Bytes::from(body.to_string());
         let url = plan::scenario_route(scenario, target).url(model, scenario.stream);
         let mut headers = vec![
@@ -278,6 +287,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 concat!("sameturn/", env!("CARGO_PKG_VERSION")).to_owned(),
             ),
         ];
+        headers.extend(guarded.unwrap_or_default());
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
         if let Err(failure) = authorize(

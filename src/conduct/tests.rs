@@ -84,6 +84,7 @@ async fn run(text: &str, answers: Vec<Exchange>) -> (CellOutcome, usize) {
         )
         .expect("a route"),
         auth: Some(Auth::BearerEnv("A_KEY".to_owned())),
+        guardrail: None,
         headers: Vec::new(),
         mocked: false,
     };

@@ -5,9 +5,12 @@
 //! a captured file and a plain JSON answer go through is the same code.
 
 pub mod capture;
+pub mod carrier;
 pub mod chat;
 pub mod converse;
 pub mod failure;
+pub mod guardrail;
+pub mod invoke;
 pub mod responses;
 pub mod sse_answer;
 pub mod wire;
@@ -18,8 +21,11 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::catalog::failure::Failures;
+use crate::dialect::carrier::Carrier;
 use crate::dialect::chat::fold::ChatFold;
+use crate::dialect::invoke::fold::InvokeFold;
 use crate::dialect::responses::assemble::Assembler;
+use crate::dialect::sse_answer::Fold;
 use crate::dialect::wire::WireEvent;
 use crate::scenario::model::Scenario;
 use crate::turn::dialogue::TurnRequest;
@@ -35,11 +41,18 @@ pub enum Dialect {
     Chat,
     /// Converse and ConverseStream, in JSON and event-stream frames.
     Converse,
+    /// InvokeModel and its stream: Chat Completions in event-stream frames.
+    Invoke,
 }
 
 impl Dialect {
     /// All that exist, in the order they are listed to users.
-    pub const ALL: [Dialect; 3] = [Dialect::Responses, Dialect::Chat, Dialect::Converse];
+    pub const ALL: [Dialect; 4] = [
+        Dialect::Responses,
+        Dialect::Chat,
+        Dialect::Converse,
+        Dialect::Invoke,
+    ];
 
     /// The word used in files and on the command line.
     pub fn word(self) -> &'static str {
@@ -47,15 +60,26 @@ impl Dialect {
             Dialect::Responses => "responses",
             Dialect::Chat => "chat",
             Dialect::Converse => "converse",
+            Dialect::Invoke => "invoke",
         }
     }
 
     /// The `Accept` header of a request.
     pub fn accept(self, stream: bool) -> &'static str {
-        match (self, stream) {
+        match (self.carrier(), stream) {
             (_, false) => "application/json",
-            (Dialect::Responses | Dialect::Chat, true) => "text/event-stream",
-            (Dialect::Converse, true) => "application/vnd.amazon.eventstream",
+            (Carrier::ServerSentEvents, true) => "text/event-stream",
+            (Carrier::EventStream, true) => "application/vnd.amazon.eventstream",
+        }
+    }
+
+    /// What carries its streams.
+    pub fn carrier(self) -> Carrier {
+        match self {
+            Dialect::Responses => Assembler::CARRIER,
+            Dialect::Chat => ChatFold::CARRIER,
+            Dialect::Converse => converse::assemble::Assembler::CARRIER,
+            Dialect::Invoke => InvokeFold::CARRIER,
         }
     }
 
@@ -64,7 +88,7 @@ impl Dialect {
     pub fn cannot(self, scenario: &Scenario) -> Option<String> {
         match self {
             Dialect::Responses => None,
-            Dialect::Chat => chat::encode::cannot(scenario),
+            Dialect::Chat | Dialect::Invoke => chat::encode::cannot(scenario, self),
             Dialect::Converse => converse::cannot::cannot(scenario),
         }
     }
@@ -118,6 +142,7 @@ pub fn encode(dialect: Dialect, request: &TurnRequest<'_>) -> Value {
         Dialect::Responses => responses::encode::body(request),
         Dialect::Chat => chat::encode::body(request),
         Dialect::Converse => converse::encode::body(request),
+        Dialect::Invoke => invoke::encode::body(request),
     }
 }
 
@@ -134,7 +159,12 @@ pub fn decode(
             sse_answer::exchange::<Assembler>(provider, failures, exchange, streamed)
         }
         Dialect::Chat => sse_answer::exchange::<ChatFold>(provider, failures, exchange, streamed),
-        Dialect::Converse => converse::decode::exchange(provider, failures, exchange, streamed),
+        Dialect::Converse => sse_answer::exchange::<converse::assemble::Assembler>(
+            provider, failures, exchange, streamed,
+        ),
+        Dialect::Invoke => {
+            sse_answer::exchange::<InvokeFold>(provider, failures, exchange, streamed)
+        }
     }
 }
 
@@ -145,7 +175,8 @@ pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
     match dialect {
         Dialect::Responses => capture::one::<Assembler>(bytes),
         Dialect::Chat => capture::one::<ChatFold>(bytes),
-        Dialect::Converse => converse::capture::one(bytes),
+        Dialect::Converse => capture::one::<converse::assemble::Assembler>(bytes),
+        Dialect::Invoke => capture::one::<InvokeFold>(bytes),
     }
 }
 
@@ -156,6 +187,7 @@ pub fn decode_captures(dialect: Dialect, bytes: &[u8]) -> Vec<Decoded> {
     match dialect {
         Dialect::Responses => capture::all::<Assembler>(bytes),
         Dialect::Chat => capture::all::<ChatFold>(bytes),
-        Dialect::Converse => converse::capture::all(bytes),
+        Dialect::Converse => capture::all::<converse::assemble::Assembler>(bytes),
+        Dialect::Invoke => capture::all::<InvokeFold>(bytes),
     }
 }

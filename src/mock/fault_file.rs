@@ -9,6 +9,8 @@ use crate::mock::mutate::WireFault;
 const WIRE: &str = include_str!("../../mocks/faults/wire.yaml");
 const CONVERSE: &str = include_str!("../../mocks/faults/converse.yaml");
 const CONVERSE_VARIANTS: &str = include_str!("../../mocks/faults/converse-variants.yaml");
+const INVOKE: &str = include_str!("../../mocks/faults/invoke.yaml");
+const INVOKE_VARIANTS: &str = include_str!("../../mocks/faults/invoke-variants.yaml");
 const VARIANTS: &str = include_str!("../../mocks/faults/variants.yaml");
 const CHAT: &str = include_str!("../../mocks/faults/chat.yaml");
 const CHAT_VARIANTS: &str = include_str!("../../mocks/faults/chat-variants.yaml");
@@ -71,6 +73,23 @@ pub fn converse_variants() -> &'static [WireFault] {
     &VARIANT_ROWS
 }
 
+/// The faults of InvokeModel streams that ship.
+pub fn invoke_faults() -> &'static [WireFault] {
+    static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(INVOKE).unwrap_or_else(|error| panic!("mocks/faults/invoke.yaml is broken: {error}"))
+    });
+    &FAULTS
+}
+
+/// The legal variants of InvokeModel streams that ship.
+pub fn invoke_variants() -> &'static [WireFault] {
+    static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(INVOKE_VARIANTS)
+            .unwrap_or_else(|error| panic!("mocks/faults/invoke-variants.yaml is broken: {error}"))
+    });
+    &VARIANT_ROWS
+}
+
 /// The legal variants of Responses streams that ship: unusual, and no finding.
 pub fn shipped_variants() -> &'static [WireFault] {
     static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
@@ -90,6 +109,7 @@ mod tests {
             (shipped_faults(), shipped_variants()),
             (chat_faults(), chat_variants()),
             (converse_faults(), converse_variants()),
+            (invoke_faults(), invoke_variants()),
         ] {
             assert!(!faults.is_empty());
             assert!(!variants.is_empty());

@@ -24,6 +24,10 @@ pub struct HttpFault {
     /// The same for a stream of Converse.
     #[serde(default)]
     pub converse: Option<Vec<Op>>,
+    /// The same for a stream of InvokeModel, whose chunks are those of Chat Completions; as there where
+    /// absent.
+    #[serde(default)]
+    pub invoke: Option<Vec<Op>>,
 }
 
 /// What happens instead of a good answer.
@@ -47,6 +51,7 @@ impl HttpFault {
             Api::Responses => None,
             Api::Chat => self.chat.as_ref(),
             Api::Converse => self.converse.as_ref(),
+            Api::Invoke => self.invoke.as_ref().or(self.chat.as_ref()),
         };
         let stream = match &self.does {
             Does::Stream(ops) => own.unwrap_or(ops).clone(),

@@ -57,6 +57,12 @@ pub mod outgoing_chat;
 
 pub mod outgoing_converse;
 
+pub mod outgoing_invoke;
+
+pub mod guard;
+
+mod native;
+
 pub mod memory;
 
 pub mod sending;

@@ -31,6 +31,8 @@ pub enum Operation<'a> {
     Stored(&'a str),
     /// Converse: the model id as it stands in the path, and whether the answer is streamed.
     Converse(&'a str, bool),
+    /// InvokeModel, likewise.
+    Invoke(&'a str, bool),
     ListModels,
     OneModel(&'a str),
     Unknown,
@@ -42,6 +44,7 @@ impl Operation<'_> {
         match self {
             Operation::Chat | Operation::ChatOf(_) => Api::Chat,
             Operation::Converse(..) => Api::Converse,
+            Operation::Invoke(..) => Api::Invoke,
             _ => Api::Responses,
         }
     }
@@ -187,15 +190,17 @@ pub fn find<'a>(
     })
 }
 
-/// `/model/{id}/converse` and `/model/{id}/converse-stream`.
+/// `/model/{id}/converse`, `/model/{id}/invoke` and their streams.
 fn native(path: &str) -> Option<Operation<'_>> {
     let (id, action) = path.strip_prefix("/model/")?.split_once('/')?;
-    let stream = match action {
-        "converse" => false,
-        "converse-stream" => true,
+    let operation = match action {
+        "converse" => Operation::Converse(id, false),
+        "converse-stream" => Operation::Converse(id, true),
+        "invoke" => Operation::Invoke(id, false),
+        "invoke-with-response-stream" => Operation::Invoke(id, true),
         _ => return None,
     };
-    (!id.is_empty()).then_some(Operation::Converse(id, stream))
+    (!id.is_empty()).then_some(operation)
 }
 
 /// The operation of a path whose query tells the date of the API.
@@ -248,6 +253,10 @@ mod tests {
         assert_eq!(operation(listed), Ok(Operation::ListModels));
         let native = "/bedrock-runtime/us-east-1/model/a%3A0/converse-stream";
         assert_eq!(operation(native), Ok(Operation::Converse("a%3A0", true)));
+        for (action, stream) in [("invoke", false), ("invoke-with-response-stream", true)] {
+            let path = format!("/bedrock-runtime/us-east-1/model/a%3A0/{action}").leak();
+            assert_eq!(operation(path), Ok(Operation::Invoke("a%3A0", stream)));
+        }
         let elsewhere = "/bedrock-mantle/us-east-1/model/a/converse";
         assert_eq!(operation(elsewhere), Ok(Operation::Unknown));
         let stored = "/bedrock-mantle/eu-west-1/v1/responses/resp_1";

@@ -6,7 +6,7 @@
 use crate::catalog::provider::{Model, Provider, ProviderAuth, glob};
 use crate::dialect::Dialect;
 use crate::scenario::model::{CredentialState, ModelState, RegionState, RouteState, Scenario};
-use crate::target::model::Auth;
+use crate::target::model::{Auth, Guardrail};
 
 /// A scenario that will run.
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ pub struct PlannedTarget {
     pub route: Route,
     pub auth: Option<Auth>,
     pub headers: Vec<(String, String)>,
+    pub guardrail: Option<Guardrail>,
     /// Whether a built-in mock serves it, which can be told to misbehave.
     pub mocked: bool,
 }
@@ -43,17 +44,27 @@ pub struct Route {
     pub base_path: String,
     /// The other base path of the provider, which does not serve this model.
     pub wrong_base_path: Option<String>,
-    /// `/responses`; may hold `{model}` and `{-stream}`, as the provider's row says.
+    /// `/responses`; may hold `{model}` and parts such as `{-stream}`, as the provider's row says.
     pub path: String,
 }
 
 impl Route {
     /// The URL of a request for this model.
     pub fn url(&self, model: &str, stream: bool) -> String {
-        let path = self
-            .path
-            .replace("{model}", &percent_encoded(model))
-            .replace("{-stream}", if stream { "-stream" } else { "" });
+        let mut path = String::with_capacity(self.path.len() + model.len());
+        let mut rest = self.path.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            path.push_str(before);
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            match name {
+                "model" => path.push_str(&percent_encoded(model)),
+                // `-stream` and the like.
+                streamed if stream => path.push_str(streamed),
+                _ => {}
+            }
+            rest = after;
+        }
+        path.push_str(rest);
         format!("{}{}{path}", self.origin, self.base_path)
     }
 
@@ -185,6 +196,15 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     }
     if let Some(reason) = target.dialect.cannot(scenario) {
         return Err(reason);
+    }
+    if target.guardrail.is_some() && !provider.guardrails.contains_key(dialect) {
+        return Err(format!(
+            "the target names a guardrail, and the dialect {dialect} of {} does not apply any",
+            provider.id
+        ));
+    }
+    if only.guardrail && target.guardrail.is_none() {
+        return Err("only for targets that name a guardrail".to_owned());
     }
     if !only.models.is_empty() && !only.models.iter().any(|one| glob(one, &target.model)) {
         return Err(format!("only for the models {}", only.models.join(", ")));
@@ -367,6 +387,22 @@ mod tests {
         assert_eq!(
             own(None).wrong().expect("another").url("m", true),
             "https://bedrock-runtime.us-east-2.amazonaws.com/v1/model/m/converse-stream"
+        );
+    }
+
+    #[test]
+    fn each_part_of_a_template_is_filled() {
+        let catalog = shipped();
+        let provider = catalog.provider("bedrock-runtime").expect("in the catalog");
+        let invoke = route(provider, None, "invoke", Some("us-gov-west-1"), None).expect("a route");
+        let start = "https://bedrock-runtime.us-gov-west-1.amazonaws.com/model";
+        assert_eq!(
+            invoke.url("openai.gpt-oss-20b-1:0", false),
+            format!("{start}/openai.gpt-oss-20b-1%3A0/invoke")
+        );
+        assert_eq!(
+            invoke.url("us-gov.openai.gpt-5.6-sol", true),
+            format!("{start}/us-gov.openai.gpt-5.6-sol/invoke-with-response-stream")
         );
     }
 

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
-    CallExpectation, CredentialState, Expect, Format, Limits, Matcher, ModelState, Range, Scenario,
-    Settings, StopWord, Tool, ToolChoice, Turn,
+    CallExpectation, CredentialState, Expect, Format, Limits, Matcher, ModelState, Only, Range,
+    Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
 };
 
 /// SHA-256 of the canonical JSON of a scenario, 64 hexadecimal digits.
@@ -48,7 +48,7 @@ fn canonical(scenario: &Scenario) -> Value {
         "about": about,
         "tags": tags,
         "source": source,
-        "only": [only.providers, only.dialects, only.models],
+        "only": self::only(only),
         "given": [
             given.credentials.map(credentials),
             given.region.map(|_| "none"),
@@ -68,6 +68,17 @@ fn canonical(scenario: &Scenario) -> Value {
         }),
         "turns": turns.iter().map(turn).collect::<Vec<_>>(),
     })
+}
+
+/// What was not there before adds nothing where it is not used, so that digests stay the same.
+fn only(only: &Only) -> Value {
+    let mut all = vec![
+        json!(only.providers),
+        json!(only.dialects),
+        json!(only.models),
+    ];
+    all.extend(only.guardrail.then(|| json!("guardrail")));
+    Value::Array(all)
 }
 
 fn credentials(state: CredentialState) -> &'static str {
@@ -165,6 +176,7 @@ fn expectations(expect: &Expect) -> Value {
         StopWord::ToolCalls => "tool_calls",
         StopWord::Length => "length",
         StopWord::ContentFilter => "content_filter",
+        StopWord::Guardrail => "guardrail",
     });
     json!([
         calls

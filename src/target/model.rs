@@ -39,9 +39,45 @@ pub struct Target {
     /// (`…/v1` for `…/v1/responses`).
     #[serde(default)]
     pub endpoint: Option<String>,
+    /// A guardrail of the customer's that every request names.
+    #[serde(default)]
+    pub guardrail: Option<Guardrail>,
     /// More headers, sent as they are. Not for secrets.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
+}
+
+/// A guardrail of the customer's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Guardrail {
+    /// Its id or ARN.
+    pub id: String,
+    /// A number, or `DRAFT`.
+    pub version: String,
+    /// Whether the answer tells what the guardrail found.
+    #[serde(default)]
+    pub trace: Option<GuardrailTrace>,
+    /// Whether a stream waits for the guardrail; only some wire APIs have it.
+    #[serde(default)]
+    pub stream_mode: Option<GuardrailMode>,
+}
+
+/// Whether the answer tells what the guardrail found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailTrace {
+    Enabled,
+    Disabled,
+    EnabledFull,
+}
+
+/// Whether a stream waits for the guardrail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailMode {
+    Sync,
+    Async,
 }
 
 /// How to sign in. A secret itself never stands in the file.

@@ -194,15 +194,7 @@ impl<'a> Ledger<'a> {
 
     /// Whether the answer could not come to its end: what is missing then is no fault of its own.
     pub(crate) fn is_cut(&self) -> bool {
-        self.subject.was_cut() || self.error().is_some() || self.is_broken()
-    }
-
-    /// Whether a frame was broken, so that nothing after it could be read.
-    fn is_broken(&self) -> bool {
-        let irregularities = &self.subject.trace.irregularities;
-        irregularities
-            .iter()
-            .any(|one| one.id.starts_with("event-stream/"))
+        self.subject.was_cut() || self.error().is_some() || self.subject.lost_frames()
     }
 
     /// Why the model stopped, and where it says so.
