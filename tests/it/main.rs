@@ -18,6 +18,7 @@ mod mock_runtime;
 mod program;
 mod recordings;
 mod report;
+mod runtime;
 mod scenario;
 mod store;
 mod stub_server;
