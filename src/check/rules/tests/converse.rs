@@ -227,7 +227,7 @@ fn plain_answers_are_held_to_the_same() {
 #[test]
 fn a_flood_of_blocks_is_checked_in_time() {
     let stop = |index: u64| json!({"type": "contentBlockStop", "contentBlockIndex": index});
-    let many: u64 = 60_000;
+    let many: u64 = 15_000;
     let start = |index: u64| {
         json!({"type": "contentBlockStart", "contentBlockIndex": index,
             "start": {"toolUse": {"toolUseId": format!("t{index}"), "name": "get_weather"}}})
