@@ -140,11 +140,11 @@ fn metrics(subject: &Subject<'_>, out: &mut Collector<'_>) -> bool {
 }
 
 fn agree(subject: &Subject<'_>, told: Option<(usize, &Value)>, out: &mut Collector<'_>) {
-    let usages = subject
+    let mut usages = subject
         .events
         .iter()
         .filter_map(|event| event.json()?.get("usage").filter(|usage| !usage.is_null()));
-    let (Some((at, metrics)), Some(usage)) = (told, usages.last()) else {
+    let (Some((at, metrics)), Some(usage)) = (told, usages.next_back()) else {
         return;
     };
     for (key, other) in [
