@@ -14,9 +14,9 @@ pub struct Provider {
     #[serde(default)]
     pub origin: Option<String>,
     /// Wire APIs, the preferred one first: the path below the base path. A path that begins with
-    /// `{origin}` stands at the origin itself; `{model}` is the percent-encoded model id, and
-    /// `{-stream}` is `-stream` where a stream is asked for, else nothing; `{qualifier}` is the endpoint
-    /// of a managed agent that the target names.
+    /// `{origin}` stands at the origin itself; `{model}` is the percent-encoded model id, and a part in
+    /// braces that begins with a hyphen, as `{-stream}`, is there only where a stream is asked for; `{qualifier}`
+    /// is the endpoint of a managed agent that the target names.
     pub dialects: IndexMap<String, String>,
     /// Base paths below the origin, the usual one first. The model's row says which one it needs.
     #[serde(default)]
@@ -83,6 +83,9 @@ pub struct Provider {
     /// Why there is no list of models, or what else it does not say.
     #[serde(default)]
     pub models_note: Option<String>,
+    /// Dialects that carry a guardrail of the customer's, and how.
+    #[serde(default)]
+    pub guardrails: IndexMap<String, GuardrailPlace>,
     pub source: String,
     pub date: String,
 }
@@ -178,6 +181,20 @@ impl Owner {
     pub fn is_for(&self, dialect: &str) -> bool {
         self.dialects.is_empty() || self.dialects.iter().any(|one| one == dialect)
     }
+}
+
+/// Where a request names a guardrail.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailPlace {
+    /// In the body, as the dialect has it.
+    Body,
+    /// In headers of these names.
+    Headers {
+        id: String,
+        version: String,
+        trace: String,
+    },
 }
 
 /// A way to sign in.

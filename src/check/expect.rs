@@ -379,6 +379,7 @@ fn stop(word: StopWord) -> Stop {
         StopWord::ToolCalls => Stop::ToolCalls,
         StopWord::Length => Stop::Length,
         StopWord::ContentFilter => Stop::ContentFilter,
+        StopWord::Guardrail => Stop::Guardrail,
     }
 }
 

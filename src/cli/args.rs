@@ -209,11 +209,11 @@ pub struct MockArgs {
 /// Flags of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Captured answers: raw SSE (of Converse: raw frames), one JSON event per line, or one JSON
+    /// Captured answers: raw SSE (of Converse and InvokeModel: raw frames), one JSON event per line, or one JSON
     /// response. `-` reads stdin.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// The wire API: `responses` or `chat`.
+    /// The wire API: `responses`, `chat`, `converse` or `invoke`.
     #[arg(long, value_name = "DIALECT", default_value = "responses")]
     pub dialect: String,
     /// Who sent it: its known gaps are told apart.

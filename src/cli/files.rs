@@ -97,8 +97,9 @@ fn unknown_to_the_mocks(
     mocks: &MockData,
 ) -> Diagnostics {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let mut faults = mocks.fault_names(Api::Responses);
-    faults.extend(mocks.fault_names(Api::Chat));
+    let apis = [Api::Responses, Api::Chat, Api::Converse, Api::Invoke];
+    let faults = apis.into_iter().flat_map(|api| mocks.fault_names(api));
+    let faults: Vec<&str> = faults.collect();
     let names = [
         ("fault", &scenario.given.fault, faults),
         ("script", &scenario.given.script, mocks.script_names()),

@@ -162,6 +162,7 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
         query: added("--query", '=', &args.query)?,
         organization: None,
         project: None,
+        guardrail: None,
     };
     Ok(TargetFile {
         reference: None,

@@ -189,6 +189,7 @@ async fn column(
             headers: headers(target, provider, dialect, owners),
             endpoint_from: chosen.from,
             warnings,
+            guardrail: target.guardrail.clone(),
             mocked: mock.is_some(),
         },
         identities,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::conduct::cell::{Lane, TurnAt, TurnOutcome};
-use crate::plan;
+use crate::conduct::cell::{Asked, Lane, TurnAt, TurnOutcome};
+use crate::plan::Route;
 use crate::transport::Transport;
 use crate::turn::trace::{Failure, Layer};
 
@@ -26,7 +26,7 @@ impl<T: Transport> Lane<'_, T> {
     pub(in crate::conduct) async fn when_finished(
         &self,
         turn: &TurnAt<'_>,
-        url: &str,
+        route: &Route,
         asked: &Value,
         first: TurnOutcome,
     ) -> TurnOutcome {
@@ -52,8 +52,13 @@ impl<T: Transport> Lane<'_, T> {
             }
             sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
-            let url = format!("{url}/{}", plan::percent_encoded(&id));
-            answer = self.exchange(turn, "GET", url, asked).await;
+            let again = Asked {
+                method: "GET",
+                url: route.below(&id).url("", false),
+                body: asked,
+                added: &[],
+            };
+            answer = self.exchange(turn, again).await;
         }
         answer.total = answer.total.map(|_| before + started.elapsed());
         answer

@@ -23,7 +23,7 @@ use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
 use crate::conduct::renewal::{self, Renewals};
 use crate::conduct::told::{Told, outline, redacted};
 use crate::dialect::agentcore::mapping::Mapping;
-use crate::dialect::{self, Decoded, Dialect};
+use crate::dialect::{self, Decoded, Dialect, guardrail};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
 use crate::scenario;
@@ -78,6 +78,16 @@ pub(in crate::conduct) struct TurnOutcome {
     /// Whether the server answered 401.
     pub refused: bool,
     pub total: Option<Duration>,
+}
+
+/// A request of a turn.
+pub(in crate::conduct) struct Asked<'a> {
+    pub method: &'static str,
+    pub url: String,
+    /// What the answer is held against; only a POST carries it.
+    pub body: &'a Value,
+    /// Headers that go with the body.
+    pub added: &'a [(String, String)],
 }
 
 /// Which turn of which cell.
@@ -369,7 +379,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let target = self.target;
         let model = plan::model(scenario, target);
         let row = self.conductor.catalog.model(&target.provider.id, model);
-        let body = dialect::encode_mapped(
+        let mut body = dialect::encode_mapped(
             target.dialect,
             &target.agent,
             &TurnRequest {
@@ -386,23 +396,38 @@ impl<'a, T: Transport> Lane<'a, T> {
                 entries: conversation.entries,
             },
         );
-        let url = plan::scenario_route(scenario, target).url(model, scenario.stream);
-        let mut answer = self.exchange(turn, "POST", url.clone(), &body).await;
+        let guarded = target.guardrail.as_ref().and_then(|guardrail| {
+            let place = target.provider.guardrails.get(target.dialect.word())?;
+            Some(guardrail::apply(
+                guardrail,
+                place,
+                scenario.stream,
+                &mut body,
+            ))
+        });
+        let route = plan::scenario_route(scenario, target);
+        let asked = Asked {
+            method: "POST",
+            url: route.url(model, scenario.stream),
+            body: &body,
+            added: &guarded.unwrap_or_default(),
+        };
+        let mut answer = self.exchange(turn, asked).await;
         if scenario.settings.background == Some(true) {
-            answer = self.when_finished(turn, &url, &body, answer).await;
+            answer = self.when_finished(turn, &route, &body, answer).await;
         }
         answer
     }
 
-    /// One exchange: authorise, send, decode, check the wire. `body` is what the answer is held against; only a
-    /// POST carries it.
+    /// One exchange: authorise, send, decode, check the wire.
     pub(in crate::conduct) async fn exchange(
         &self,
         turn: &TurnAt<'_>,
-        method: &'static str,
-        url: String,
-        body: &Value,
+        asked: Asked<'_>,
     ) -> TurnOutcome {
+        let Asked {
+            method, url, body, ..
+        } = asked;
         let target = self.target;
         let scenario = turn.place.scenario;
         let bytes = match method {
@@ -422,6 +447,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         ];
         let session_header = target.provider.session_header.as_deref();
         headers.extend(session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())));
+        headers.extend(asked.added.iter().cloned());
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
         // Added after what is shown, so that they are blanked like what authorisation adds.

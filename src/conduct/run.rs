@@ -127,12 +127,16 @@ fn compare(catalog: &Catalog, work: &Work, outcomes: &[CellOutcome]) -> Vec<Plac
         if target.name == work.reference {
             continue;
         }
-        let explained: HashSet<String> = [&reference.result, &outcome.result]
+        let mut explained: HashSet<String> = [&reference.result, &outcome.result]
             .into_iter()
             .flat_map(|result| &result.findings)
             .filter(|judged| judged.gap.is_some())
             .map(|judged| judged.finding.rule.replace("expect/", "parity/"))
             .collect();
+        // A conversation that fails is over, so that the turns after it are missing too.
+        if explained.contains("parity/failure") {
+            explained.insert("parity/turns".to_owned());
+        }
         let scenario = &work.scenarios[cell.scenario].scenario.name;
         for finding in parity::compare(&reference.traces, &outcome.traces) {
             if !explained.contains(&finding.rule) {

@@ -90,6 +90,7 @@ async fn run_and_ask(text: &str, answers: Vec<Exchange>) -> (CellOutcome, Vec<As
         )
         .expect("a route"),
         auth: Some(Auth::BearerEnv("A_KEY".to_owned())),
+        guardrail: None,
         headers: Vec::new(),
         agent: Mapping::default(),
         endpoint_from: None,

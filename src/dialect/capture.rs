@@ -1,7 +1,7 @@
 //! Captured files: the same decoding, without a connection.
 //!
-//! What a file is shows in its first bytes: Server-Sent Events, one JSON event per line, or one JSON
-//! answer. A file has no arrival times, so none are given.
+//! What a file is shows in its first bytes: the frames of a stream (Server-Sent Events, or what else
+//! carries the dialect), one JSON event per line, or one JSON answer. A file has no arrival times, so none are given.
 
 use std::time::Duration;
 
@@ -9,15 +9,16 @@ use serde_json::Value;
 
 use crate::catalog;
 use crate::dialect::Decoded;
+use crate::dialect::carrier::{Carrier, payload, wire_event};
 use crate::dialect::failure::Judge;
-use crate::dialect::sse_answer::{AnswerDecoder, Fold, payload, plain_body};
+use crate::dialect::sse_answer::{AnswerDecoder, Fold, plain_body};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::sse::Place;
 use crate::turn::trace::Timing;
 
 /// What a file holds.
 enum Form {
-    Sse,
+    Stream,
     Lines,
     Plain,
 }
@@ -27,12 +28,12 @@ pub fn one<F: Fold>(bytes: &[u8]) -> Decoded {
     match form::<F>(bytes) {
         Form::Lines => {
             let mut decoder = AnswerDecoder::<F>::new();
-            for event in lines(bytes) {
+            for event in lines::<F>(bytes) {
                 decoder.push_event(event);
             }
             untimed(decoder.finish(&judge(), None, None))
         }
-        Form::Sse => {
+        Form::Stream => {
             let mut decoder = AnswerDecoder::<F>::new();
             decoder.push(Duration::ZERO, bytes);
             // A lone CR needs no next byte, so all that can be complete is complete now.
@@ -56,7 +57,7 @@ pub fn all<F: Fold>(bytes: &[u8]) -> Vec<Decoded> {
     }
     let mut answers = Vec::new();
     let mut decoder = AnswerDecoder::<F>::new();
-    for event in lines(bytes) {
+    for event in lines::<F>(bytes) {
         if decoder.is_next(&event) {
             let whole = std::mem::replace(&mut decoder, AnswerDecoder::new());
             answers.push(untimed(whole.finish(&judge(), None, None)));
@@ -86,18 +87,23 @@ fn untimed(mut decoded: Decoded) -> Decoded {
 }
 
 fn form<F: Fold>(bytes: &[u8]) -> Form {
+    let framed = F::CARRIER == Carrier::EventStream;
+    if framed && F::CARRIER.may_begin(bytes) {
+        return Form::Stream;
+    }
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = text.trim_ascii();
     // No line of an event stream that means anything begins with a brace.
     if text.is_empty() || text[0] != b'{' {
         return match text.first() {
             Some(b'<' | b'[') => Form::Plain,
-            _ => Form::Sse,
+            _ if framed => Form::Lines,
+            _ => Form::Stream,
         };
     }
     match serde_json::from_slice::<Value>(text) {
         Ok(value) if F::is_answer(&value) => Form::Plain,
-        Ok(value) => match F::is_event(&event(Payload::Json(value))) {
+        Ok(value) => match F::is_event(&event::<F>(Payload::Json(value), 0)) {
             true => Form::Lines,
             false => Form::Plain,
         },
@@ -106,7 +112,7 @@ fn form<F: Fold>(bytes: &[u8]) -> Form {
     }
 }
 
-fn lines(bytes: &[u8]) -> Vec<WireEvent> {
+fn lines<F: Fold>(bytes: &[u8]) -> Vec<WireEvent> {
     let mut events = Vec::new();
     let mut end = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -116,22 +122,21 @@ fn lines(bytes: &[u8]) -> Vec<WireEvent> {
         if text.is_empty() {
             continue;
         }
-        events.push(WireEvent {
-            end,
-            ..event(payload(text.to_owned()))
-        });
+        events.push(event::<F>(payload(text.to_owned()), end));
     }
     events
 }
 
 /// An event without framing.
-fn event(payload: Payload) -> WireEvent {
-    WireEvent {
+fn event<F: Fold>(payload: Payload, end: u64) -> WireEvent {
+    let name = match &payload {
+        Payload::Json(value) => F::name_of(value),
+        _ => None,
+    };
+    let place = Place {
         at: Duration::ZERO,
         read: 0,
-        end: 0,
-        name: None,
-        id: None,
-        payload,
-    }
+        end,
+    };
+    wire_event(place, name, payload)
 }

@@ -6,9 +6,12 @@
 
 pub mod agentcore;
 pub mod capture;
+pub mod carrier;
 pub mod chat;
 pub mod converse;
 pub mod failure;
+pub mod guardrail;
+pub mod invoke;
 pub mod model_list;
 pub mod responses;
 pub mod sse_answer;
@@ -22,8 +25,11 @@ use serde_json::Value;
 use crate::catalog::failure::Failures;
 use crate::dialect::agentcore::decode::AgentFold;
 use crate::dialect::agentcore::mapping::Mapping;
+use crate::dialect::carrier::Carrier;
 use crate::dialect::chat::fold::ChatFold;
+use crate::dialect::invoke::fold::InvokeFold;
 use crate::dialect::responses::assemble::Assembler;
+use crate::dialect::sse_answer::Fold;
 use crate::dialect::wire::WireEvent;
 use crate::scenario::model::Scenario;
 use crate::turn::dialogue::TurnRequest;
@@ -39,16 +45,19 @@ pub enum Dialect {
     Chat,
     /// Converse and ConverseStream, in JSON and event-stream frames.
     Converse,
+    /// InvokeModel and its stream: Chat Completions in event-stream frames.
+    Invoke,
     /// Invocations of a managed agent, which keeps the conversation itself.
     Agentcore,
 }
 
 impl Dialect {
     /// All that exist, in the order they are listed to users.
-    pub const ALL: [Dialect; 4] = [
+    pub const ALL: [Dialect; 5] = [
         Dialect::Responses,
         Dialect::Chat,
         Dialect::Converse,
+        Dialect::Invoke,
         Dialect::Agentcore,
     ];
 
@@ -58,16 +67,28 @@ impl Dialect {
             Dialect::Responses => "responses",
             Dialect::Chat => "chat",
             Dialect::Converse => "converse",
+            Dialect::Invoke => "invoke",
             Dialect::Agentcore => "agentcore",
         }
     }
 
     /// The `Accept` header of a request.
     pub fn accept(self, stream: bool) -> &'static str {
-        match (self, stream) {
+        match (self.carrier(), stream) {
             (_, false) => "application/json",
-            (Dialect::Responses | Dialect::Chat | Dialect::Agentcore, true) => "text/event-stream",
-            (Dialect::Converse, true) => "application/vnd.amazon.eventstream",
+            (Carrier::ServerSentEvents, true) => "text/event-stream",
+            (Carrier::EventStream, true) => "application/vnd.amazon.eventstream",
+        }
+    }
+
+    /// What carries its streams.
+    pub fn carrier(self) -> Carrier {
+        match self {
+            Dialect::Responses => Assembler::CARRIER,
+            Dialect::Chat => ChatFold::CARRIER,
+            Dialect::Converse => converse::assemble::Assembler::CARRIER,
+            Dialect::Invoke => InvokeFold::CARRIER,
+            Dialect::Agentcore => AgentFold::CARRIER,
         }
     }
 
@@ -76,7 +97,7 @@ impl Dialect {
     pub fn cannot(self, scenario: &Scenario) -> Option<String> {
         match self {
             Dialect::Responses => None,
-            Dialect::Chat => chat::encode::cannot(scenario),
+            Dialect::Chat | Dialect::Invoke => chat::encode::cannot(scenario, self),
             Dialect::Converse => converse::cannot::cannot(scenario),
             Dialect::Agentcore => agentcore::encode::cannot(scenario),
         }
@@ -143,6 +164,7 @@ pub fn encode_mapped(dialect: Dialect, mapping: &Mapping, request: &TurnRequest<
         Dialect::Chat => chat::encode::body(request),
         Dialect::Converse => converse::encode::body(request),
         Dialect::Agentcore => agentcore::encode::body(mapping, request),
+        Dialect::Invoke => invoke::encode::body(request),
     }
 }
 
@@ -172,7 +194,12 @@ pub fn decode_mapped(
             sse_answer::exchange::<Assembler>(provider, failures, exchange, streamed)
         }
         Dialect::Chat => sse_answer::exchange::<ChatFold>(provider, failures, exchange, streamed),
-        Dialect::Converse => converse::decode::exchange(provider, failures, exchange, streamed),
+        Dialect::Converse => sse_answer::exchange::<converse::assemble::Assembler>(
+            provider, failures, exchange, streamed,
+        ),
+        Dialect::Invoke => {
+            sse_answer::exchange::<InvokeFold>(provider, failures, exchange, streamed)
+        }
         Dialect::Agentcore => {
             agentcore::decode::exchange(mapping, provider, failures, exchange, streamed)
         }
@@ -186,7 +213,8 @@ pub fn decode_capture(dialect: Dialect, bytes: &[u8]) -> Decoded {
     match dialect {
         Dialect::Responses => capture::one::<Assembler>(bytes),
         Dialect::Chat => capture::one::<ChatFold>(bytes),
-        Dialect::Converse => converse::capture::one(bytes),
+        Dialect::Converse => capture::one::<converse::assemble::Assembler>(bytes),
+        Dialect::Invoke => capture::one::<InvokeFold>(bytes),
         Dialect::Agentcore => capture::one::<AgentFold>(bytes),
     }
 }
@@ -198,7 +226,8 @@ pub fn decode_captures(dialect: Dialect, bytes: &[u8]) -> Vec<Decoded> {
     match dialect {
         Dialect::Responses => capture::all::<Assembler>(bytes),
         Dialect::Chat => capture::all::<ChatFold>(bytes),
-        Dialect::Converse => converse::capture::all(bytes),
+        Dialect::Converse => capture::all::<converse::assemble::Assembler>(bytes),
+        Dialect::Invoke => capture::all::<InvokeFold>(bytes),
         Dialect::Agentcore => capture::all::<AgentFold>(bytes),
     }
 }

@@ -1,5 +1,5 @@
 //! A finished exchange, or its bytes as they come, as events and a trace: the one decode path of all
-//! dialects that stream server-sent events. What the events mean is each dialect's [`Fold`].
+//! dialects, whatever carries their events. What the events mean is each dialect's [`Fold`].
 //!
 //! Captured files come through here too. It never fails and never stops at a broken event: what
 //! cannot be used is an irregularity, and the rest still counts.
@@ -11,9 +11,11 @@ use serde_json::Value;
 
 use crate::catalog::failure::Failures;
 use crate::dialect::Decoded;
+use crate::dialect::carrier::{Carried, Carrier, Frames, named_message, wire_event};
 use crate::dialect::failure::{Envelope, Judge, broken, own};
 use crate::dialect::wire::{Payload, WireEvent};
-use crate::frame::sse::{Irregular, Place, SseDecoder, SseItem};
+use crate::frame::event_stream::{CRC, Message, TRUNCATED};
+use crate::frame::sse::Place;
 use crate::turn::exchange::{Exchange, Head};
 use crate::turn::trace::{Failure, Irregularity, Layer, TurnTrace};
 
@@ -30,6 +32,10 @@ pub trait Fold: Default {
     const NOT_AN_ANSWER: &'static str;
     /// Whether a stream is whole when its body ends as HTTP says, without an event that ends it.
     const ENDS_WITH_BODY: bool = false;
+    /// What carries its streams.
+    const CARRIER: Carrier = Carrier::ServerSentEvents;
+    /// The irregularity of an event whose data is no JSON.
+    const MALFORMED: &'static str = "sse/malformed-json";
 
     /// Whether a plain body is an answer of this dialect.
     fn is_answer(body: &Value) -> bool;
@@ -37,6 +43,14 @@ pub trait Fold: Default {
     fn is_event(event: &WireEvent) -> bool;
     /// What makes an event useless that is JSON: the id of the irregularity, and why.
     fn flaw(event: &WireEvent) -> Option<(&'static str, &'static str)>;
+    /// The event that a message of an event stream is, where that is the carrier.
+    fn of_message(message: Message) -> WireEvent {
+        named_message(message)
+    }
+    /// The name of an event that was written down without its framing.
+    fn name_of(_: &Value) -> Option<String> {
+        None
+    }
     /// Takes the next event of a stream.
     fn take(&mut self, event: &WireEvent);
     /// Takes a plain answer, whole.
@@ -47,6 +61,10 @@ pub trait Fold: Default {
     fn is_next(&self, event: &WireEvent) -> bool;
     /// The error that was told, if one was.
     fn error(&self) -> Option<Envelope>;
+    /// Why a turn that reached its end is of no use all the same; `None` where it is.
+    fn unusable(&self) -> Option<String> {
+        None
+    }
     /// What it all came to. Failure, irregularities and the times of head and end are not known here.
     fn finish(self) -> TurnTrace;
 }
@@ -112,6 +130,10 @@ fn last_byte(exchange: &Exchange) -> Option<Duration> {
 }
 
 fn stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
+    let broken = broken(&exchange.end, Some(head));
+    if broken.is_none() && !F::CARRIER.may_begin(&exchange.body) {
+        return no_stream(fold, judge, head, exchange);
+    }
     let mut decoder = AnswerDecoder {
         fold,
         ..AnswerDecoder::new()
@@ -127,21 +149,24 @@ fn stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, exchange: &Exchange)
         decoder.push(exchange.total, rest);
     }
     decoder.end_frames();
-    let broken = broken(&exchange.end, Some(head));
     if decoder.said_nothing() && broken.is_none() {
-        // No stream at all. A whole answer is decoded, to show what was there, but a client that
-        // asked for a stream cannot use it.
-        let mut decoded = plain(decoder.fold, judge, Some(head), exchange);
-        if decoded.trace.failure.is_none() {
-            decoded.trace.failure = Some(own(
-                "bad_response",
-                "a stream was asked for, and one JSON object came",
-                Some(head.status),
-            ));
-        }
-        return decoded;
+        return no_stream(decoder.fold, judge, head, exchange);
     }
     decoder.finish(judge, Some(head), broken)
+}
+
+/// No stream at all. A whole answer is decoded, to show what was there, but a client that asked for a
+/// stream cannot use it.
+fn no_stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
+    let mut decoded = plain(fold, judge, Some(head), exchange);
+    if decoded.trace.failure.is_none() {
+        decoded.trace.failure = Some(own(
+            "bad_response",
+            "a stream was asked for, and one JSON object came",
+            Some(head.status),
+        ));
+    }
+    decoded
 }
 
 fn plain_exchange<F: Fold>(
@@ -187,21 +212,14 @@ pub(crate) fn plain_body<F: Fold>(
             return decoded;
         }
     };
-    let event = WireEvent {
-        at: place.at,
-        read: place.read,
-        end: place.end,
-        name: None,
-        id: None,
-        payload: Payload::Json(answer),
-    };
+    let event = wire_event(place, None, Payload::Json(answer));
     fold.take_whole(&event);
+    let status = head.map(|head| head.status);
     let failure = match (fold.over(), fold.error()) {
         (Some(Over::Failed), error) => {
-            let status = head.map(|head| head.status);
             Some(judge.told(error.unwrap_or_default(), Layer::Response, status))
         }
-        _ => None,
+        _ => unusable(&fold, status),
     };
     let trace = finished(fold, failure);
     Decoded {
@@ -212,19 +230,26 @@ pub(crate) fn plain_body<F: Fold>(
     }
 }
 
+fn unusable<F: Fold>(fold: &F, status: Option<u16>) -> Option<Failure> {
+    let why = fold.unusable()?;
+    Some(own("bad_response", &why, status))
+}
+
 /// The most events of one answer that are kept. A long real answer has some ten thousand.
 pub const MOST_EVENTS: usize = 500_000;
 
 /// An incremental decoder of one streamed answer.
 #[derive(Debug)]
 pub struct AnswerDecoder<F> {
-    sse: SseDecoder,
+    frames: Frames,
     /// Bytes came, and not events without framing.
     framed: bool,
     /// A comment came, or part of an event: it is a stream, if one without events.
     stream: bool,
     too_long: bool,
     too_many: bool,
+    /// The first thing that broke the frames of an event stream.
+    broken_frame: Option<(&'static str, String)>,
     events: Vec<WireEvent>,
     fold: F,
     irregularities: Vec<Irregularity>,
@@ -234,11 +259,12 @@ pub struct AnswerDecoder<F> {
 impl<F: Fold> Default for AnswerDecoder<F> {
     fn default() -> Self {
         AnswerDecoder {
-            sse: SseDecoder::default(),
+            frames: Frames::new(F::CARRIER),
             framed: false,
             stream: false,
             too_long: false,
             too_many: false,
+            broken_frame: None,
             events: Vec::new(),
             fold: F::default(),
             irregularities: Vec::new(),
@@ -256,25 +282,18 @@ impl<F: Fold> AnswerDecoder<F> {
     /// Takes the bytes of one read that arrived at `at`.
     pub fn push(&mut self, at: Duration, bytes: &[u8]) {
         self.framed = true;
-        self.sse.push(at, bytes);
-        while let Some(item) = self.sse.next() {
-            match item {
-                SseItem::Event(event) => self.push_event(WireEvent {
-                    at: event.place.at,
-                    read: event.place.read,
-                    end: event.place.end,
-                    name: event.name,
-                    id: event.id,
-                    payload: payload(event.data),
-                }),
-                SseItem::Comment { .. } => self.stream = true,
-                SseItem::Irregular(irregular) => {
-                    // It stands in the event that is not complete yet.
-                    let event = self.events.len();
-                    self.frame_note(Some(event), irregular);
-                }
+        let mut frames = std::mem::replace(&mut self.frames, Frames::new(F::CARRIER));
+        frames.push(at, bytes, |carried| match carried {
+            Carried::Event(event) => self.push_event(event),
+            Carried::Message(message) => self.push_event(F::of_message(message)),
+            Carried::Comment => self.stream = true,
+            Carried::Irregular { id, detail } => {
+                // It stands in the event that is not complete yet.
+                let event = self.events.len();
+                self.frame_note(Some(event), id, detail);
             }
-        }
+        });
+        self.frames = frames;
     }
 
     /// Takes an event that comes without framing.
@@ -282,7 +301,11 @@ impl<F: Fold> AnswerDecoder<F> {
         if self.events.len() >= MOST_EVENTS {
             if !std::mem::replace(&mut self.too_many, true) {
                 let detail = format!("more than {MOST_EVENTS} events");
-                self.note(None, "sse/events-within-limit", detail);
+                let id = match F::CARRIER {
+                    Carrier::ServerSentEvents => "sse/events-within-limit",
+                    Carrier::EventStream => "event-stream/events-within-limit",
+                };
+                self.note(None, id, detail);
             }
             return;
         }
@@ -290,7 +313,7 @@ impl<F: Fold> AnswerDecoder<F> {
         match &event.payload {
             Payload::Malformed { text, reason } => {
                 let detail = format!("{reason}: {}", beginning(text));
-                self.note(index, "sse/malformed-json", detail);
+                self.note(index, F::MALFORMED, detail);
             }
             Payload::Json(value) => {
                 if let Some((id, why)) = F::flaw(&event) {
@@ -345,8 +368,8 @@ impl<F: Fold> AnswerDecoder<F> {
 
     /// No more bytes come: what was left unfinished is noted.
     fn end_frames(&mut self) {
-        for irregular in std::mem::take(&mut self.sse).finish() {
-            self.frame_note(None, irregular);
+        for (id, detail) in self.frames.finish() {
+            self.frame_note(None, id, detail);
         }
         for irregularity in &mut self.irregularities {
             // The event they stood in was never completed.
@@ -369,7 +392,7 @@ impl<F: Fold> AnswerDecoder<F> {
         match (self.fold.over(), self.fold.error()) {
             (Some(Over::Failed), error) => return Some(told(error.unwrap_or_default())),
             // A turn that reached its end is whole, whatever the connection did afterwards.
-            (Some(_), _) => return None,
+            (Some(_), _) => return unusable(&self.fold, Some(status)),
             (None, Some(error)) => return Some(told(error)),
             (None, None) => {}
         }
@@ -391,6 +414,15 @@ impl<F: Fold> AnswerDecoder<F> {
                 "answer_too_big",
                 format!("there are more than {MOST_EVENTS} events"),
             )
+        } else if let Some((id, detail)) = &self.broken_frame {
+            match *id {
+                TRUNCATED => ("stream_truncated", detail.clone()),
+                CRC => (
+                    "bad_response",
+                    format!("the bytes were changed on their way: {detail}"),
+                ),
+                _ => ("bad_response", detail.clone()),
+            }
         } else if count > 0 && !self.events.iter().any(F::is_event) {
             (
                 "bad_response",
@@ -405,13 +437,20 @@ impl<F: Fold> AnswerDecoder<F> {
         Some(own(class, &message, Some(status)))
     }
 
-    fn frame_note(&mut self, event: Option<usize>, irregular: Irregular) {
+    fn frame_note(&mut self, event: Option<usize>, id: &'static str, detail: String) {
+        if F::CARRIER == Carrier::EventStream {
+            // Frames are found by their lengths, so that a broken one stands in no event.
+            self.broken_frame
+                .get_or_insert_with(|| (id, detail.clone()));
+            self.stream = true;
+            return self.note(None, id, detail);
+        }
         self.stream |= matches!(
-            irregular.id,
+            id,
             "sse/unterminated-event" | "sse/event-without-data" | "sse/line-too-long"
         );
-        self.too_long |= irregular.id == "sse/line-too-long";
-        self.note(event, irregular.id, irregular.detail);
+        self.too_long |= id == "sse/line-too-long";
+        self.note(event, id, detail);
     }
 
     fn note(&mut self, event: Option<usize>, id: &'static str, detail: String) {
@@ -432,20 +471,6 @@ fn finished<F: Fold>(fold: F, failure: Option<Failure>) -> TurnTrace {
     }
     trace.failure = failure;
     trace
-}
-
-/// What the data of an event is.
-pub(crate) fn payload(data: String) -> Payload {
-    if data == "[DONE]" {
-        return Payload::Done;
-    }
-    match serde_json::from_str(&data) {
-        Ok(value) => Payload::Json(value),
-        Err(error) => Payload::Malformed {
-            reason: error.to_string(),
-            text: data,
-        },
-    }
 }
 
 /// The beginning of a text, for a note.

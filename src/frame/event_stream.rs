@@ -3,9 +3,8 @@
 //! Sans-IO like the decoder of server-sent events: bytes with their arrival time go in, messages come
 //! out, and how the bytes were split changes nothing but the times. A frame that breaks the format
 //! ends the stream: without its length nothing after it can be found. It must never know what a
-//! payload means, and never hold more than one frame.
+//! payload means, and never hold more than one frame: what a read completes is handed over at once.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use aws_smithy_eventstream::frame::read_message_from;
@@ -85,7 +84,6 @@ pub struct EventStreamDecoder {
     /// Bytes taken so far.
     offset: u64,
     frames: u64,
-    items: VecDeque<FrameItem>,
 }
 
 impl EventStreamDecoder {
@@ -94,8 +92,8 @@ impl EventStreamDecoder {
         EventStreamDecoder::default()
     }
 
-    /// Takes the bytes of one read that arrived at `at`.
-    pub fn push(&mut self, at: Duration, bytes: &[u8]) {
+    /// Takes the bytes of one read that arrived at `at`; each item that they complete goes to `out`.
+    pub fn push(&mut self, at: Duration, bytes: &[u8], mut out: impl FnMut(FrameItem)) {
         self.at = at;
         self.reads = self.reads.saturating_add(1);
         let mut rest = bytes;
@@ -105,22 +103,16 @@ impl EventStreamDecoder {
             self.frame.extend_from_slice(now);
             self.offset += now.len() as u64;
             rest = later;
-            match self.length {
+            let item = match self.length {
                 None if self.frame.len() == PRELUDE => self.read_prelude(),
-                Some(length) if self.frame.len() == length => self.read_frame(),
-                _ => {}
-            }
+                Some(length) if self.frame.len() == length => Some(self.read_frame()),
+                _ => None,
+            };
+            item.into_iter().for_each(&mut out);
         }
     }
 
-    /// The next item, if the bytes so far complete one.
-    #[expect(clippy::should_implement_trait)] // more bytes may come after `None`
-    pub fn next(&mut self) -> Option<FrameItem> {
-        self.items.pop_front()
-    }
-
-    /// The stream is over: what was left unfinished. Items not taken with
-    /// [`EventStreamDecoder::next`] are dropped.
+    /// The stream is over: what was left unfinished.
     pub fn finish(self) -> Option<Irregular> {
         if self.stopped || self.frame.is_empty() {
             return None;
@@ -139,7 +131,7 @@ impl EventStreamDecoder {
         })
     }
 
-    fn read_prelude(&mut self) {
+    fn read_prelude(&mut self) -> Option<FrameItem> {
         let word = |at: usize| {
             let mut four = [0; 4];
             four.copy_from_slice(&self.frame[at..at + 4]);
@@ -148,25 +140,26 @@ impl EventStreamDecoder {
         let (total, headers, told) = (word(0), word(4), word(8));
         let found = crc32fast::hash(&self.frame[..8]);
         if found != told {
-            return self.stop(
+            return Some(self.stop(
                 CRC,
                 format!("checksum of the prelude: {told:08x} is told, the bytes have {found:08x}"),
-            );
+            ));
         }
         let (total, headers) = (total as usize, headers as usize);
         if !(LEAST..=LIMIT).contains(&total) || headers > total - LEAST {
-            return self.stop(
+            return Some(self.stop(
                 BAD_LENGTH,
                 format!(
                     "a frame of {total} bytes with {headers} bytes of headers; frames have {LEAST} to {LIMIT} bytes"
                 ),
-            );
+            ));
         }
         // Not reserved: a length is a claim until its bytes have come.
         self.length = Some(total);
+        None
     }
 
-    fn read_frame(&mut self) {
+    fn read_frame(&mut self) -> FrameItem {
         let frame = Bytes::from(std::mem::take(&mut self.frame));
         self.length = None;
         let body = frame.len() - 4;
@@ -184,38 +177,35 @@ impl EventStreamDecoder {
             Ok(message) => message,
             Err(error) => return self.stop(BAD_HEADER, error.to_string()),
         };
-        match sorted(message.headers()) {
-            Ok((kind, name, error_message)) => {
-                let item = Message {
-                    kind,
-                    name,
-                    error_message,
-                    content_type: text(message.headers(), ":content-type"),
-                    payload: message.payload().clone(),
-                    place: Place {
-                        at: self.at,
-                        read: self.reads.saturating_sub(1),
-                        end: self.offset,
-                    },
-                };
-                self.items.push_back(FrameItem::Message(item));
-            }
+        let item = match sorted(message.headers()) {
+            Ok((kind, name, error_message)) => FrameItem::Message(Message {
+                kind,
+                name,
+                error_message,
+                content_type: text(message.headers(), ":content-type"),
+                payload: message.payload().clone(),
+                place: Place {
+                    at: self.at,
+                    read: self.reads.saturating_sub(1),
+                    end: self.offset,
+                },
+            }),
             // The frame itself is whole, so the next one can be found.
             Err(detail) => self.note(BAD_HEADER, detail),
-        }
+        };
         self.frames += 1;
+        item
     }
 
-    fn stop(&mut self, id: &'static str, detail: String) {
+    fn stop(&mut self, id: &'static str, detail: String) -> FrameItem {
         self.stopped = true;
         self.frame = Vec::new();
-        self.note(id, format!("{detail}; the rest is ignored"));
+        self.note(id, format!("{detail}; the rest is ignored"))
     }
 
-    fn note(&mut self, id: &'static str, detail: String) {
+    fn note(&self, id: &'static str, detail: String) -> FrameItem {
         let detail = format!("frame {}: {detail}", self.frames);
-        self.items
-            .push_back(FrameItem::Irregular(Irregular { id, detail }));
+        FrameItem::Irregular(Irregular { id, detail })
     }
 }
 

@@ -147,6 +147,7 @@ pub fn build(ask: &Invocation, so_far: &Turns, answer: &Answer) -> Outgoing {
     let reason = match answer.early_end {
         Some(EarlyEnd::MaxOutputTokens) => "max_tokens",
         Some(EarlyEnd::ContentFilter) => "content_filtered",
+        Some(EarlyEnd::Guardrail) => "guardrail_intervened",
         None => "end_turn",
     };
     let input = tokens(&ask.prompt) + so_far.texts().map(tokens).sum::<u64>();

@@ -40,6 +40,8 @@ pub enum CallContent {
 pub enum EarlyEnd {
     MaxOutputTokens,
     ContentFilter,
+    /// A guardrail that the request named.
+    Guardrail,
 }
 
 impl EarlyEnd {
@@ -47,7 +49,8 @@ impl EarlyEnd {
     pub fn reason(self) -> &'static str {
         match self {
             EarlyEnd::MaxOutputTokens => "max_output_tokens",
-            EarlyEnd::ContentFilter => "content_filter",
+            // Where there is no word for a guardrail.
+            EarlyEnd::ContentFilter | EarlyEnd::Guardrail => "content_filter",
         }
     }
 }

@@ -58,6 +58,9 @@ pub fn read<'a>(
         return Err(Refusal::new("missing-model"));
     };
     let model = served(provider, region, base_path, &id)?;
+    if id.contains(":application-inference-profile/") {
+        return Err(Refusal::new("application-profile"));
+    }
     if !model.kind.responses {
         return Err(Refusal::new("api-not-offered")
             .with("model", &id)

@@ -47,6 +47,47 @@ pub fn read<'a>(
             .with("model", id)
             .with("path", "/v1/chat/completions"));
     };
+    let ask = read_body(provider, model, kind, body, bytes.len())?;
+    Ok((ask, model, kind))
+}
+
+/// Reads and checks a request of InvokeModel for the model that the path names, whose body is one of
+/// Chat Completions. What the body says again must be what the path says.
+pub fn read_invoke<'a>(
+    provider: &'a Provider,
+    region: Option<&str>,
+    id: &str,
+    stream: bool,
+    bytes: &[u8],
+) -> Result<(ChatAsk, &'a Model, &'a ChatKind), Refusal> {
+    let body = object(bytes)?;
+    let model = provider.find(id, region)?;
+    let kind = model.kind.chat.as_ref().filter(|_| model.kind.invoke);
+    let kind = kind.ok_or_else(|| {
+        Refusal::new("api-not-offered")
+            .with("model", id)
+            .with("path", "/model/{modelId}/invoke")
+    })?;
+    let told = [("model", Value::from(id)), ("stream", stream.into())];
+    for (key, expected) in told {
+        if body.get(key).is_some_and(|value| *value != expected) {
+            return Err(Refusal::new("body-differs")
+                .with("type", key)
+                .with("value", expected));
+        }
+    }
+    let mut ask = read_body(provider, model, kind, body, bytes.len())?;
+    ask.stream = stream;
+    Ok((ask, model, kind))
+}
+
+fn read_body(
+    provider: &Provider,
+    model: &Model,
+    kind: &ChatKind,
+    body: Map<String, Value>,
+    length: usize,
+) -> Result<ChatAsk, Refusal> {
     let messages = match body.get("messages") {
         Some(Value::Array(messages)) => messages.clone(),
         _ => return Err(Refusal::new("missing-input")),
@@ -55,12 +96,12 @@ pub fn read<'a>(
     let mut tools = Vec::new();
     for (index, row) in list(body.get("tools")).enumerate() {
         let name = row["type"].as_str().unwrap_or_default();
-        check_tool_type(provider, &kind.tools, name, index, bytes.len())?;
+        check_tool_type(provider, &kind.tools, name, index, length)?;
         let tool = one_tool(row).ok_or_else(|| {
             Refusal::new("bad-tool")
                 .with("index", index)
                 .with("type", name)
-                .with("column", bytes.len())
+                .with("column", length)
         })?;
         tools.push(tool);
     }
@@ -70,18 +111,14 @@ pub fn read<'a>(
         |value: Option<&Value>, default: bool| value.and_then(Value::as_bool).unwrap_or(default);
     let options = body.get("stream_options").unwrap_or(&Value::Null);
     let question = question(model, kind, &body, &messages, tools)?;
-    Ok((
-        ChatAsk {
-            stream: flag(body.get("stream"), false),
-            include_usage: flag(options.get("include_usage"), false),
-            obfuscation: flag(options.get("include_obfuscation"), true),
-            messages,
-            question,
-            body,
-        },
-        model,
-        kind,
-    ))
+    Ok(ChatAsk {
+        stream: flag(body.get("stream"), false),
+        include_usage: flag(options.get("include_usage"), false),
+        obfuscation: flag(options.get("include_obfuscation"), true),
+        messages,
+        question,
+        body,
+    })
 }
 
 fn one_tool(row: &Value) -> Option<Tool> {

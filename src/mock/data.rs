@@ -34,6 +34,8 @@ pub struct MockData {
     pub converse_faults: Vec<WireFault>,
     /// The same of a managed agent's stream.
     pub agentcore_faults: Vec<WireFault>,
+    /// The same of an InvokeModel stream.
+    pub invoke_faults: Vec<WireFault>,
 }
 
 /// A wire API.
@@ -44,6 +46,8 @@ pub enum Api {
     Converse,
     /// Invocations of a managed agent.
     Agentcore,
+    /// InvokeModel with the bodies of Chat Completions.
+    Invoke,
 }
 
 /// One mocked provider.
@@ -116,12 +120,18 @@ pub struct Manner {
     pub reserved_namespaces: Vec<String>,
     /// Answer to a WebSocket upgrade; where absent it is a wrong method.
     pub web_socket_status: Option<u16>,
-    /// Whether `/model/{id}/converse` and `/converse-stream` are served, beside the base paths.
+    /// Whether `/model/{id}/converse`, `/invoke` and their streams are served, beside the base paths.
     #[serde(default)]
     pub converse: bool,
     /// How managed agents are invoked, where there are such.
     #[serde(default)]
     pub agents: Option<AgentManner>,
+    /// Application inference profiles: the last part of their ARN, and the model behind it.
+    #[serde(default)]
+    pub application_profiles: IndexMap<String, String>,
+    /// Guardrails that requests can name. Where there are none, nothing looks for one.
+    #[serde(default)]
+    pub guardrails: Vec<Guardrail>,
     /// Models that are there, but only under the id of an inference profile.
     #[serde(default)]
     pub profile_only: Vec<String>,
@@ -158,6 +168,19 @@ pub struct Projects {
     pub header: String,
     /// The names it may hold, with `{region}`.
     pub there_are: Vec<String>,
+}
+
+/// A guardrail with one policy: a word that must not be said.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guardrail {
+    pub id: String,
+    pub versions: Vec<String>,
+    /// The word.
+    pub blocks: String,
+    /// What is said in place of a prompt's answer, and of an answer.
+    pub instead_of_input: String,
+    pub instead_of_output: String,
     pub source: String,
 }
 
@@ -280,6 +303,9 @@ pub struct ModelKind {
     /// Whether it is a managed agent and no model.
     #[serde(default)]
     pub agent: bool,
+    /// Whether it is served by InvokeModel.
+    #[serde(default)]
+    pub invoke: bool,
     /// Where Converse takes its reasoning effort: keys joined by a dot, two at most.
     #[serde(default)]
     pub effort_field: Option<String>,
@@ -449,6 +475,8 @@ impl MockData {
         converse_faults.extend(wire("faults/converse-variants.yaml")?);
         let mut agentcore_faults = wire("faults/agentcore.yaml")?;
         agentcore_faults.extend(wire("faults/agentcore-variants.yaml")?);
+        let mut invoke_faults = wire("faults/invoke.yaml")?;
+        invoke_faults.extend(wire("faults/invoke-variants.yaml")?);
         Ok(MockData {
             providers,
             principals: parse(files, "principals.yaml")?,
@@ -458,6 +486,7 @@ impl MockData {
             chat_faults,
             converse_faults,
             agentcore_faults,
+            invoke_faults,
         })
     }
 
@@ -481,6 +510,7 @@ impl MockData {
             Api::Chat => &self.chat_faults,
             Api::Converse => &self.converse_faults,
             Api::Agentcore => &self.agentcore_faults,
+            Api::Invoke => &self.invoke_faults,
         }
     }
 
@@ -499,21 +529,30 @@ impl Provider {
             .find(|one| one.region.as_deref() == name)
     }
 
-    /// A model by its id, or by the ARN of its inference profile.
+    /// A model by its id, or by the ARN of the model, of an inference profile or of one of the
+    /// account's own.
     pub fn model(&self, id: &str) -> Option<&Model> {
-        let id = match id
-            .strip_prefix("arn:")
-            .and_then(|arn| arn.split_once(":inference-profile/"))
-        {
-            Some((_, id)) => id,
-            None => id,
+        let named = id.strip_prefix("arn:").and_then(|arn| arn.rsplit_once('/'));
+        let id = match named {
+            Some((kind, own)) if kind.ends_with(":application-inference-profile") => {
+                self.manner.application_profiles.get(own)?
+            }
+            Some((kind, id))
+                if kind.ends_with(":inference-profile") || kind.ends_with(":foundation-model") =>
+            {
+                id
+            }
+            _ => id,
         };
         self.models.iter().find(|model| model.id == id)
     }
 
     /// A model that this region serves under this id, or why not.
     pub fn find(&self, id: &str, region: Option<&str>) -> Result<&Model, Refusal> {
-        if self.manner.profile_only.iter().any(|one| one == id) {
+        let bare = id
+            .rsplit_once(":foundation-model/")
+            .map_or(id, |(_, id)| id);
+        if self.manner.profile_only.iter().any(|one| one == bare) {
             return Err(Refusal::new("on-demand").with("model", id));
         }
         self.model(id)
@@ -645,7 +684,13 @@ mod tests {
                 }
             }
         }
-        for api in [Api::Responses, Api::Chat, Api::Converse, Api::Agentcore] {
+        for api in [
+            Api::Responses,
+            Api::Chat,
+            Api::Converse,
+            Api::Invoke,
+            Api::Agentcore,
+        ] {
             let mut names = data.fault_names(api);
             names.sort_unstable();
             let count = names.len();

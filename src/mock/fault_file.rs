@@ -11,6 +11,8 @@ const CONVERSE: &str = include_str!("../../mocks/faults/converse.yaml");
 const CONVERSE_VARIANTS: &str = include_str!("../../mocks/faults/converse-variants.yaml");
 const AGENTCORE: &str = include_str!("../../mocks/faults/agentcore.yaml");
 const AGENTCORE_VARIANTS: &str = include_str!("../../mocks/faults/agentcore-variants.yaml");
+const INVOKE: &str = include_str!("../../mocks/faults/invoke.yaml");
+const INVOKE_VARIANTS: &str = include_str!("../../mocks/faults/invoke-variants.yaml");
 const VARIANTS: &str = include_str!("../../mocks/faults/variants.yaml");
 const CHAT: &str = include_str!("../../mocks/faults/chat.yaml");
 const CHAT_VARIANTS: &str = include_str!("../../mocks/faults/chat-variants.yaml");
@@ -82,12 +84,29 @@ pub fn agentcore_faults() -> &'static [WireFault] {
     &FAULTS
 }
 
+/// The faults of InvokeModel streams that ship.
+pub fn invoke_faults() -> &'static [WireFault] {
+    static FAULTS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(INVOKE).unwrap_or_else(|error| panic!("mocks/faults/invoke.yaml is broken: {error}"))
+    });
+    &FAULTS
+}
+
 /// The legal variants of a managed agent's streams that ship.
 pub fn agentcore_variants() -> &'static [WireFault] {
     static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
         read(AGENTCORE_VARIANTS).unwrap_or_else(|error| {
             panic!("mocks/faults/agentcore-variants.yaml is broken: {error}")
         })
+    });
+    &VARIANT_ROWS
+}
+
+/// The legal variants of InvokeModel streams that ship.
+pub fn invoke_variants() -> &'static [WireFault] {
+    static VARIANT_ROWS: LazyLock<Vec<WireFault>> = LazyLock::new(|| {
+        read(INVOKE_VARIANTS)
+            .unwrap_or_else(|error| panic!("mocks/faults/invoke-variants.yaml is broken: {error}"))
     });
     &VARIANT_ROWS
 }
@@ -111,6 +130,7 @@ mod tests {
             (shipped_faults(), shipped_variants()),
             (chat_faults(), chat_variants()),
             (converse_faults(), converse_variants()),
+            (invoke_faults(), invoke_variants()),
         ] {
             assert!(!faults.is_empty());
             assert!(!variants.is_empty());

@@ -27,6 +27,10 @@ pub struct HttpFault {
     /// The same for a stream of a managed agent.
     #[serde(default)]
     pub agentcore: Option<Vec<Op>>,
+    /// The same for a stream of InvokeModel, whose chunks are those of Chat Completions; as there where
+    /// absent.
+    #[serde(default)]
+    pub invoke: Option<Vec<Op>>,
 }
 
 /// What happens instead of a good answer.
@@ -51,6 +55,7 @@ impl HttpFault {
             Api::Chat => self.chat.as_ref(),
             Api::Converse => self.converse.as_ref(),
             Api::Agentcore => self.agentcore.as_ref(),
+            Api::Invoke => self.invoke.as_ref().or(self.chat.as_ref()),
         };
         let stream = match &self.does {
             Does::Stream(ops) => own.unwrap_or(ops).clone(),

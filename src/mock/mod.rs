@@ -62,6 +62,15 @@ pub mod outgoing_chat;
 pub mod outgoing_converse;
 
 pub mod listing;
+
+pub mod outgoing_invoke;
+
+pub mod guard;
+
+mod agents;
+
+mod native;
+
 pub mod memory;
 
 pub mod sending;

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::mock::outgoing_frame::{FrameFault, frame};
+use crate::mock::outgoing_frame::{FrameFault, chunk_frame, frame};
 
 /// One event about to be sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +91,14 @@ impl OutStream {
             ..OutStream::of(events)
         }
     }
+
+    /// The same with each event inside a `chunk`.
+    pub fn in_chunks(events: Vec<OutEvent>) -> OutStream {
+        OutStream {
+            form: Form::Chunks,
+            ..OutStream::framed(events)
+        }
+    }
 }
 
 /// What carries the events.
@@ -100,6 +108,8 @@ pub enum Form {
     Sse,
     /// Frames of an AWS event stream.
     Frames,
+    /// The same, where the data of each event without a `type` is base64 inside a `chunk`.
+    Chunks,
 }
 
 /// An answer ready to be sent, streamed or whole.
@@ -260,6 +270,7 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
         let mut bytes = match stream.form {
             Form::Sse => event_bytes(event, index, &stream.framing),
             Form::Frames => frame(event),
+            Form::Chunks => chunk_frame(event),
         };
         if !whole {
             if let Ending::CutMidEvent(_) | Ending::EndMidEvent(_) = stream.ending {

@@ -104,7 +104,7 @@ fn finish(answer: &Answer) -> &'static str {
         .any(|said| matches!(said, Said::Call(_)));
     match answer.early_end {
         Some(EarlyEnd::MaxOutputTokens) => "length",
-        Some(EarlyEnd::ContentFilter) => "content_filter",
+        Some(EarlyEnd::ContentFilter | EarlyEnd::Guardrail) => "content_filter",
         None if calls => "tool_calls",
         None => "stop",
     }

@@ -86,6 +86,7 @@ pub fn build(
     let reason = match answer.early_end {
         Some(EarlyEnd::MaxOutputTokens) => "max_tokens",
         Some(EarlyEnd::ContentFilter) => "content_filtered",
+        Some(EarlyEnd::Guardrail) => "guardrail_intervened",
         None if calls => "tool_use",
         None => "end_turn",
     };

@@ -3,8 +3,9 @@
 //! Pure. It must never use the crate that the client reads frames with, or both sides could be wrong
 //! together. Format: https://smithy.io/2.0/aws/amazon-eventstream.html (read 2026-11-21).
 
+use base64::Engine;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::mock::outgoing::{OutEvent, patch_once};
 
@@ -82,6 +83,27 @@ pub fn frame(event: &OutEvent) -> Vec<u8> {
     bytes.extend(payload);
     bytes.extend((crc32(&bytes) ^ flip(FrameFault::MessageCrc)).to_be_bytes());
     bytes
+}
+
+/// The bytes of an event that is the inside of a `chunk`; one with a `type` is a message of its own.
+/// Patches and raw text are those of the inside.
+pub fn chunk_frame(event: &OutEvent) -> Vec<u8> {
+    if event.kind().is_some() {
+        return frame(event);
+    }
+    let text = event.raw.clone();
+    let mut inside = text.unwrap_or_else(|| event.data.to_string()).into_bytes();
+    for patch in &event.patches {
+        patch_once(&mut inside, patch);
+    }
+    let bytes = base64::engine::general_purpose::STANDARD.encode(inside);
+    frame(&OutEvent {
+        name: Some("chunk".to_owned()),
+        data: json!({"bytes": bytes}),
+        raw: None,
+        patches: Vec::new(),
+        broken: event.broken,
+    })
 }
 
 fn header(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -33,7 +33,7 @@ impl Refusal {
     pub fn body<'a>(&self, provider: &'a Provider, api: Api) -> Option<(&'a ErrorBody, String)> {
         let own = match api {
             Api::Chat => provider.errors.get(&format!("chat/{}", self.id)),
-            Api::Converse => provider.errors.get(&format!("native-{}", self.id)),
+            Api::Converse | Api::Invoke => provider.errors.get(&format!("native-{}", self.id)),
             Api::Responses | Api::Agentcore => None,
         };
         let row = own.or_else(|| provider.errors.get(&self.id))?;

@@ -34,7 +34,9 @@ pub enum Operation<'a> {
     /// Converse: the model id as it stands in the path, and whether the answer is streamed.
     Converse(&'a str, bool),
     /// An invocation of the managed agent whose id stands in the path.
-    Invoke(&'a str),
+    InvokeAgent(&'a str),
+    /// InvokeModel, likewise.
+    Invoke(&'a str, bool),
     ListModels,
     OneModel(&'a str),
     Unknown,
@@ -46,7 +48,8 @@ impl Operation<'_> {
         match self {
             Operation::Chat | Operation::ChatOf(_) => Api::Chat,
             Operation::Converse(..) => Api::Converse,
-            Operation::Invoke(_) => Api::Agentcore,
+            Operation::InvokeAgent(_) => Api::Agentcore,
+            Operation::Invoke(..) => Api::Invoke,
             _ => Api::Responses,
         }
     }
@@ -147,7 +150,7 @@ pub fn find<'a>(
             provider,
             region,
             base_path: None,
-            operation: Operation::Invoke(id),
+            operation: Operation::InvokeAgent(id),
         });
     }
     let found = provider.manner.base_paths.iter().find_map(|base| {
@@ -206,15 +209,17 @@ fn stored(path: &str) -> Option<Operation<'_>> {
     }
 }
 
-/// `/model/{id}/converse` and `/model/{id}/converse-stream`.
+/// `/model/{id}/converse`, `/model/{id}/invoke` and their streams.
 fn native(path: &str) -> Option<Operation<'_>> {
     let (id, action) = path.strip_prefix("/model/")?.split_once('/')?;
-    let stream = match action {
-        "converse" => false,
-        "converse-stream" => true,
+    let operation = match action {
+        "converse" => Operation::Converse(id, false),
+        "converse-stream" => Operation::Converse(id, true),
+        "invoke" => Operation::Invoke(id, false),
+        "invoke-with-response-stream" => Operation::Invoke(id, true),
         _ => return None,
     };
-    (!id.is_empty()).then_some(Operation::Converse(id, stream))
+    (!id.is_empty()).then_some(operation)
 }
 
 /// `/runtimes/{id}/invocations`.
@@ -273,6 +278,10 @@ mod tests {
         assert_eq!(operation(listed), Ok(Operation::ListModels));
         let native = "/bedrock-runtime/us-east-1/model/a%3A0/converse-stream";
         assert_eq!(operation(native), Ok(Operation::Converse("a%3A0", true)));
+        for (action, stream) in [("invoke", false), ("invoke-with-response-stream", true)] {
+            let path = format!("/bedrock-runtime/us-east-1/model/a%3A0/{action}").leak();
+            assert_eq!(operation(path), Ok(Operation::Invoke("a%3A0", stream)));
+        }
         let elsewhere = "/bedrock-mantle/us-east-1/model/a/converse";
         assert_eq!(operation(elsewhere), Ok(Operation::Unknown));
         let stored = "/bedrock-mantle/eu-west-1/v1/responses/resp_1";

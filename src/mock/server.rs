@@ -22,26 +22,25 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::mock::admit::admit;
-use crate::mock::agent;
 use crate::mock::answer::Answer;
 use crate::mock::ask::{self, Ask};
-use crate::mock::ask_chat;
-use crate::mock::ask_converse;
+use crate::mock::ask_chat::{self, ChatAsk};
 use crate::mock::chosen::{Chosen, choose};
-use crate::mock::data::{Api, MockData, Model, Principal};
+use crate::mock::data::{Api, ChatKind, MockData, Model, Principal};
+use crate::mock::guard::Guard;
 use crate::mock::items;
 use crate::mock::listing;
 use crate::mock::memory::{Memory, Place, Stored, unfinished};
 use crate::mock::namer::Namer;
+use crate::mock::outgoing::Outgoing;
 use crate::mock::outgoing_chat;
-use crate::mock::outgoing_converse;
 use crate::mock::outgoing_response::{build, input_tokens};
 use crate::mock::pace::Pace;
 use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
 use crate::mock::sending::{self, Reply, ReplyBody};
-use crate::mock::sessions::{Session, Sessions};
+use crate::mock::sessions::Sessions;
 use crate::mock::sigv4::{self, Arrived};
 
 /// Most bytes of a request body.
@@ -87,12 +86,12 @@ pub struct Seen {
 }
 
 #[derive(Debug)]
-struct Street {
+pub(in crate::mock) struct Street {
     data: MockData,
-    seed: u64,
+    pub(in crate::mock) seed: u64,
     count: AtomicU64,
     memory: Mutex<Memory>,
-    sessions: Mutex<Sessions>,
+    pub(in crate::mock) sessions: Mutex<Sessions>,
     seen: broadcast::Sender<Seen>,
     stopped: watch::Receiver<bool>,
 }
@@ -248,9 +247,9 @@ async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response
     sending::send(reply, arrived_at, street.stopped.clone()).await
 }
 
-struct Incoming<'a> {
-    number: u64,
-    arrived: Arrived<'a>,
+pub(in crate::mock) struct Incoming<'a> {
+    pub(in crate::mock) number: u64,
+    pub(in crate::mock) arrived: Arrived<'a>,
     too_large: bool,
     selection: &'a Selection,
     now: OffsetDateTime,
@@ -377,9 +376,10 @@ impl Street {
             (Operation::Converse(_, stream), "POST") => {
                 self.converse(request, route, chosen, stream)
             }
-            (Operation::Invoke(_), "POST") => {
+            (Operation::Invoke(_, stream), "POST") => self.invoke(request, route, chosen, stream),
+            (Operation::InvokeAgent(_), "POST") => {
                 let who = principal.map(|who| who.name.as_str()).unwrap_or_default();
-                self.invoke(request, route, chosen, who)
+                self.invoke_agent(request, route, chosen, who)
             }
             (Operation::Stored(id), "GET") => {
                 let memory = self.memory();
@@ -511,74 +511,6 @@ impl Street {
         ))
     }
 
-    fn converse(
-        &self,
-        request: &Incoming<'_>,
-        route: &Route<'_>,
-        chosen: &Chosen<'_>,
-        stream: bool,
-    ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
-            return early;
-        }
-        let bytes = request.arrived.body;
-        let region = route.region.region.as_deref();
-        let id = model_asked(route, bytes);
-        let (ask, model) = ask_converse::read(route.provider, region, &id, stream, bytes)?;
-        if input_tokens(&ask, &ask.items) > model.kind.context {
-            return Err(Refusal::new("context-overflow"));
-        }
-        let answer = if chosen.no_items {
-            Answer::default()
-        } else {
-            let question = items::question(route.provider, model, &ask, &ask.items);
-            plain_model::answer(&question, chosen.script)
-        };
-        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
-        let pace = Pace::of(self.seed, request.number, route.region);
-        let outgoing =
-            outgoing_converse::build(route.provider, model, &ask, &answer, &mut namer, pace.now());
-        Ok(sending::good(stream, outgoing, chosen.wire.as_ref(), pace))
-    }
-
-    /// An invocation of a managed agent, which remembers its session.
-    fn invoke(
-        &self,
-        request: &Incoming<'_>,
-        route: &Route<'_>,
-        chosen: &Chosen<'_>,
-        who: &str,
-    ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
-            return early;
-        }
-        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
-        let id = model_asked(route, request.arrived.body);
-        let ask = agent::read(route, &id, &request.arrived, &mut namer)?;
-        let place = Session {
-            provider: route.provider.manner.name.clone(),
-            region: route.region.region.clone(),
-            agent: id,
-            who: who.to_owned(),
-            id: ask.session.clone(),
-        };
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = sessions.of(place);
-        let answer = match chosen.no_items {
-            true => Answer::default(),
-            false => plain_model::answer(&agent::question(&ask, said), chosen.script),
-        };
-        let outgoing = agent::build(&ask, said, &answer);
-        agent::remember(&ask, &answer, said);
-        let pace = Pace::of(self.seed, request.number, route.region);
-        Ok(sending::good(
-            ask.stream,
-            outgoing,
-            chosen.wire.as_ref(),
-            pace,
-        ))
-    }
-
     /// A chat completion. `deployment` is the model that the address names, if it does.
     fn complete(
         &self,
@@ -597,21 +529,7 @@ impl Street {
             deployment,
             request.arrived.body,
         )?;
-        let tokens = outgoing_chat::input_tokens(&ask);
-        if tokens > model.kind.context {
-            return Err(Refusal::new("context-overflow")
-                .with("tokens", tokens)
-                .with("maximum", model.kind.context)
-                .with("model", &model.id));
-        }
-        let answer = match chosen.no_items {
-            true => Answer::default(),
-            false => plain_model::answer(&ask.question, chosen.script),
-        };
-        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
-        let now = request.now.unix_timestamp();
-        let outgoing =
-            outgoing_chat::build(route.provider, model, kind, &ask, &answer, &mut namer, now);
+        let outgoing = self.completion(request, route, chosen, &ask, model, kind)?;
         let pace = Pace::of(self.seed, request.number, route.region);
         Ok(sending::good(
             ask.stream,
@@ -619,6 +537,41 @@ impl Street {
             chosen.wire.as_ref(),
             pace,
         ))
+    }
+
+    /// What a model of Chat Completions says, guarded as the request wants it.
+    pub(in crate::mock) fn completion(
+        &self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+        ask: &ChatAsk,
+        model: &Model,
+        kind: &ChatKind,
+    ) -> Result<Outgoing, Refusal> {
+        let tokens = outgoing_chat::input_tokens(ask);
+        if tokens > model.kind.context {
+            return Err(Refusal::new("context-overflow")
+                .with("tokens", tokens)
+                .with("maximum", model.kind.context)
+                .with("model", &model.id));
+        }
+        let mut guard = Guard::of_headers(route.provider, request.arrived.headers)?;
+        let mut answer = match chosen.no_items {
+            true => Answer::default(),
+            false => plain_model::answer(&ask.question, chosen.script),
+        };
+        if let Some(guard) = &mut guard {
+            answer = guard.judge(&ask.body["messages"], answer);
+        }
+        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
+        let now = request.now.unix_timestamp();
+        let mut outgoing =
+            outgoing_chat::build(route.provider, model, kind, ask, &answer, &mut namer, now);
+        if let Some(guard) = &guard {
+            guard.mark_completion(&mut outgoing);
+        }
+        Ok(outgoing)
     }
 
     /// All that the model is told: what was stored, then the items of this request.
@@ -647,9 +600,9 @@ impl Street {
 }
 
 /// The model that a request asks for: in its path, else in its body.
-fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
+pub(in crate::mock) fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
     match route.operation {
-        Operation::Converse(id, _) | Operation::Invoke(id) => {
+        Operation::Converse(id, _) | Operation::Invoke(id, _) | Operation::InvokeAgent(id) => {
             String::from_utf8_lossy(&sigv4::decode(id)).into_owned()
         }
         Operation::ChatOf(name) => name.to_owned(),
@@ -658,7 +611,7 @@ fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
 }
 
 /// What a fault answers before the request is even read.
-fn instead(
+pub(in crate::mock) fn instead(
     request: &Incoming<'_>,
     route: &Route<'_>,
     chosen: &Chosen<'_>,
@@ -680,6 +633,7 @@ fn instead(
         Api::Chat => "/v1/chat/completions",
         Api::Converse => "/model/{modelId}/converse",
         Api::Agentcore => "/runtimes/{agentRuntimeArn}/invocations",
+        Api::Invoke => "/model/{modelId}/invoke",
     };
     Some(Err(Refusal::new(id)
         .with("model", named)

@@ -9,7 +9,7 @@ use crate::catalog::provider::{Model, Provider, ProviderAuth, glob};
 use crate::dialect::Dialect;
 use crate::dialect::agentcore::mapping::Mapping;
 use crate::scenario::model::{CredentialState, ModelState, RegionState, RouteState, Scenario};
-use crate::target::model::Auth;
+use crate::target::model::{Auth, Guardrail};
 
 /// A scenario that will run.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ pub struct PlannedTarget {
     pub endpoint_from: Option<String>,
     /// What is known before anything is sent, and probably is not meant.
     pub warnings: Vec<String>,
+    pub guardrail: Option<Guardrail>,
     /// Whether a built-in mock serves it, which can be told to misbehave.
     pub mocked: bool,
 }
@@ -52,7 +53,7 @@ pub struct Route {
     pub base_path: String,
     /// The other base path of the provider, which does not serve this model.
     pub wrong_base_path: Option<String>,
-    /// `/responses`; may hold `{model}` and `{-stream}`, as the provider's row says.
+    /// `/responses`; may hold `{model}` and parts such as `{-stream}`, as the provider's row says.
     pub path: String,
     /// What stands after the `?`, encoded; empty where nothing does.
     pub query: String,
@@ -61,16 +62,34 @@ pub struct Route {
 impl Route {
     /// The URL of a request for this model.
     pub fn url(&self, model: &str, stream: bool) -> String {
-        let path = self
-            .path
-            .replace("{model}", &percent_encoded(model))
-            .replace("{-stream}", if stream { "-stream" } else { "" });
+        let mut path = String::with_capacity(self.path.len() + model.len());
+        let mut rest = self.path.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            path.push_str(before);
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            match name {
+                "model" => path.push_str(&percent_encoded(model)),
+                // `-stream` and the like.
+                streamed if stream => path.push_str(streamed),
+                _ => {}
+            }
+            rest = after;
+        }
+        path.push_str(rest);
         let url = format!("{}{}{path}", self.origin, self.base_path);
         // A provider's own path may have a query already.
         match (self.query.as_str(), url.contains('?')) {
             ("", _) => url,
             (query, true) => format!("{url}&{query}"),
             (query, false) => format!("{url}?{query}"),
+        }
+    }
+
+    /// The route of one thing below this one: a stored response by its id.
+    pub fn below(&self, id: &str) -> Route {
+        Route {
+            path: format!("{}/{}", self.path, percent_encoded(id)),
+            ..self.clone()
         }
     }
 
@@ -129,7 +148,7 @@ impl Route {
 
 /// A text as one segment of a path: everything but unreserved characters is encoded (RFC 3986,
 /// section 2.3), as AWS SDKs write a model id.
-pub fn percent_encoded(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -262,6 +281,15 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     }
     if let Some(reason) = target.dialect.cannot(scenario) {
         return Err(reason);
+    }
+    if target.guardrail.is_some() && !provider.guardrails.contains_key(dialect) {
+        return Err(format!(
+            "the target names a guardrail, and the dialect {dialect} of {} does not apply any",
+            provider.id
+        ));
+    }
+    if only.guardrail && target.guardrail.is_none() {
+        return Err("only for targets that name a guardrail".to_owned());
     }
     if !only.models.is_empty() && !only.models.iter().any(|one| glob(one, &target.model)) {
         return Err(format!("only for the models {}", only.models.join(", ")));
@@ -492,6 +520,22 @@ mod tests {
         assert_eq!(
             own(None).wrong().expect("another").url("m", true),
             "https://bedrock-runtime.us-east-2.amazonaws.com/v1/model/m/converse-stream"
+        );
+    }
+
+    #[test]
+    fn each_part_of_a_template_is_filled() {
+        let catalog = shipped();
+        let provider = catalog.provider("bedrock-runtime").expect("in the catalog");
+        let invoke = route(provider, None, "invoke", Some("us-gov-west-1"), None).expect("a route");
+        let start = "https://bedrock-runtime.us-gov-west-1.amazonaws.com/model";
+        assert_eq!(
+            invoke.url("openai.gpt-oss-20b-1:0", false),
+            format!("{start}/openai.gpt-oss-20b-1%3A0/invoke")
+        );
+        assert_eq!(
+            invoke.url("us-gov.openai.gpt-5.6-sol", true),
+            format!("{start}/us-gov.openai.gpt-5.6-sol/invoke-with-response-stream")
         );
     }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
     CallExpectation, Conversation, CredentialState, Expect, Format, Limits, Matcher, ModelState,
-    Range, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
+    Only, Range, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
 };
 
 /// SHA-256 of the canonical JSON of a scenario, 64 hexadecimal digits.
@@ -49,7 +49,7 @@ fn canonical(scenario: &Scenario) -> Value {
         "about": about,
         "tags": tags,
         "source": source,
-        "only": [only.providers, only.dialects, only.models],
+        "only": self::only(only),
         "given": [
             given.credentials.map(credentials),
             given.region.map(|_| "none"),
@@ -73,6 +73,17 @@ fn canonical(scenario: &Scenario) -> Value {
         },
         "turns": turns.iter().map(turn).collect::<Vec<_>>(),
     })
+}
+
+/// What was not there before adds nothing where it is not used, so that digests stay the same.
+fn only(only: &Only) -> Value {
+    let mut all = vec![
+        json!(only.providers),
+        json!(only.dialects),
+        json!(only.models),
+    ];
+    all.extend(only.guardrail.then(|| json!("guardrail")));
+    Value::Array(all)
 }
 
 fn credentials(state: CredentialState) -> &'static str {
@@ -173,6 +184,7 @@ fn expectations(expect: &Expect) -> Value {
         StopWord::ToolCalls => "tool_calls",
         StopWord::Length => "length",
         StopWord::ContentFilter => "content_filter",
+        StopWord::Guardrail => "guardrail",
     });
     json!([
         calls

@@ -79,6 +79,8 @@ pub struct Only {
     pub dialects: Vec<String>,
     /// Globs over model ids, e.g. `openai.gpt-5*`.
     pub models: Vec<String>,
+    /// Only targets that name a guardrail.
+    pub guardrail: bool,
 }
 
 /// The circumstances of a scenario.
@@ -312,6 +314,7 @@ pub enum StopWord {
     ToolCalls,
     Length,
     ContentFilter,
+    Guardrail,
 }
 
 /// Token counts, each as an inclusive range.

@@ -13,7 +13,7 @@ use crate::document::nearest::{list, nearest};
 use crate::document::tree::Cursor;
 use crate::target::additions::{self, Refused};
 use crate::target::endpoint;
-use crate::target::model::{Auth, Target, TargetFile};
+use crate::target::model::{Auth, Guardrail, Target, TargetFile};
 
 /// Cross-checks a target file.
 pub fn lint(document: &Document<'_>, file: &TargetFile, catalog: &Catalog) -> Diagnostics {
@@ -97,6 +97,9 @@ impl Lint<'_> {
         if let Some(agent) = &target.agent {
             self.agent(agent, target, at.key("agent"));
         }
+        if let Some(guardrail) = &target.guardrail {
+            self.guardrail(guardrail, at.key("guardrail"));
+        }
         let provider_at = at.key("provider").place();
         let catalog = self.catalog;
         self.known(
@@ -165,6 +168,60 @@ impl Lint<'_> {
         self.owner("project", target.project.as_deref(), &project);
         self.hosts(target, provider, at);
         self.model(target, provider, at);
+        self.guarded(target, provider, at);
+    }
+
+    /// A guardrail that the wire API does not carry guards nothing.
+    fn guarded(&mut self, target: &Target, provider: &Provider, at: Cursor<'_>) {
+        let dialect = match &target.dialect {
+            Some(dialect) if target.guardrail.is_some() => dialect,
+            _ => return,
+        };
+        let known = provider.dialects.contains_key(dialect);
+        if !known || provider.guardrails.contains_key(dialect) {
+            return;
+        }
+        let all = list(provider.guardrails.keys().map(String::as_str));
+        let one = self.document.warning(
+            at.key("guardrail").key_place(),
+            format!(
+                "the dialect `{dialect}` of `{}` does not apply guardrails, so no scenario runs at this target",
+                provider.id
+            ),
+        );
+        self.found.push(match all.is_empty() {
+            true => one.help("remove it"),
+            false => one.help(format!("dialects that do: {all}")),
+        });
+    }
+
+    /// Patterns of the service model bedrock-runtime of botocore 1.44.5 (read 2026-11-21).
+    fn guardrail(&mut self, guardrail: &Guardrail, at: Cursor<'_>) {
+        let own = |text: &str| {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            !text.is_empty() && text.chars().all(plain)
+        };
+        let id = match guardrail.id.strip_prefix("arn:") {
+            Some(arn) => arn.split_once(":guardrail/").map_or("", |(_, id)| id),
+            None => &guardrail.id,
+        };
+        if !own(id) {
+            self.error(
+                at.key("id").place(),
+                format!("`{}` is not a guardrail's id or ARN", guardrail.id),
+                "write its small letters and digits, or its whole ARN",
+            );
+        }
+        let number = !guardrail.version.starts_with('0')
+            && (1..=8).contains(&guardrail.version.len())
+            && guardrail.version.chars().all(|c| c.is_ascii_digit());
+        if !number && guardrail.version != "DRAFT" {
+            self.error(
+                at.key("version").place(),
+                format!("`{}` is not a guardrail's version", guardrail.version),
+                "write its number in quotes, such as `\"1\"`, or `DRAFT`",
+            );
+        }
     }
 
     fn region(&mut self, region: &str, provider: &Provider, place: Place) {

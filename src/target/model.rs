@@ -52,6 +52,9 @@ pub struct Target {
     /// Whether to ask the host with FIPS-validated cryptography; as AWS_USE_FIPS_ENDPOINT says where absent.
     #[serde(default)]
     pub fips: Option<bool>,
+    /// A guardrail of the customer's that every request names.
+    #[serde(default)]
+    pub guardrail: Option<Guardrail>,
     /// More headers, sent as they are. Not for secrets.
     #[serde(default)]
     pub headers: IndexMap<String, String>,
@@ -68,6 +71,39 @@ pub struct Target {
     /// The project that requests are for; as the provider's variable says where absent.
     #[serde(default)]
     pub project: Option<String>,
+}
+
+/// A guardrail of the customer's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Guardrail {
+    /// Its id or ARN.
+    pub id: String,
+    /// A number, or `DRAFT`.
+    pub version: String,
+    /// Whether the answer tells what the guardrail found.
+    #[serde(default)]
+    pub trace: Option<GuardrailTrace>,
+    /// Whether a stream waits for the guardrail; only some wire APIs have it.
+    #[serde(default)]
+    pub stream_mode: Option<GuardrailMode>,
+}
+
+/// Whether the answer tells what the guardrail found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailTrace {
+    Enabled,
+    Disabled,
+    EnabledFull,
+}
+
+/// Whether a stream waits for the guardrail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailMode {
+    Sync,
+    Async,
 }
 
 /// How to sign in. A secret itself never stands in the file.

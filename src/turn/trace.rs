@@ -124,8 +124,10 @@ pub enum Stop {
     ToolCalls,
     /// The output limit was hit.
     Length,
-    /// A filter stopped it.
+    /// A filter of the model or its provider stopped it.
     ContentFilter,
+    /// The customer's own guardrail stopped it.
+    Guardrail,
 }
 
 impl Stop {
@@ -136,6 +138,7 @@ impl Stop {
             Stop::ToolCalls => "tool_calls",
             Stop::Length => "length",
             Stop::ContentFilter => "content_filter",
+            Stop::Guardrail => "guardrail",
         }
     }
 }

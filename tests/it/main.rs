@@ -22,6 +22,7 @@ mod network;
 mod program;
 mod recordings;
 mod report;
+mod runtime;
 mod scenario;
 mod sign_in;
 mod store;

@@ -277,6 +277,127 @@ async fn requests_that_converse_forbids_are_refused() {
 }
 
 #[tokio::test]
+async fn each_api_answers_for_the_models_that_it_has() {
+    let server = start().await;
+    let oss = "openai.gpt-oss-20b-1:0";
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/sameturnsol1";
+    let chat =
+        |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
+    let respond = |model: &str| json!({"model": model, "input": "hi"});
+    let mut with_tools = chat("us.openai.gpt-5.6-sol");
+    with_tools["tools"] =
+        json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    let body = |model: &str| {
+        let mut body = chat(model);
+        body.as_object_mut()
+            .expect("an object")
+            .shift_remove("model");
+        body
+    };
+    for (path, body, status, words) in [
+        (
+            "/openai/v1/chat/completions",
+            chat(oss),
+            200,
+            "You said: hi",
+        ),
+        (
+            "/openai/v1/chat/completions",
+            chat("global.openai.gpt-5.6-luna"),
+            200,
+            "You said: hi",
+        ),
+        (
+            "/openai/v1/chat/completions",
+            with_tools,
+            400,
+            "Function tools with reasoning_effort are not supported for us.openai.gpt-5.6-sol",
+        ),
+        (
+            "/openai/v1/chat/completions",
+            chat(arn),
+            200,
+            "You said: hi",
+        ),
+        (
+            "/openai/v1/responses",
+            respond(arn),
+            400,
+            "pplication inference profile",
+        ),
+        (
+            "/openai/v1/responses",
+            respond(oss),
+            404,
+            "doesn't support this API",
+        ),
+        (
+            "/model/openai.gpt-oss-20b-1%3A0/invoke",
+            body(oss),
+            200,
+            "<reasoning>One step is enough for this.</reasoning>You said: hi",
+        ),
+        (
+            "/model/openai.gpt-oss-20b-1%3A0/invoke",
+            chat(oss),
+            200,
+            "You said: hi",
+        ),
+        (
+            "/model/openai.gpt-oss-20b-1%3A0/invoke",
+            chat("another"),
+            400,
+            "The field model of the body",
+        ),
+        (
+            "/model/us.openai.gpt-5.6-sol/invoke",
+            body(oss),
+            400,
+            "does not support",
+        ),
+    ] {
+        let answer = post(&server, "", path, "default", &body).await;
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, status, "{path} {body}: {told}");
+        assert!(told.contains(words), "{path} {body}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn invoke_streams_chunks_in_frames() {
+    let server = start().await;
+    let path = "/model/openai.gpt-oss-20b-1%3A0/invoke-with-response-stream";
+    let body = json!({"messages": [{"role": "user", "content": "hi"}]});
+    let answer = post(&server, "", path, "default", &body).await;
+    assert_eq!(answer.content_type, "application/vnd.amazon.eventstream");
+    let frames = answer.frames();
+    assert!(frames.iter().all(|(name, _)| name == "chunk"));
+    let engine = base64::engine::general_purpose::STANDARD;
+    let chunks: Vec<Value> = frames
+        .iter()
+        .map(|(_, payload)| {
+            let bytes = payload["bytes"].as_str().expect("bytes");
+            let inside = base64::Engine::decode(&engine, bytes).expect("base64");
+            serde_json::from_slice(&inside).expect("JSON")
+        })
+        .collect();
+    let text: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+        .collect();
+    assert_eq!(
+        text,
+        "<reasoning>One step is enough for this.</reasoning>You said: hi"
+    );
+    let last = chunks.last().expect("a chunk");
+    assert!(last["amazon-bedrock-invocationMetrics"]["inputTokenCount"].is_u64());
+    let failed = post(&server, "/fault/response-failed", path, "default", &body).await;
+    let (name, payload) = failed.frames().pop().expect("a frame");
+    assert_eq!(name, "modelStreamErrorException");
+    assert_eq!(payload["originalStatusCode"], 500);
+}
+
+#[tokio::test]
 async fn an_exception_ends_a_stream() {
     let server = start().await;
     let answer = post(
@@ -331,7 +452,35 @@ async fn boto3_takes_the_mock_for_the_real_thing() {
         ("crc", "ChecksumMismatch"),
         // boto3 takes half a frame for the end: why this program looks for it.
         ("truncated", "not noticed"),
+        ("invoke_denied", "AccessDeniedException"),
+        ("invoke_denied_stream", "AccessDeniedException"),
+        ("invoke_expired", "ExpiredTokenException"),
+        ("invoke_expired_stream", "ExpiredTokenException"),
+        ("invoke_gpt", "ValidationException"),
+        ("invoke_other_stream", "ValidationException"),
+        ("invoke_throttled", "ThrottlingException"),
+        ("invoke_failed", "modelStreamErrorException"),
+        ("invoke_crc", "ChecksumMismatch"),
+        ("invoke_truncated", "not noticed"),
+        ("no_such_guardrail", "ValidationException"),
+        ("unknown_arn", "ValidationException"),
+        ("invoke_arn", "not noticed"),
     ] {
         assert_eq!(seen[what], code, "{what}");
     }
+    let turn = json!([true, "tool_calls", true, "stop"]);
+    assert_eq!(seen["invoke_loops"], json!([turn, turn]));
+    let stopped = json!(["guardrail_intervened", true]);
+    let passed = json!(["end_turn", false]);
+    assert_eq!(seen["guarded"], json!([stopped, stopped, passed, passed]));
+    let stopped = json!(["INTERVENED", true]);
+    let passed = json!(["NONE", false]);
+    assert_eq!(
+        seen["invoke_guarded"],
+        json!([stopped, stopped, passed, passed])
+    );
+    assert_eq!(
+        seen["arns"],
+        json!(["not noticed", "not noticed", "not noticed", "not noticed"])
+    );
 }

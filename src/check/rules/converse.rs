@@ -90,6 +90,10 @@ pub(crate) struct Ledger<'a> {
     pub(crate) blocks: BTreeMap<u64, Block<'a>>,
     /// A plain answer, whole.
     pub(crate) whole: Option<&'a Value>,
+    /// The first messageStop and the first error: asked for once per block, of which there may be many.
+    pub(crate) message_stop: Option<Event<'a>>,
+    pub(crate) first_error: Option<Event<'a>>,
+    cut: bool,
 }
 
 /// The events that belong to a block.
@@ -102,6 +106,9 @@ impl<'a> Ledger<'a> {
             events: Vec::new(),
             blocks: BTreeMap::new(),
             whole: None,
+            message_stop: None,
+            first_error: None,
+            cut: subject.was_cut() || subject.lost_frames(),
         };
         for (at, event) in subject.events.iter().enumerate() {
             let Some(fields) = event.json().and_then(Value::as_object) else {
@@ -115,6 +122,13 @@ impl<'a> Ledger<'a> {
             if let (1, Some((name, payload))) = (fields.len(), fields.iter().next()) {
                 let event = Event { at, name, payload };
                 ledger.events.push(event);
+                if name == "messageStop" {
+                    ledger.message_stop.get_or_insert(event);
+                }
+                if is_error(name) {
+                    ledger.first_error.get_or_insert(event);
+                    ledger.cut = true;
+                }
                 ledger.read_block(event);
             }
         }
@@ -184,25 +198,9 @@ impl<'a> Ledger<'a> {
         named.map(|event| event.at).collect()
     }
 
-    /// The error that ended the stream.
-    pub(crate) fn error(&self) -> Option<Event<'a>> {
-        self.events
-            .iter()
-            .find(|event| is_error(event.name))
-            .copied()
-    }
-
     /// Whether the answer could not come to its end: what is missing then is no fault of its own.
     pub(crate) fn is_cut(&self) -> bool {
-        self.subject.was_cut() || self.error().is_some() || self.is_broken()
-    }
-
-    /// Whether a frame was broken, so that nothing after it could be read.
-    fn is_broken(&self) -> bool {
-        let irregularities = &self.subject.trace.irregularities;
-        irregularities
-            .iter()
-            .any(|one| one.id.starts_with("event-stream/"))
+        self.cut
     }
 
     /// Why the model stopped, and where it says so.
@@ -210,7 +208,7 @@ impl<'a> Ledger<'a> {
         match self.whole {
             Some(answer) => answer.get("stopReason").map(|reason| (Some(0), reason)),
             None => {
-                let stop = self.first("messageStop")?;
+                let stop = self.message_stop?;
                 Some((Some(stop.at), stop.payload.get("stopReason")?))
             }
         }

@@ -91,6 +91,21 @@ static FRAME_HEADER: Rule = must(
     "Headers can be read, and :message-type and the type it asks for are among them.",
     EVENT_STREAM,
 );
+static FRAMES_WITHIN_LIMIT: Rule = must(
+    "event-stream/events-within-limit",
+    "An answer has at most 500000 events; one with more is not checked any further.",
+    "limit of this program's decoder",
+);
+static INVOKE_CHUNK: Rule = must(
+    "invoke/malformed-chunk",
+    "The bytes of every chunk are base64 of one JSON text.",
+    "service model bedrock-runtime of botocore 1.44.5 (read 2026-11-21)",
+);
+static INVOKE_KNOWN: Rule = must(
+    "invoke/known-event-types",
+    "Every message is a chunk or an exception.",
+    "service model bedrock-runtime of botocore 1.44.5 (read 2026-11-21)",
+);
 static CONVERSE_JSON: Rule = must(
     "converse/malformed-json",
     "The payload of every message is one JSON text.",
@@ -123,12 +138,13 @@ static OTHER: Rule = should(
 );
 
 /// What the decoder notes of a body that is no answer, or too large a one: no further rule is about it.
-pub const IS_SOMETHING_ELSE: [&str; 5] = [
+pub const IS_SOMETHING_ELSE: [&str; 6] = [
     "agentcore/not-an-answer",
     "responses/not-a-response",
     "chat/not-a-completion",
     "converse/not-an-answer",
     "sse/events-within-limit",
+    "event-stream/events-within-limit",
 ];
 
 pub static RULES: &[&Rule] = &[
@@ -148,6 +164,9 @@ pub static RULES: &[&Rule] = &[
     &FRAME_TRUNCATED,
     &FRAME_LENGTH,
     &FRAME_HEADER,
+    &FRAMES_WITHIN_LIMIT,
+    &INVOKE_CHUNK,
+    &INVOKE_KNOWN,
     &CONVERSE_JSON,
     &NOT_AN_ANSWER,
     &NO_AGENT_ANSWER,
@@ -181,7 +200,11 @@ pub fn check(subject: &Subject<'_>, out: &mut Collector<'_>) {
             id if id == UNKNOWN_FIELD.id => "a line has an unknown field".to_owned(),
             id if id == ID_FIELD.id => "events carry an id field".to_owned(),
             id if id == LINE_TOO_LONG.id => "a line is too long to keep".to_owned(),
-            id if id == EVENTS_WITHIN_LIMIT.id => "the answer has too many events".to_owned(),
+            id if id == INVOKE_CHUNK.id => "the bytes of a chunk are not JSON".to_owned(),
+            id if id == INVOKE_KNOWN.id => "a message is neither chunk nor exception".to_owned(),
+            id if id == EVENTS_WITHIN_LIMIT.id || id == FRAMES_WITHIN_LIMIT.id => {
+                "the answer has too many events".to_owned()
+            }
             id if id == MALFORMED.id => "the data of an event is not JSON".to_owned(),
             id if id == NOT_A_RESPONSE.id => "the body is not a response".to_owned(),
             id if id == FRAME_CRC.id => "a checksum does not fit: bytes were changed".to_owned(),

@@ -29,6 +29,7 @@ pub mod echo;
 pub mod agentcore;
 pub mod chat;
 pub mod converse;
+pub mod invoke;
 
 use serde_json::Value;
 
@@ -72,6 +73,14 @@ impl Subject<'_> {
                 .failure
                 .as_ref()
                 .is_some_and(|failure| failure.layer == Layer::Connection)
+    }
+
+    /// Whether a frame was broken, so that nothing after it could be read.
+    pub fn lost_frames(&self) -> bool {
+        let irregularities = &self.trace.irregularities;
+        irregularities
+            .iter()
+            .any(|one| one.id.starts_with("event-stream/"))
     }
 
     /// Whether there is no answer to check: an error response, or no response at all. An error in
@@ -125,7 +134,9 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
         agentcore::check(subject, &mut collector);
     }
     let trimmed = dialect_word == "converse" && converse::check(subject, &mut collector);
-    let findings = collector.finish();
+    let counted = dialect_word == "invoke" && invoke::check(subject, &mut collector);
+    let mut findings = collector.finish();
+    findings.retain(|one| !(counted && invoke::is_told_by_metrics(one)));
     if trimmed {
         return findings
             .into_iter()
@@ -232,6 +243,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
     .into_iter()
     .chain(chat::FAMILIES.iter().copied())
     .chain(converse::FAMILIES.iter().copied())
+    .chain([invoke::RULES])
     .flatten()
     .copied()
 }

@@ -6,20 +6,21 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::dialect::Dialect;
 use crate::scenario::model::{Conversation, Format, Scenario, Tool, ToolChoice};
 use crate::turn::dialogue::{Entry, TurnRequest};
 use crate::turn::trace::Item;
 
-/// What this dialect has no words for.
-pub fn cannot(scenario: &Scenario) -> Option<String> {
+/// What this dialect, or another one with the same bodies, has no words for.
+pub fn cannot(scenario: &Scenario, dialect: Dialect) -> Option<String> {
     let custom = scenario.tools.iter().find(|(_, tool)| tool.custom);
     if let Some((name, _)) = custom {
         return Some(format!(
-            "the chat dialect has function tools only, and `{name}` takes free text"
+            "the {dialect} dialect has function tools only, and `{name}` takes free text"
         ));
     }
     if scenario.settings.max_tool_calls.is_some() {
-        return Some("the chat dialect has no max_tool_calls".to_owned());
+        return Some(format!("the {dialect} dialect has no max_tool_calls"));
     }
     if scenario.conversation == Conversation::Stored {
         return Some("the chat dialect keeps no conversation (previous_response_id)".to_owned());
@@ -28,7 +29,11 @@ pub fn cannot(scenario: &Scenario) -> Option<String> {
         return Some("the chat dialect has no background mode".to_owned());
     }
     // Tools in a wire form fit one dialect; which one, `only` says.
-    let named = scenario.only.dialects.iter().any(|one| one == "chat");
+    let named = scenario
+        .only
+        .dialects
+        .iter()
+        .any(|one| one == dialect.word());
     if !scenario.wire_tools.is_empty() && !named {
         return Some("its wire_tools are in the form of another dialect".to_owned());
     }

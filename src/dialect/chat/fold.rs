@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::dialect::chat::strand::{Field, Fragments, Kind, Strand};
 use crate::dialect::failure::Envelope;
@@ -33,6 +33,8 @@ pub struct ChatFold {
     finished: BTreeMap<u64, Option<String>>,
     usage: Option<Usage>,
     error: Option<Envelope>,
+    /// A guardrail of the endpoint said that it stepped in.
+    intervened: bool,
     /// `[DONE]` came.
     done: bool,
     timing: Timing,
@@ -146,7 +148,10 @@ impl Fold for ChatFold {
             model: self.model,
             service_tier: self.service_tier,
             pending: false,
-            stop: reason.as_deref().and_then(|reason| stop(reason, calls)),
+            stop: match self.intervened {
+                true => reason.map(|_| Stop::Guardrail),
+                false => reason.as_deref().and_then(|reason| stop(reason, calls)),
+            },
             items: strands.into_iter().map(|(_, one)| one.item()).collect(),
             usage: self.usage,
             failure: None,
@@ -172,6 +177,7 @@ impl ChatFold {
         if let Some(usage) = usage(&chunk["usage"]) {
             self.usage = Some(usage);
         }
+        self.intervened |= chunk.as_object().is_some_and(intervened);
     }
 
     /// Whether the choice brought output.
@@ -324,6 +330,14 @@ fn error(event: &WireEvent) -> Option<&Value> {
         || event.name.as_deref() == Some("error")
         || chunk["object"] == "error";
     told.then_some(chunk)
+}
+
+/// Whether a guardrail says so, under a key with a vendor's prefix (AWS API reference, InvokeModel,
+/// example with a guardrail; read 2026-11-21).
+fn intervened(chunk: &Map<String, Value>) -> bool {
+    chunk
+        .iter()
+        .any(|(key, value)| key.ends_with("-guardrailAction") && value == "INTERVENED")
 }
 
 /// Why the turn ended.

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::dialect::carrier::{Carrier, exception_type};
 use crate::dialect::converse::block::{Block, content, usage};
 use crate::dialect::failure::Envelope;
+use crate::dialect::sse_answer::{Fold, Over};
 use crate::dialect::wire::WireEvent;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
 
@@ -40,9 +42,36 @@ pub(crate) fn is_error(name: &str) -> bool {
     name == "error" || name.ends_with("Exception")
 }
 
-impl Assembler {
-    /// Takes the next event. What comes after an error is not part of the turn any more.
-    pub fn take(&mut self, event: &WireEvent) {
+impl Fold for Assembler {
+    const NAME: &'static str = "Converse";
+    const END: &'static str = "messageStop";
+    const NOT_AN_ANSWER: &'static str = "converse/not-an-answer";
+    const CARRIER: Carrier = Carrier::EventStream;
+    const MALFORMED: &'static str = "converse/malformed-json";
+
+    /// An answer has a message, or at least says why it stopped.
+    fn is_answer(body: &Value) -> bool {
+        body["output"]["message"].is_object() || body["stopReason"].is_string()
+    }
+
+    fn is_event(event: &WireEvent) -> bool {
+        named(event).is_some_and(|(_, payload)| payload.is_object())
+    }
+
+    fn flaw(event: &WireEvent) -> Option<(&'static str, &'static str)> {
+        match named(event) {
+            Some(_) => None,
+            None => Some((Self::MALFORMED, "no event")),
+        }
+    }
+
+    fn name_of(value: &Value) -> Option<String> {
+        let fields = value.as_object()?;
+        fields.keys().next().filter(|_| fields.len() == 1).cloned()
+    }
+
+    /// What comes after an error is not part of the turn any more.
+    fn take(&mut self, event: &WireEvent) {
         if self.error.is_some() {
             return;
         }
@@ -89,8 +118,7 @@ impl Assembler {
         }
     }
 
-    /// Takes a plain answer as a whole.
-    pub fn take_whole(&mut self, event: &WireEvent) {
+    fn take_whole(&mut self, event: &WireEvent) {
         self.timing.first_event.get_or_insert(event.at);
         let Some(answer) = event.json() else {
             return;
@@ -122,18 +150,31 @@ impl Assembler {
         self.take_tier(answer);
     }
 
-    /// What `stopReason` said; `None` while the turn has not ended.
-    pub fn stop_reason(&self) -> Option<&str> {
-        self.stop_reason.as_deref()
+    fn over(&self) -> Option<Over> {
+        match (&self.error, &self.stop_reason) {
+            (Some(_), _) => Some(Over::Failed),
+            (None, Some(_)) => Some(Over::Whole),
+            (None, None) => None,
+        }
     }
 
-    /// The error that ended the stream.
-    pub fn error(&self) -> Option<Envelope> {
+    fn is_next(&self, event: &WireEvent) -> bool {
+        self.stop_reason.is_some() && named(event).is_some_and(|(name, _)| name == "messageStart")
+    }
+
+    fn error(&self) -> Option<Envelope> {
         self.error.clone()
     }
 
-    /// What it all came to. Failure, irregularities and the times of head and end are not known here.
-    pub fn finish(mut self) -> TurnTrace {
+    /// A stop reason may say that the model's output could not be used.
+    fn unusable(&self) -> Option<String> {
+        let reason = self.stop_reason.as_deref()?;
+        reason
+            .starts_with("malformed_")
+            .then(|| format!("the model's output could not be used: stopReason {reason}"))
+    }
+
+    fn finish(mut self) -> TurnTrace {
         let items = match self.whole.take() {
             Some(items) => items,
             None => {
@@ -157,7 +198,9 @@ impl Assembler {
             timing: self.timing,
         }
     }
+}
 
+impl Assembler {
     fn take_tier(&mut self, payload: &Value) {
         let tier = payload["serviceTier"]["type"].as_str();
         self.service_tier = tier.map(str::to_owned).or(self.service_tier.take());
@@ -192,13 +235,8 @@ impl Assembler {
 /// An exception's payload says its message, and its name its type.
 fn envelope(name: &str, payload: &Value) -> Envelope {
     let mut envelope = Envelope::of_json(payload);
-    // Exceptions of a stream begin with a small letter, those of a response with a capital.
-    let mut letters = name.chars();
-    let kind = letters
-        .next()
-        .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str());
     if name != "error" {
-        envelope.kind = kind;
+        envelope.kind = Some(exception_type(name));
     }
     envelope
 }
@@ -209,7 +247,8 @@ fn stop(reason: &str) -> Option<Stop> {
         "end_turn" | "stop_sequence" => Stop::End,
         "tool_use" => Stop::ToolCalls,
         "max_tokens" | "model_context_window_exceeded" => Stop::Length,
-        "guardrail_intervened" | "content_filtered" => Stop::ContentFilter,
+        "content_filtered" => Stop::ContentFilter,
+        "guardrail_intervened" => Stop::Guardrail,
         _ => return None,
     })
 }

@@ -6,8 +6,6 @@
 pub mod assemble;
 mod block;
 pub mod cannot;
-pub mod capture;
-pub mod decode;
 pub mod encode;
 
 #[cfg(test)]

@@ -255,7 +255,7 @@ fn reasons_to_stop_are_those_of_the_normal_form() {
         ("tool_use", Some(Stop::ToolCalls)),
         ("max_tokens", Some(Stop::Length)),
         ("model_context_window_exceeded", Some(Stop::Length)),
-        ("guardrail_intervened", Some(Stop::ContentFilter)),
+        ("guardrail_intervened", Some(Stop::Guardrail)),
         ("content_filtered", Some(Stop::ContentFilter)),
         ("malformed_tool_use", None),
         ("something_new", None),

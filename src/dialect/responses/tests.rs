@@ -683,7 +683,7 @@ fn a_word_that_is_no_dialect_is_told_what_there_is() {
     let error = "morse".parse::<Dialect>().expect_err("not there");
     assert_eq!(
         error.to_string(),
-        "`morse` is not a dialect: there is responses, chat, converse, agentcore"
+        "`morse` is not a dialect: there is responses, chat, converse, invoke, agentcore"
     );
     assert_eq!(Dialect::Responses.to_string(), "responses");
 }

@@ -6,15 +6,16 @@ use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use proptest::prelude::*;
 
-use crate::frame::event_stream::{BAD_HEADER, BAD_LENGTH, CRC, EventStreamDecoder, FrameItem};
+use crate::frame::event_stream::{
+    BAD_HEADER, BAD_LENGTH, CRC, EventStreamDecoder, FrameItem, LIMIT,
+};
 
 /// What one decoding came to, in short.
 fn decode<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let mut decoder = EventStreamDecoder::new();
     let mut out = Vec::new();
     for (index, read) in reads.into_iter().enumerate() {
-        decoder.push(Duration::from_millis(index as u64), read);
-        while let Some(item) = decoder.next() {
+        decoder.push(Duration::from_millis(index as u64), read, |item| {
             out.push(match item {
                 FrameItem::Message(message) => format!(
                     "{:?} {} {}{} @{}",
@@ -26,7 +27,7 @@ fn decode<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
                 ),
                 FrameItem::Irregular(irregular) => format!("!{}", irregular.id),
             });
-        }
+        });
     }
     out.extend(
         decoder
@@ -143,6 +144,17 @@ fn impossible_lengths_stop_the_stream_at_once() {
     assert_eq!(decode([&largest[..]]), ["end!event-stream/truncated"]);
 }
 
+/// A length is a claim: what is kept is what came.
+#[test]
+fn a_huge_length_takes_no_memory_before_its_bytes_come() {
+    let mut decoder = EventStreamDecoder::new();
+    decoder.push(Duration::ZERO, &prelude(LIMIT as u32, 0), |item| {
+        panic!("{item:?}")
+    });
+    decoder.push(Duration::ZERO, &[0; 100], |item| panic!("{item:?}"));
+    assert!(decoder.frame.capacity() < 1024);
+}
+
 #[test]
 fn headers_that_say_nothing_are_noted_and_the_stream_goes_on() {
     for headers in [
@@ -187,6 +199,19 @@ proptest! {
         let reads = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
         prop_assert_eq!(decode(reads), decode([&bytes[..]]));
         prop_assert_eq!(decode(bytes.chunks(1)), decode([&bytes[..]]));
+    }
+
+    /// Checksums that fit keep rubbish from being thrown away at once: headers of any bytes.
+    #[test]
+    fn rubbish_in_headers_is_noted_and_the_stream_goes_on(headers in prop::collection::vec(any::<u8>(), 0..200)) {
+        let total = (headers.len() + 16) as u32;
+        let mut bytes = prelude(total, headers.len() as u32);
+        bytes.extend(&headers);
+        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+        bytes.extend(event("b", "{}"));
+        let all = decode([&bytes[..]]);
+        prop_assert!(!all.is_empty() && all.len() <= 2, "{:?}", all);
+        prop_assert!(all[0].starts_with('!'), "{:?}", all);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 #[test]
 fn signatures_equal_those_of_botocore() {
     let cases: Vec<Value> = serde_json::from_str(include_str!("sigv4.json")).unwrap();
-    assert_eq!(cases.len(), 5);
+    assert_eq!(cases.len(), 6);
     for case in &cases {
         let text = |name: &str| case[name].as_str().unwrap().to_string();
         let keys = aws_credential_types::Credentials::new(

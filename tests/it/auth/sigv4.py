@@ -31,6 +31,9 @@ CASES = [
     dict(name="escaped path, query", service="bedrock", region="us-east-1", token=None, headers={},
          url="https://bedrock-runtime.us-east-1.amazonaws.com/model/us.openai.gpt-5.6-sol%3A0/converse-stream?b=2&a=1%202",
          body="{}", at="20260101T000000Z"),
+    dict(name="ARN in the path, its slash encoded", service="bedrock", region="us-gov-west-1", token=None, headers={},
+         url="https://bedrock-runtime.us-gov-west-1.amazonaws.com/model/arn%3Aaws-us-gov%3Abedrock%3Aus-gov-west-1%3A123456789012%3Aapplication-inference-profile%2Fabc123def456/invoke-with-response-stream",
+         body="{}", at="20260101T000000Z"),
 ]
 
 for case in CASES:

@@ -136,7 +136,7 @@ impl<'a> Ledger<'a> {
 
     /// Whether the answer broke off for a reason that was told or seen, so that it promises nothing.
     pub fn broke_off(&self) -> bool {
-        !self.errors.is_empty() || self.subject.was_cut()
+        !self.errors.is_empty() || self.subject.was_cut() || self.subject.lost_frames()
     }
 
     /// What was asked for, under a JSON pointer.

@@ -3,6 +3,8 @@
 //! Text and reasoning blocks are not opened in the streams of the real service, so that is never
 //! asked for. It must never judge what a block says.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::check::finding::Rule;
@@ -125,7 +127,7 @@ pub(crate) fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
 }
 
 fn framed(ledger: &Ledger<'_>, index: u64, block: &Block<'_>, out: &mut Collector<'_>) {
-    if block.stops.is_empty() && !ledger.is_cut() && ledger.first("messageStop").is_some() {
+    if block.stops.is_empty() && !ledger.is_cut() && ledger.message_stop.is_some() {
         out.add(
             &CLOSED,
             Some(block.first),
@@ -143,7 +145,9 @@ fn framed(ledger: &Ledger<'_>, index: u64, block: &Block<'_>, out: &mut Collecto
             block.stops.len().to_string(),
         );
     }
-    let late = block.late.iter().find(|at| !block.stops.contains(at));
+    // Places ascend, and there may be very many.
+    let is_stop = |at: &usize| block.stops.binary_search(at).is_ok();
+    let late = block.late.iter().find(|at| !is_stop(at));
     if let Some(at) = late {
         out.add(
             &LATE,
@@ -305,12 +309,12 @@ fn tool(ledger: &Ledger<'_>, index: u64, block: &Block<'_>, out: &mut Collector<
 }
 
 fn unique(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for block in ledger.calls() {
         let Some(id) = block.tool.and_then(|tool| tool["toolUseId"].as_str()) else {
             continue;
         };
-        if seen.contains(&id) {
+        if !seen.insert(id) {
             out.add(
                 &TOOL_ID_UNIQUE,
                 Some(block.first),
@@ -319,7 +323,6 @@ fn unique(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                 id,
             );
         }
-        seen.push(id);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Only what the API promises to enforce; it must never judge how well the model did.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::check::finding::Rule;
@@ -38,10 +40,20 @@ pub(crate) fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         .flatten()
         .filter_map(|tool| tool.get("toolSpec"))
         .collect();
+    // Read once: an answer may have any number of calls. A schema that cannot be used is for the linter
+    // of scenarios to say.
+    let schemas: BTreeMap<&str, Schema> = specs
+        .iter()
+        .filter(|spec| spec["strict"] == true)
+        .filter_map(|spec| {
+            let schema = Schema::compile(&spec["inputSchema"]["json"]).ok()?;
+            Some((spec["name"].as_str()?, schema))
+        })
+        .collect();
     for block in ledger.calls() {
         let Some(tool) = block.tool else { continue };
         let name = tool["name"].as_str().unwrap_or_default();
-        let Some(spec) = specs.iter().find(|spec| spec["name"] == name) else {
+        if !specs.iter().any(|spec| spec["name"] == name) {
             if !name.is_empty() {
                 out.add(
                     &DECLARED,
@@ -56,17 +68,15 @@ pub(crate) fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
                 );
             }
             continue;
-        };
+        }
         let input = match ledger.whole {
             Some(_) => tool.get("input").cloned(),
             None if block.input().trim().is_empty() => Some(Value::Object(Default::default())),
             None => serde_json::from_str(&block.input()).ok(),
         };
-        // Input that is no JSON object has its own finding, and a schema that cannot be used is for
-        // the linter of scenarios to say.
+        // Input that is no JSON object has its own finding.
         if let Some(input) = input.filter(Value::is_object)
-            && spec["strict"] == true
-            && let Ok(schema) = Schema::compile(&spec["inputSchema"]["json"])
+            && let Some(schema) = schemas.get(name)
             && let Err(told) = schema.check(&input)
         {
             out.add(

@@ -2,6 +2,8 @@
 //!
 //! It must never judge a block.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::check::finding::Rule;
@@ -349,7 +351,9 @@ fn used(ledger: &Ledger<'_>, at: usize, payload: &Value, out: &mut Collector<'_>
 }
 
 fn after_error(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
-    let Some(error) = ledger.error() else { return };
+    let Some(error) = ledger.first_error else {
+        return;
+    };
     if let Some(next) = ledger.events.iter().find(|event| event.at > error.at) {
         out.add(
             &ERROR_LAST,
@@ -362,10 +366,9 @@ fn after_error(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
 }
 
 fn known(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for event in &ledger.events {
-        if !EVENTS.contains(&event.name) && !is_error(event.name) && !seen.contains(&event.name) {
-            seen.push(event.name);
+        if !EVENTS.contains(&event.name) && !is_error(event.name) && seen.insert(event.name) {
             out.add(
                 &KNOWN,
                 Some(event.at),

@@ -16,7 +16,7 @@ use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStream, Pacing, write};
 use crate::turn::exchange::{End, Exchange};
 
-fn request() -> Value {
+pub(super) fn request() -> Value {
     json!({
         "model": "gpt-test", "stream": true, "stream_options": {"include_usage": true},
         "tool_choice": "auto", "parallel_tool_calls": true,
@@ -53,7 +53,7 @@ fn usage() -> Value {
 }
 
 /// Reasoning, text and two parallel calls, the finish reason, the usage and `[DONE]`.
-fn good_stream() -> OutStream {
+pub(super) fn good_stream() -> OutStream {
     let mut data = vec![delta(
         json!({"role": "assistant", "content": "", "refusal": null}),
         Value::Null,

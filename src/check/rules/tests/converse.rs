@@ -223,6 +223,34 @@ fn plain_answers_are_held_to_the_same() {
     );
 }
 
+/// A hostile stream may have any number of blocks and of events of one: no rule compares them in pairs.
+#[test]
+fn a_flood_of_blocks_is_checked_in_time() {
+    let stop = |index: u64| json!({"type": "contentBlockStop", "contentBlockIndex": index});
+    let many: u64 = 15_000;
+    let start = |index: u64| {
+        json!({"type": "contentBlockStart", "contentBlockIndex": index,
+            "start": {"toolUse": {"toolUseId": format!("t{index}"), "name": "get_weather"}}})
+    };
+    let floods: [Vec<Value>; 3] = [
+        (0..many).map(|_| stop(0)).collect(),
+        (0..many).map(start).collect(),
+        (0..many)
+            .map(|one| json!({"type": format!("x{one}")}))
+            .collect(),
+    ];
+    for events in floods {
+        let stream = OutStream::framed(events.into_iter().map(OutEvent::of).collect());
+        let begun = std::time::Instant::now();
+        assert!(!findings_with(&stream, &request()).is_empty());
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+}
+
 #[test]
 fn tool_choice_is_kept() {
     let with = |choice: Value, answer: &Value| {

@@ -6,6 +6,7 @@ mod agentcore;
 mod captures;
 mod chat;
 mod converse;
+mod invoke;
 mod plain;
 mod sweep;
 
@@ -21,14 +22,14 @@ use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::rules::{Subject, all, check};
 use crate::dialect::{Dialect, decode};
 use crate::mock::fault_file::{
-    agentcore_faults, chat_faults, converse_faults, shipped_faults, shipped_variants,
+    agentcore_faults, chat_faults, converse_faults, invoke_faults, shipped_faults, shipped_variants,
 };
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Ending, Finish, Framing, Newline, OutEvent, OutStream, Pacing, write};
 use crate::turn::exchange::{End, Exchange, Head, Read};
 
 /// Rules that no fault of a stream can trip, with the reason.
-const WITHOUT_FAULT: [(&str, &str); 16] = [
+const WITHOUT_FAULT: [(&str, &str); 17] = [
     (
         "agentcore/content-type-as-asked",
         "is about a whole answer: see agentcore::the_content_type_decides_and_not_what_was_asked",
@@ -49,6 +50,7 @@ const WITHOUT_FAULT: [(&str, &str); 16] = [
         "sse/events-within-limit",
         "needs megabytes: see a_flood_of_events_is_named_and_not_kept",
     ),
+    ("event-stream/events-within-limit", "the same"),
     (
         "responses/not-a-response",
         "is about a body that is no stream: see an_error_inside_a_success_is_no_answer",
@@ -466,6 +468,7 @@ fn every_rule_can_be_tripped() {
         .chain(chat_faults())
         .chain(converse_faults())
         .chain(agentcore_faults())
+        .chain(invoke_faults())
         .flat_map(|fault| fault.trips.iter().map(String::as_str))
         .collect();
     for rule in all().filter(|rule| rule.severity > Severity::Info) {
