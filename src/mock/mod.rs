@@ -37,6 +37,8 @@ pub mod answer;
 
 pub mod question;
 
+pub mod code_tool;
+
 pub mod plain_model;
 
 pub mod ask;
