@@ -4,11 +4,18 @@
 //! whose judge is absent says so and returns.
 
 mod codex;
+mod corrupting;
 mod openai_client;
+mod servers;
 
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use tokio::process::Command;
 
@@ -72,4 +79,83 @@ pub(crate) async fn told(python: &Path, script: &str, arguments: &[&str]) -> ser
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{script}: {said}");
     serde_json::from_slice(&run.stdout).expect("JSON")
+}
+
+/// A server, until the test ends.
+struct Running {
+    child: Child,
+    /// Its home and working directory.
+    home: TempDir,
+}
+
+impl Running {
+    fn start(program: &Path, arguments: &[&Path], variables: &[(&str, String)]) -> Running {
+        let home = TempDir::new().expect("a folder");
+        let child = std::process::Command::new(program)
+            .args(arguments)
+            .current_dir(home.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home.path())
+            .envs(
+                variables
+                    .iter()
+                    .map(|(name, value)| (name, OsStr::new(value))),
+            )
+            // Some serve until their input ends: ours, kept open as long as we are.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(
+                std::fs::File::create(home.path().join("stderr")).expect("a file"),
+            ))
+            .spawn()
+            .expect("it starts");
+        Running { child, home }
+    }
+
+    /// Starts, and waits for the first line on stdout.
+    fn that_prints(program: &Path, arguments: &[&Path]) -> (Running, String) {
+        let mut running = Running::start(program, arguments, &[]);
+        let stdout = running.child.stdout.take().expect("a pipe");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        assert!(!line.is_empty(), "it ended: {}", running.stderr());
+        (running, line)
+    }
+
+    /// Starts, and waits until the port takes connections.
+    fn that_listens(
+        program: &Path,
+        arguments: &[&Path],
+        variables: &[(&str, String)],
+        port: u16,
+    ) -> Running {
+        let mut running = Running::start(program, arguments, variables);
+        // Whatever it prints must not fill the pipe.
+        let mut stdout = running.child.stdout.take().expect("a pipe");
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = running.child.try_wait().expect("it can be asked");
+            assert!(ended.is_none(), "it ended: {}", running.stderr());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "it does not listen: {}",
+                running.stderr()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        running
+    }
+
+    fn stderr(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
