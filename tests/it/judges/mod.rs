@@ -45,6 +45,17 @@ pub(crate) fn python() -> Option<PathBuf> {
     installed("python/bin/python")
 }
 
+/// An interpreter for what needs no packages: the one on the search path, or that one.
+fn any_python() -> Option<PathBuf> {
+    let tried = std::process::Command::new("python3")
+        .arg("--version")
+        .output();
+    match tried.is_ok_and(|run| run.status.success()) {
+        true => Some("python3".into()),
+        false => python(),
+    }
+}
+
 /// Where a file of this folder lies.
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
