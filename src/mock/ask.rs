@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::mock::code_tool;
 use crate::mock::data::{Model, Provider, Sampling, ToolChoices};
 use crate::mock::question::{Grammar, Tool, ToolKind};
 use crate::mock::refusal::Refusal;
@@ -238,7 +239,7 @@ fn read_tool(
 fn one_tool(row: &Value, namespace: Option<&str>) -> Option<Tool> {
     let kind = match row["type"].as_str()? {
         "function" => ToolKind::Function(row.get("parameters").cloned().unwrap_or_default()),
-        "custom" => ToolKind::Custom(grammar(&row["format"])),
+        "custom" => ToolKind::Custom(input_of(row, &row["format"])),
         _ => return None,
     };
     Some(Tool {
@@ -251,10 +252,16 @@ fn one_tool(row: &Value, namespace: Option<&str>) -> Option<Tool> {
     })
 }
 
-/// What a custom tool's input must match. `syntax` and `definition` stand in this object.
-pub fn grammar(format: &Value) -> Grammar {
-    match (format["syntax"].as_str(), format["definition"].as_str()) {
-        (Some("regex"), Some(regex)) => Grammar::Regex(regex.to_owned()),
+/// What a custom tool takes. `syntax` and `definition` stand in the object `format`.
+pub fn input_of(tool: &Value, format: &Value) -> Grammar {
+    let program = tool["description"].as_str().and_then(code_tool::program);
+    match (
+        format["syntax"].as_str(),
+        format["definition"].as_str(),
+        program,
+    ) {
+        (Some("regex"), Some(regex), _) => Grammar::Regex(regex.to_owned()),
+        (_, _, Some(program)) => Grammar::Program(program),
         _ => Grammar::Other,
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::mock::ask::{check_shared, check_tool_type, grammar, list, object, quoted, served};
+use crate::mock::ask::{check_shared, check_tool_type, input_of, list, object, quoted, served};
 use crate::mock::data::{ChatKind, Model, Provider, Taken, ToolChoices};
 use crate::mock::messages;
 use crate::mock::question::{Choice, Format, Question, Tool, ToolKind, last_words};
@@ -132,7 +132,7 @@ fn one_tool(row: &Value) -> Option<Tool> {
         namespace: None,
         kind: match kind {
             "function" => ToolKind::Function(inner.get("parameters").cloned().unwrap_or_default()),
-            "custom" => ToolKind::Custom(grammar(&inner["format"]["grammar"])),
+            "custom" => ToolKind::Custom(input_of(inner, &inner["format"]["grammar"])),
             _ => return None,
         },
     })

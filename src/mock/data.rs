@@ -158,6 +158,7 @@ pub struct AgentManner {
     pub prompt: String,
     /// Endpoints that each runtime has; the first where a request names none.
     pub qualifiers: Vec<String>,
+    pub source: String,
 }
 
 /// The projects that are there.
@@ -168,6 +169,7 @@ pub struct Projects {
     pub header: String,
     /// The names it may hold, with `{region}`.
     pub there_are: Vec<String>,
+    pub source: String,
 }
 
 /// A guardrail with one policy: a word that must not be said.

@@ -41,6 +41,8 @@ pub mod answer;
 
 pub mod question;
 
+pub mod code_tool;
+
 pub mod plain_model;
 
 pub mod ask;

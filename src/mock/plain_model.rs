@@ -78,18 +78,23 @@ fn scripted(step: &Step, question: &Question) -> Answer {
 
 fn plain(question: &Question) -> Vec<Said> {
     let result = question.last_result.as_deref();
-    let function_first = |allowed: &dyn Fn(&Tool) -> bool| -> Option<&Tool> {
-        let is_function = |tool: &&Tool| matches!(tool.kind, ToolKind::Function(_));
-        let mut allowed = question.tools.iter().filter(|tool| allowed(tool));
-        let any = allowed.clone().next();
-        allowed.find(is_function).or(any)
+    // A tool that runs programs is there to call the others with; of those, what is left beside it
+    // makes no sense on its own (waiting for a program that was never started).
+    let best = |allowed: &dyn Fn(&Tool) -> bool| -> Option<&Tool> {
+        let rank = |tool: &&Tool| match tool.kind {
+            ToolKind::Custom(Grammar::Program(_)) => 0,
+            ToolKind::Function(_) => 1,
+            ToolKind::Custom(_) => 2,
+        };
+        let allowed = question.tools.iter().filter(|tool| allowed(tool));
+        allowed.min_by_key(rank)
     };
     let (tool, must) = match &question.choice {
         Choice::None => (None, false),
-        Choice::Auto => (function_first(&|_| true), false),
-        Choice::Required => (function_first(&|_| true), true),
-        Choice::Named(name) => (function_first(&|tool| tool.name == *name), true),
-        Choice::Among(names, must) => (function_first(&|tool| names.contains(&tool.name)), *must),
+        Choice::Auto => (best(&|_| true), false),
+        Choice::Required => (best(&|_| true), true),
+        Choice::Named(name) => (best(&|tool| tool.name == *name), true),
+        Choice::Among(names, must) => (best(&|tool| names.contains(&tool.name)), *must),
     };
     if let Some(tool) = tool
         && (must || result.is_none())
@@ -118,6 +123,7 @@ fn call(tool: &Tool) -> Call {
         ToolKind::Custom(grammar) => {
             let text = match grammar {
                 Grammar::Regex(regex) => pattern::matching(&format!("^(?:{regex})$"), 0, 10_000),
+                Grammar::Program(program) => Some(program.clone()),
                 Grammar::Other => None,
             };
             CallContent::Input(text.unwrap_or_else(|| HARMLESS.to_owned()))

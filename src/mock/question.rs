@@ -48,6 +48,8 @@ pub enum ToolKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grammar {
     Regex(String),
+    /// None, but the description tells of a program that it runs: this is a harmless one.
+    Program(String),
     /// Free text, or a grammar that the mock does not follow.
     Other,
 }

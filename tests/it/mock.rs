@@ -629,6 +629,33 @@ async fn the_choice_of_a_tool_is_kept() {
         (&call["namespace"], &call["name"]),
         (&json!("clock"), &json!("get_weather"))
     );
+
+    // A tool that runs programs is there to call the others with, wherever it stands among them.
+    let description = "Run JavaScript code.\n- `text(value: string)`: Appends a text item.\n\n\
+        ```ts\ndeclare const tools: { run(args: {\n  // Shell command.\n  cmd: string;\n  \
+        tty?: boolean;\n}): Promise<unknown>; };\n```";
+    let exec = json!({"type": "custom", "name": "exec", "description": description,
+        "format": {"type": "grammar", "syntax": "lark", "definition": "start: /[\\s\\S]+/"}});
+    let code = json!({"model": "gpt-6.1-sol", "input": [
+        {"type": "additional_tools", "role": "developer", "tools": [{"type": "namespace", "name": "functions", "tools": [weather(), exec]}]},
+        {"type": "message", "role": "user", "content": "hi"},
+    ]});
+    let answer = post(&server, OPENAI, &code).await.json();
+    let call = answer["output"].as_array().expect("items").last();
+    let call = call.expect("a call");
+    assert_eq!(
+        (&call["type"], &call["name"], &call["namespace"]),
+        (
+            &json!("custom_tool_call"),
+            &json!("exec"),
+            &json!("functions")
+        ),
+        "{answer}"
+    );
+    assert_eq!(
+        call["input"],
+        "text(await tools.run({cmd: \"echo sameturn\"}));"
+    );
 }
 
 #[tokio::test]

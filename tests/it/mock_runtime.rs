@@ -1,12 +1,12 @@
 //! The mocked Bedrock Runtime seen from outside: plain HTTP, frames read by the AWS crate, and boto3.
 
-use std::process::Command;
-
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use bytes::BytesMut;
 use sameturn::mock::data::MockData;
 use sameturn::mock::server::MockServer;
 use serde_json::{Value, json};
+
+use crate::judges;
 
 /// What came back.
 struct Answer {
@@ -416,25 +416,13 @@ async fn an_exception_ends_a_stream() {
 
 /// boto3 finishes tool loops, and names failures as it would name the provider's.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 async fn boto3_takes_the_mock_for_the_real_thing() {
-    let python = std::env::var("SAMETURN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let there = Command::new(&python).args(["-c", "import boto3"]).output();
-    if !there.is_ok_and(|tried| tried.status.success()) {
-        eprintln!("skipped: `{python} -c 'import boto3'` fails (set SAMETURN_PYTHON)");
+    let Some(python) = judges::python() else {
         return;
-    }
+    };
     let server = start().await;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/judges/converse.py");
     let origin = format!("http://{}", server.address());
-    let run =
-        tokio::task::spawn_blocking(move || Command::new(python).args([script, &origin]).output())
-            .await
-            .expect("it ends")
-            .expect("it runs");
-    let told = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{told}");
-    let seen: Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let seen = judges::told(&python, "converse.py", &[&origin]).await;
     let turns = json!([
         ["reasoningContent", "toolUse", "tool_use"],
         ["reasoningContent", "text", "end_turn"]

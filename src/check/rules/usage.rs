@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::check::finding::Rule;
 use crate::check::rules::collect::{Collector, show};
 use crate::check::rules::ledger::Ledger;
-use crate::check::rules::must;
+use crate::check::rules::{must, should};
 
 const SOURCE: &str = "OpenAI API reference, the response object (2026-08-21)";
 
@@ -31,8 +31,13 @@ static DETAILS: Rule = must(
     "Cached tokens are part of the input, reasoning tokens part of the output.",
     SOURCE,
 );
+static NOT_ZERO: Rule = should(
+    "responses/usage-not-zero",
+    "Every request costs input tokens, and every answer with an item output tokens.",
+    "OpenAI API reference, the response object (2026-08-21); @copilotkit/aimock 1.43.0 reports 0 (2026-11-21)",
+);
 
-pub static RULES: &[&Rule] = &[&PRESENT, &COUNTS, &TOTAL, &DETAILS];
+pub static RULES: &[&Rule] = &[&PRESENT, &COUNTS, &TOTAL, &DETAILS, &NOT_ZERO];
 
 /// The counts, by pointer.
 const FIELDS: [&str; 6] = [
@@ -88,6 +93,26 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
     let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
     let of = |pointer: &str| count(pointer).unwrap_or(0);
     let (input, output) = (of("/input_tokens"), of("/output_tokens"));
+    let said_something = response
+        .get("output")
+        .and_then(Value::as_array)
+        .is_some_and(|items| !items.is_empty());
+    let free: Vec<&str> = [
+        (input == 0).then_some("input_tokens"),
+        (output == 0 && said_something).then_some("output_tokens"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if due && !free.is_empty() {
+        out.add(
+            &NOT_ZERO,
+            Some(event),
+            format!("no tokens are counted: {}", free.join(", ")),
+            "more than 0: clients decide by it when to shorten a conversation",
+            show(Some(usage)),
+        );
+    }
     let sum = input.saturating_add(output);
     if of("/total_tokens") != sum {
         out.add(

@@ -62,7 +62,10 @@ impl Fold for ChatFold {
     }
 
     fn flaw(event: &WireEvent) -> Option<(&'static str, &'static str)> {
-        match Self::is_event(event) {
+        let has_choices = event
+            .json()
+            .is_some_and(|chunk| chunk["choices"].is_array());
+        match has_choices || error(event).is_some() {
             true => None,
             false => Some(("chat/not-a-chunk", "no choices")),
         }

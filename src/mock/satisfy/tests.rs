@@ -92,7 +92,7 @@ fn a_schema_without_a_value_does_not_keep_us_busy() {
         let before = std::time::Instant::now();
         satisfy(&schema);
         let took = before.elapsed();
-        assert!(took.as_secs() < 2, "{took:?} for {schema}");
+        assert!(took.as_secs() < 20, "{took:?} for {schema}");
     }
 }
 

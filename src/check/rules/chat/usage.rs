@@ -47,9 +47,14 @@ static DETAILS: Rule = must(
     "Cached tokens are part of the prompt, reasoning tokens part of the completion.",
     SOURCE,
 );
+static NOT_ZERO: Rule = should(
+    "chat/usage-not-zero",
+    "Every request costs prompt tokens, and every answer that says something completion tokens.",
+    SOURCE,
+);
 
 pub static RULES: &[&Rule] = &[
-    &PRESENT, &ONCE, &UNASKED, &OWN_CHUNK, &COUNTS, &TOTAL, &DETAILS,
+    &PRESENT, &ONCE, &UNASKED, &OWN_CHUNK, &COUNTS, &TOTAL, &DETAILS, &NOT_ZERO,
 ];
 
 /// The counts, by pointer.
@@ -92,8 +97,17 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
             with_usage.len().to_string(),
         );
     }
+    let said_something = ledger.choices.values().any(|choice| {
+        let says = |(_, delta): &(usize, &Value)| {
+            let text = delta.get("content").and_then(Value::as_str);
+            text.is_some_and(|text| !text.is_empty()) || delta.get("tool_calls").is_some()
+        };
+        choice.deltas.iter().any(says)
+    });
+    // Some repeat the usage in every chunk, and count from 0: the last is what it came to.
+    let last = with_usage.last().map(|chunk| chunk.event);
     for chunk in with_usage {
-        counts(chunk, out);
+        counts(chunk, last == Some(chunk.event), said_something, out);
     }
 }
 
@@ -130,7 +144,7 @@ fn place(ledger: &Ledger<'_>, first: &Chunk<'_>, asked: bool, out: &mut Collecto
     }
 }
 
-fn counts(chunk: &Chunk<'_>, out: &mut Collector<'_>) {
+fn counts(chunk: &Chunk<'_>, is_last: bool, said_something: bool, out: &mut Collector<'_>) {
     let Some(usage) = chunk.usage() else {
         return;
     };
@@ -159,6 +173,22 @@ fn counts(chunk: &Chunk<'_>, out: &mut Collector<'_>) {
     let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
     let of = |pointer: &str| count(pointer).unwrap_or(0);
     let (prompt, completion) = (of("/prompt_tokens"), of("/completion_tokens"));
+    let free: Vec<&str> = [
+        (prompt == 0).then_some("prompt_tokens"),
+        (completion == 0 && said_something).then_some("completion_tokens"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if is_last && !free.is_empty() {
+        out.add(
+            &NOT_ZERO,
+            event,
+            format!("no tokens are counted: {}", free.join(", ")),
+            "more than 0: clients decide by it when to shorten a conversation",
+            show(Some(usage)),
+        );
+    }
     let sum = prompt.saturating_add(completion);
     if of("/total_tokens") != sum {
         out.add(
