@@ -25,7 +25,11 @@ pub mod chosen;
 
 pub mod refusal;
 
+pub mod issued;
+
 pub mod admit;
+
+pub mod aws;
 
 pub mod pattern;
 
