@@ -4,7 +4,7 @@
 //! serialised. [`Secret::expose`] is for the header of a request about to be sent.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_smithy_runtime_api::client::identity::Identity;
 use secrecy::{ExposeSecret, SecretString};
@@ -102,17 +102,13 @@ pub struct SignedIn {
     pub how: String,
     /// What works but probably is not what the user wants. Safe to print.
     pub warnings: Vec<String>,
+    /// When to sign in again, where the credentials end.
+    pub renew_at: Option<SystemTime>,
 }
 
 impl SignedIn {
-    /// Whether the credentials stop being valid within `span` of `now`.
-    pub fn expires_within(&self, span: Duration, now: SystemTime) -> bool {
-        match &self.credentials {
-            Credentials::Aws {
-                expires: Some(expires),
-                ..
-            } => *expires <= now + span,
-            _ => false,
-        }
+    /// Whether new credentials should be made before the next request.
+    pub fn due(&self, now: SystemTime) -> bool {
+        self.renew_at.is_some_and(|at| at <= now)
     }
 }

@@ -9,29 +9,31 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::auth::authorize::authorize;
-use crate::auth::credentials::SignedIn;
+use crate::auth::credentials::{Credentials, SignedIn};
 use crate::auth::seen::Seen;
-use crate::auth::sign_in::sign_in;
+use crate::auth::shared::SignIns;
+use crate::auth::sign_in::sign_in_shared;
 use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
 use crate::catalog::failure::UNKNOWN;
 use crate::check::expect;
 use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
+use crate::conduct::circumstance;
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
 use crate::conduct::told::{Told, outline, redacted};
 use crate::dialect::{self, Decoded, Dialect};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
-use crate::scenario::model::{CredentialState, RegionState, Scenario};
+use crate::scenario::model::{ClockState, CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Outgoing, Transport};
 use crate::turn::dialogue::{self, TurnRequest};
 use crate::turn::exchange::{End, Exchange};
 use crate::turn::trace::{Failure, Item, Layer, TurnTrace};
 
-/// A new sign-in is made this long before the old one expires.
-const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+/// How wrong a clock is that a scenario asks for. AWS takes signatures for 5 minutes.
+const WRONG_BY: Duration = Duration::from_secs(20 * 60);
 
 /// What all cells of a run share.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub struct Conductor<T> {
     pub keep_streams: bool,
     /// Told every secret that is used, so that reports can remove it.
     pub seen: Arc<Seen>,
+    /// AWS credentials that lanes share.
+    pub sign_ins: SignIns,
 }
 
 /// A target's own thread of work: its cells run one after another, so that they do not disturb each
@@ -98,11 +102,16 @@ impl<'a, T: Transport> Lane<'a, T> {
         if let Err(reason) = plan::applies(scenario, self.target) {
             return without_turns(cell, Verdict::NotApplicable, reason);
         }
-        let signed = match self.sign_in(scenario).await {
-            Ok(Ok(signed)) => Ok(signed),
-            Ok(Err(failure)) => Err(failure),
+        let mut signed = match self.sign_in(scenario).await {
+            Ok(signed) => signed,
             Err(reason) => return without_turns(cell, Verdict::Undetermined, reason),
         };
+        if let (Some(_), Ok(signed)) = (scenario.given.clock, &signed)
+            && !matches!(signed.credentials, Credentials::Aws { .. })
+        {
+            let reason = format!("signs in by {}, which has no clock", signed.how);
+            return without_turns(cell, Verdict::NotApplicable, reason);
+        }
 
         let mut traces: Vec<TurnTrace> = Vec::new();
         let mut findings: Vec<Judged> = Vec::new();
@@ -120,6 +129,13 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let turn = &scenario.turns[index];
+            if signed
+                .as_ref()
+                .is_ok_and(|signed| signed.due(SystemTime::now()))
+                && let Ok(renewed) = self.sign_in(scenario).await
+            {
+                signed = renewed;
+            }
             let mut outcome = match &signed {
                 Ok(signed) => self.turn(cell, scenario, index, &entries, signed).await,
                 Err(failure) => not_sent(failure),
@@ -200,7 +216,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             && let Some(known) = self.signed.get(&key)
             && !known
                 .as_ref()
-                .is_ok_and(|signed| signed.expires_within(REFRESH_BEFORE, SystemTime::now()))
+                .is_ok_and(|signed| signed.due(SystemTime::now()))
         {
             return Ok(known.clone());
         }
@@ -217,14 +233,20 @@ impl<'a, T: Transport> Lane<'a, T> {
             auth: identity.auth.as_ref(),
             region,
         };
-        let signed = sign_in(&wanted, &identity.environment).await;
-        if let Ok(signed) = &signed {
-            self.conductor.seen.learn(&signed.credentials);
-        }
         let lasting = matches!(
             key,
             None | Some(CredentialState::Denied | CredentialState::Expired)
         );
+        let own = SignIns::default();
+        let shared = match lasting && given.region.is_none() {
+            true => &self.conductor.sign_ins,
+            false => &own,
+        };
+        let environment = &identity.environment;
+        let signed = sign_in_shared(&wanted, environment, &identity.limits, shared).await;
+        if let Ok(signed) = &signed {
+            self.conductor.seen.learn(&signed.credentials);
+        }
         if given.region.is_none() && lasting {
             // A failure is remembered too: a hanging credential process would hang in every cell.
             let first = self.signed.insert(key, signed.clone()).is_none();
@@ -280,13 +302,18 @@ impl<'a, T: Transport> Lane<'a, T> {
         ];
         headers.extend(target.headers.iter().cloned());
         let shown = headers.clone();
+        let signed_at = match scenario.given.clock {
+            None => SystemTime::now(),
+            Some(ClockState::Behind) => SystemTime::now() - WRONG_BY,
+            Some(ClockState::Ahead) => SystemTime::now() + WRONG_BY,
+        };
         if let Err(failure) = authorize(
             &signed.credentials,
             "POST",
             &url,
             &mut headers,
             &bytes,
-            SystemTime::now(),
+            signed_at,
         ) {
             return not_sent(&failure);
         }
@@ -313,12 +340,16 @@ impl<'a, T: Transport> Lane<'a, T> {
         });
         let Read {
             answer: Answer { body, exchange, .. },
-            decoded,
+            mut decoded,
             findings,
         } = match read.await {
             Ok(read) => read,
             Err(reason) => return unreadable(reason),
         };
+        if let Some(failure) = &mut decoded.trace.failure {
+            let credentials = &signed.credentials;
+            circumstance::reconsider(failure, &exchange, credentials, target, signed_at);
+        }
         let told = Told {
             cell,
             index,
@@ -362,7 +393,8 @@ impl<'a, T: Transport> Lane<'a, T> {
     /// Whether a failure tells nothing about the provider: it was never asked, or cannot be reached.
     /// Where the scenario itself chose the credentials or region, not asking tells something.
     fn says_nothing(&self, scenario: &Scenario, failure: &Failure) -> bool {
-        let staged = scenario.given.credentials.is_some() || scenario.given.region.is_some();
+        let given = &scenario.given;
+        let staged = given.credentials.is_some() || given.region.is_some() || given.clock.is_some();
         let class = self.conductor.catalog.failures.class(&failure.class);
         match failure.layer {
             Layer::Local => !staged,
@@ -381,8 +413,9 @@ impl<'a, T: Transport> Lane<'a, T> {
                 Some(class.fix.clone())
             })
             .unwrap_or_default();
+        let cause = local.map_or(String::new(), |failure| format!("/{}", failure.cause));
         format!(
-            "{}: {}. {fix}",
+            "{}{cause}: {}. {fix}",
             failure.class,
             failure.message.trim_end_matches('.')
         )
@@ -491,7 +524,7 @@ fn not_sent(failure: &SignInFailure) -> TurnOutcome {
                 class: failure.class.to_owned(),
                 layer: Layer::Local,
                 status: None,
-                code: None,
+                code: Some(failure.cause.to_owned()),
                 kind: None,
                 param: None,
                 message: failure.message.clone(),

@@ -99,6 +99,7 @@ async fn run(text: &str, answers: Vec<Exchange>) -> (CellOutcome, usize) {
         limits: Limits::CHECK,
         keep_streams: false,
         seen: Arc::new(Seen::new(false)),
+        sign_ins: Default::default(),
     };
     let (events, _kept) = unbounded_channel();
     let planned = PlannedScenario {

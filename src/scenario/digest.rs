@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
-    CallExpectation, CredentialState, Expect, Format, Limits, Matcher, ModelState, Range, Scenario,
+    CallExpectation, ClockState, CredentialState, Expect, Format, Given, Limits, Matcher, ModelState, Range, Scenario,
     Settings, StopWord, Tool, ToolChoice, Turn,
 };
 
@@ -49,14 +49,7 @@ fn canonical(scenario: &Scenario) -> Value {
         "tags": tags,
         "source": source,
         "only": [only.providers, only.dialects, only.models],
-        "given": [
-            given.credentials.map(credentials),
-            given.region.map(|_| "none"),
-            given.route.map(|_| "wrong"),
-            given.model.map(model),
-            given.fault,
-            given.script,
-        ],
+        "given": self::given(given),
         "stream": stream,
         "limits": [millis(idle), millis(total)],
         "system": system,
@@ -70,6 +63,32 @@ fn canonical(scenario: &Scenario) -> Value {
     })
 }
 
+/// What came later is there only where it is said, so that the older fingerprints stay.
+fn given(given: &Given) -> Value {
+    let Given {
+        credentials,
+        region,
+        route,
+        model,
+        clock,
+        fault,
+        script,
+    } = given;
+    let mut list = vec![
+        json!(credentials.map(self::credentials)),
+        json!(region.map(|_| "none")),
+        json!(route.map(|_| "wrong")),
+        json!(model.map(self::model)),
+        json!(fault),
+        json!(script),
+    ];
+    list.extend(clock.map(|clock| match clock {
+        ClockState::Behind => json!({ "clock": "behind" }),
+        ClockState::Ahead => json!({ "clock": "ahead" }),
+    }));
+    Value::Array(list)
+}
+
 fn credentials(state: CredentialState) -> &'static str {
     match state {
         CredentialState::Denied => "denied",
@@ -77,6 +96,17 @@ fn credentials(state: CredentialState) -> &'static str {
         CredentialState::Expired => "expired",
         CredentialState::ExpiredSso => "expired-sso",
         CredentialState::ExpiredSsoLegacy => "expired-sso-legacy",
+        CredentialState::SsoNeverLoggedIn => "sso-never-logged-in",
+        CredentialState::SsoRoleNotAssigned => "sso-role-not-assigned",
+        CredentialState::CredentialProcessFails => "credential-process-fails",
+        CredentialState::CredentialProcessHangs => "credential-process-hangs",
+        CredentialState::CredentialProcessExpired => "credential-process-expired",
+        CredentialState::ProfileMissing => "profile-missing",
+        CredentialState::SourceProfileMissing => "source-profile-missing",
+        CredentialState::AssumeRoleDenied => "assume-role-denied",
+        CredentialState::WebIdentityMissing => "web-identity-missing",
+        CredentialState::BrokenConfig => "broken-config",
+        CredentialState::LoginSession => "login-session",
         CredentialState::None => "none",
     }
 }
@@ -153,6 +183,7 @@ fn expectations(expect: &Expect) -> Value {
         stop,
         usage,
         failure,
+        cause,
         code,
         param,
         retry_after,
@@ -166,7 +197,7 @@ fn expectations(expect: &Expect) -> Value {
         StopWord::Length => "length",
         StopWord::ContentFilter => "content_filter",
     });
-    json!([
+    let mut list = json!([
         calls
             .as_ref()
             .map(|calls| calls.iter().map(call).collect::<Vec<_>>()),
@@ -184,7 +215,11 @@ fn expectations(expect: &Expect) -> Value {
         retry_after,
         sent,
         fresh_call_ids
-    ])
+    ]);
+    if let (Some(cause), Value::Array(list)) = (cause, &mut list) {
+        list.push(json!({ "cause": cause }));
+    }
+    list
 }
 
 fn call(call: &CallExpectation) -> Value {
