@@ -136,7 +136,8 @@ pub async fn sources(
                  profile asked for by name does not use",
                 profile.name
             ),
-            "use `auth: aws_chain` with the variables, or a profile with its own source".to_string(),
+            "use `auth: aws_chain` with the variables, or a profile with its own source"
+                .to_string(),
         ));
     }
     Ok(Sources {

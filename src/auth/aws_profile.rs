@@ -135,7 +135,10 @@ fn source(name: &str, profiles: &ProfileSet) -> Result<String, SignInFailure> {
         if keys || web || profile.get("role_arn").is_none() {
             return Ok(at.to_string());
         }
-        match (profile.get("source_profile"), profile.get("credential_source")) {
+        match (
+            profile.get("source_profile"),
+            profile.get("credential_source"),
+        ) {
             (Some(next), None) if next == at => return Ok(at.to_string()),
             (Some(next), None) if seen.contains(&next) => {
                 let round: Vec<String> = seen.iter().map(|name| format!("`{name}`")).collect();

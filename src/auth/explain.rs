@@ -117,7 +117,10 @@ fn known(
     if let Some(reason) = text.strip_prefix("ProfileFile provider could not be built: ") {
         return Some(SignInFailure::of(
             "profile_incomplete",
-            format!("the AWS profile `{name}` cannot be used: {}", cut(&Redactor::default().redact(reason))),
+            format!(
+                "the AWS profile `{name}` cannot be used: {}",
+                cut(&Redactor::default().redact(reason))
+            ),
             format!("complete it: `aws configure sso --profile {name}` writes all that SSO needs"),
         ));
     }

@@ -57,7 +57,11 @@ pub struct SignInFailure {
 
 impl SignInFailure {
     /// A failure by its cause, whose class the catalogue says.
-    pub fn of(cause: &'static str, message: String, fix: impl Into<Option<String>>) -> SignInFailure {
+    pub fn of(
+        cause: &'static str,
+        message: String,
+        fix: impl Into<Option<String>>,
+    ) -> SignInFailure {
         let row = crate::catalog::credential_causes()
             .iter()
             .find(|row| row.id == cause);

@@ -181,7 +181,9 @@ fn read(text: &[u8]) -> Result<Credentials, String> {
         None => return Err("there is no `Version`".to_string()),
     }
     let text = |name: &str| match field(name).map(Value::as_str) {
-        Some(Some(text)) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+        Some(Some(text))
+            if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
             Ok(Some(text.to_string()))
         }
         Some(_) => Err(format!("`{name}` is no key or token")),

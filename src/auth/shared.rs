@@ -157,7 +157,9 @@ mod tests {
         assert!(sign_ins.get(&two, async { Ok(due) }).await.is_ok());
         let kept = sign_ins.get(&two, async { Err(failure()) }).await;
         assert_eq!(kept.expect("the old ones").renew_at, end);
-        let kept = sign_ins.get(&two, async { panic!("asked too often") }).await;
+        let kept = sign_ins
+            .get(&two, async { panic!("asked too often") })
+            .await;
         assert!(kept.is_ok());
     }
 

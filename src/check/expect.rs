@@ -12,7 +12,7 @@ use crate::check::matcher::{breaks, describe, mismatch};
 use crate::check::rules::collect::cut;
 use crate::check::rules::{must, should};
 use crate::scenario::model::{Expect, Range, Scenario, StopWord, Turn, UsageExpectation};
-use crate::turn::trace::{Layer, CallForm, Failure, Stop, TurnTrace};
+use crate::turn::trace::{CallForm, Failure, Layer, Stop, TurnTrace};
 
 const SOURCE: &str = "the scenario";
 

@@ -131,15 +131,27 @@ mod tests {
         let class = |class: &str, credentials: &Credentials, late: u64| {
             let mut failure = failure(class, Layer::Response);
             let at = server() + Duration::from_secs(late);
-            reconsider(&mut failure, &dated(), credentials, &target("us-east-1"), at);
+            reconsider(
+                &mut failure,
+                &dated(),
+                credentials,
+                &target("us-east-1"),
+                at,
+            );
             failure.class
         };
         assert_eq!(class("credentials_expired", &keys(), 1200), "clock_skew");
         assert_eq!(class("invalid_credentials", &keys(), 1200), "clock_skew");
-        assert_eq!(class("credentials_expired", &keys(), 60), "credentials_expired");
+        assert_eq!(
+            class("credentials_expired", &keys(), 60),
+            "credentials_expired"
+        );
         assert_eq!(class("access_denied", &keys(), 1200), "access_denied");
         let bearer = Credentials::Bearer(Secret::new("x"));
-        assert_eq!(class("credentials_expired", &bearer, 1200), "credentials_expired");
+        assert_eq!(
+            class("credentials_expired", &bearer, 1200),
+            "credentials_expired"
+        );
     }
 
     #[test]

@@ -289,7 +289,12 @@ impl AwsSignIn {
     }
 
     /// Lends the keys of a principal for at most `most` seconds.
-    fn lend<'a>(&self, call: &Call<'a>, name: &str, most: Option<u32>) -> Result<Lent<'a>, Refusal> {
+    fn lend<'a>(
+        &self,
+        call: &Call<'a>,
+        name: &str,
+        most: Option<u32>,
+    ) -> Result<Lent<'a>, Refusal> {
         let who = call
             .principal(name)
             .ok_or_else(|| Refusal::new(&format!("no principal {name}")))?;
@@ -345,7 +350,11 @@ mod tests {
             assert!(role.trusts.iter().chain([&role.principal]).all(principal));
         }
         for code in &aws.issued.device_codes {
-            assert!(code.gives.is_some() != code.error.is_some(), "{}", code.code);
+            assert!(
+                code.gives.is_some() != code.error.is_some(),
+                "{}",
+                code.code
+            );
         }
     }
 }

@@ -205,7 +205,9 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
             return Err("needs a principal that only the mocks have".to_owned());
         }
         Some(state) if state.needs_mock() && !target.mocked => {
-            return Err("needs an SSO portal or STS that refuses on request: mocks only".to_owned());
+            return Err(
+                "needs an SSO portal or STS that refuses on request: mocks only".to_owned(),
+            );
         }
         Some(state) if state.is_aws() && !signs => {
             return Err("this target does not sign in with AWS credentials".to_owned());

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
-    CallExpectation, ClockState, CredentialState, Expect, Format, Given, Limits, Matcher, ModelState, Range, Scenario,
-    Settings, StopWord, Tool, ToolChoice, Turn,
+    CallExpectation, ClockState, CredentialState, Expect, Format, Given, Limits, Matcher,
+    ModelState, Range, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
 };
 
 /// SHA-256 of the canonical JSON of a scenario, 64 hexadecimal digits.

@@ -11,6 +11,8 @@ mod bearer;
 mod keys;
 mod process;
 mod role;
+mod run;
 mod sign;
 mod sso;
 mod staged;
+mod ways;

@@ -81,7 +81,11 @@ async fn staged_states_are_what_they_say() {
         CredentialState::ExpiredSso,
         CredentialState::ExpiredSsoLegacy,
     ] {
-        assert!(stage(state, &provider(DIRECT), &base, None).unwrap().is_none());
+        assert!(
+            stage(state, &provider(DIRECT), &base, None)
+                .unwrap()
+                .is_none()
+        );
     }
 }
 
