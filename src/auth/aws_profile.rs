@@ -98,7 +98,9 @@ pub async fn read(
         Some(_) => Root::Other,
         None => root(&source, source != name, &profiles),
     };
-    let broken = broken.or_else(|| session_missing(&source, &root, &profiles));
+    let broken = broken
+        .or_else(|| session_missing(&source, &root, &profiles))
+        .or_else(|| sso_incomplete(&source, &root, &profiles));
     Ok(AwsProfile {
         exists: profiles.get_profile(&name).is_some(),
         assumes_role: profiles.get_profile(&name).is_some_and(|profile| {
@@ -190,6 +192,36 @@ fn session_missing(name: &str, root: &Root, profiles: &ProfileSet) -> Option<Sig
              configuration; {known}"
         ),
         format!("`aws configure sso-session` makes `[sso-session {session}]`"),
+    ))
+}
+
+/// An SSO profile without one of its keys; the session would be judged before the SDK says so.
+fn sso_incomplete(name: &str, root: &Root, profiles: &ProfileSet) -> Option<SignInFailure> {
+    let profile = profiles.get_profile(name)?;
+    let place = |key: &str| profile.get(key);
+    let absent: Vec<&str> = match root {
+        Root::SsoSession { session } => {
+            let section = profiles.sso_session(session)?;
+            let own = ["sso_account_id", "sso_role_name"];
+            let shared = ["sso_start_url", "sso_region"];
+            let own = own.into_iter().filter(|key| place(key).is_none());
+            own.chain(shared.into_iter().filter(|key| section.get(key).is_none()))
+                .collect()
+        }
+        Root::SsoLegacy { .. } => ["sso_account_id", "sso_role_name", "sso_region"]
+            .into_iter()
+            .filter(|key| place(key).is_none())
+            .collect(),
+        _ => Vec::new(),
+    };
+    let first = absent.first()?;
+    Some(SignInFailure::of(
+        "profile_incomplete",
+        format!(
+            "the AWS profile `{name}` signs in by SSO, but {} is missing",
+            absent.join(" and ")
+        ),
+        format!("`aws configure sso --profile {name}`, or write `{first} = …`"),
     ))
 }
 

@@ -293,7 +293,8 @@ where
         .headers()
         .get("date")
         .and_then(|date| clock::skew(date, SystemTime::now()));
-    if !of_time && !(error.code() == Some("SignatureDoesNotMatch") && skew.is_some()) {
+    let unmatched = error.code() == Some("SignatureDoesNotMatch");
+    if !of_time && (!unmatched || skew.is_none()) {
         return None;
     }
     let words = match skew {

@@ -137,6 +137,8 @@ pub enum Does {
     Error(String),
     /// The service's clock is this far ahead.
     SkewSeconds(i64),
+    /// The same, and the date of the answer does not show it.
+    HiddenSkewSeconds(i64),
     /// No answer, and the connection stays open.
     Silence,
 }
@@ -205,7 +207,7 @@ impl AwsSignIn {
             })?;
         let does = self.fault(call, service)?;
         let mut now = call.now;
-        if let Some(Does::SkewSeconds(ahead)) = does {
+        if let Some(Does::SkewSeconds(ahead) | Does::HiddenSkewSeconds(ahead)) = does {
             now += Duration::seconds(*ahead);
         }
         let call = Call { now, path, ..*call };
@@ -218,12 +220,14 @@ impl AwsSignIn {
                     ..Reply::json(200, &serde_json::Value::Null)
                 });
             }
-            Some(Does::SkewSeconds(_)) | None => match service.name.as_str() {
-                "sso" => self.portal(&call),
-                "sso-oidc" => self.oidc(&call),
-                "sts" => self.sts(&call, &mut who),
-                other => Err(Refusal::new(other)),
-            },
+            Some(Does::SkewSeconds(_) | Does::HiddenSkewSeconds(_)) | None => {
+                match service.name.as_str() {
+                    "sso" => self.portal(&call),
+                    "sso-oidc" => self.oidc(&call),
+                    "sts" => self.sts(&call, &mut who),
+                    other => Err(Refusal::new(other)),
+                }
+            }
         };
         let mut reply = match result {
             Ok(answered) => {
@@ -242,7 +246,9 @@ impl AwsSignIn {
             service.request_id_header.clone(),
             call.request_id.to_owned(),
         ));
-        reply.headers.push(("date".to_owned(), http_date(now)));
+        if !matches!(does, Some(Does::HiddenSkewSeconds(_))) {
+            reply.headers.push(("date".to_owned(), http_date(now)));
+        }
         Ok(reply)
     }
 

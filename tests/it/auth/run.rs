@@ -66,6 +66,8 @@ fn target(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_on_with_new_credentials_and_lanes_share_them() {
     const LIFE: u32 = 3;
+    // Another test may have done so.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut data = MockData::shipped().expect("the shipped data");
     data.aws.issued.role_life_seconds = LIFE;
     let server = MockServer::start(([127, 0, 0, 1], 0).into(), data, 1)
