@@ -42,14 +42,14 @@ pub fn authorize(
             expires,
         } => {
             if let Some(expires) = expires.filter(|expires| *expires <= now) {
-                return Err(SignInFailure {
-                    class: "credentials_expired",
-                    message: format!(
+                return Err(SignInFailure::of(
+                    "expired",
+                    format!(
                         "the AWS credentials expired {} while in use",
                         timestamp::write(expires)
                     ),
-                    fix: Some("sign in again and repeat the run".to_string()),
-                });
+                    "sign in again and repeat the run".to_string(),
+                ));
             }
             let mut settings = SigningSettings::default();
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -103,9 +103,9 @@ fn host(url: &str) -> Option<String> {
 }
 
 fn unsigned(reason: &str) -> SignInFailure {
-    SignInFailure {
-        class: "invalid_request",
-        message: format!("the request could not be signed: {reason}"),
-        fix: None,
-    }
+    SignInFailure::of(
+        "not_signed",
+        format!("the request could not be signed: {reason}"),
+        None,
+    )
 }

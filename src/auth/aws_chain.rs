@@ -2,9 +2,9 @@
 //!
 //! The chain sees our environment alone, so a cell can be given another one; it reads the user's
 //! files but never writes them, never waits for an instance's metadata service, and ends within
-//! [`Limits`]. A `credential_process` alone runs with the environment of this process, and goes on
-//! running when it is given up: the SDK starts it.
+//! [`Limits`]. A `credential_process` is run by [`process`], not by the SDK.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_config::BehaviorVersion;
@@ -17,17 +17,20 @@ use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region;
 
 use crate::auth::aws_profile::{AwsProfile, Root, sdk_variables};
-use crate::auth::credentials::Credentials;
 use crate::auth::environment::Environment;
 use crate::auth::explain::explain;
-use crate::auth::{SignInFailure, aws_profile, sso_cache, timestamp};
+use crate::auth::memory_home::Contents;
+use crate::auth::shared::Keys;
+use crate::auth::{SignInFailure, aws_profile, memory_home, process, sso_cache, timestamp};
 use crate::transport::trust;
 
 /// How long signing in may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For a `credential_process`; the SDK itself would wait for ever.
+    /// For a `credential_process`.
     pub process: Duration,
+    /// For the metadata service of an instance or container, where that is asked at all.
+    pub metadata: Duration,
     /// For everything else, retries included.
     pub overall: Duration,
 }
@@ -35,6 +38,7 @@ pub struct Limits {
 /// What a run uses.
 pub const LIMITS: Limits = Limits {
     process: Duration::from_secs(10),
+    metadata: Duration::from_secs(5),
     overall: Duration::from_secs(30),
 };
 
@@ -104,23 +108,41 @@ pub async fn sources(
             source: String::new(),
             exists: false,
             root: Root::Other,
+            assumes_role: false,
             region: None,
+            broken: None,
         },
         Err(failure) => return Err(failure),
     };
+    // A role by web identity, in variables, comes after the profile in the SDK's chain.
+    if let Some(failure) = profile.broken.clone().filter(|_| !keys) {
+        return Err(failure);
+    }
+    if profile.root == Root::LoginSession && !keys {
+        let name = &profile.source;
+        return Err(SignInFailure::of(
+            "login_session",
+            format!(
+                "the AWS profile `{name}` signs in by `aws login`, which this program cannot read by \
+                 itself"
+            ),
+            format!(
+                "make a profile with `credential_process = aws configure export-credentials --profile \
+                 {name}`, or `eval \"$(aws configure export-credentials --profile {name} --format env)\"`"
+            ),
+        ));
+    }
     if named.is_some() && profile.root == Root::FromEnvironment {
-        return Err(SignInFailure {
-            class: "no_credentials",
-            message: format!(
+        return Err(SignInFailure::of(
+            "profile_takes_environment",
+            format!(
                 "the AWS profile `{}` takes its credentials from environment variables, which a \
                  profile asked for by name does not use",
                 profile.name
             ),
-            fix: Some(
-                "use `auth: aws_chain` with the variables, or a profile with its own source"
-                    .to_string(),
-            ),
-        });
+            "use `auth: aws_chain` with the variables, or a profile with its own source"
+                .to_string(),
+        ));
     }
     Ok(Sources {
         keys,
@@ -146,22 +168,21 @@ fn proxy(environment: &Environment) -> Result<ProxyConfig, SignInFailure> {
     };
     ProxyConfig::https(url)
         .map(|proxy| proxy.no_proxy(direct))
-        .map_err(|_| SignInFailure {
+        .map_err(|_| {
             // The URL may hold a password.
-            class: "unreachable",
-            message: "HTTPS_PROXY or ALL_PROXY is not the URL of a proxy".to_string(),
-            fix: Some("write `http://HOST:PORT`".to_string()),
+            SignInFailure::of(
+                "proxy_malformed",
+                "HTTPS_PROXY or ALL_PROXY is not the URL of a proxy".to_string(),
+                "write `http://HOST:PORT`".to_string(),
+            )
         })
 }
 
 /// The SDK's HTTP client, with the proxy of the environment and the same certificates as the requests
 /// to providers.
 fn http_client(environment: &Environment) -> Result<SharedHttpClient, SignInFailure> {
-    let bundles = trust::bundles(&|name| environment.raw(name)).map_err(|error| SignInFailure {
-        class: "unreachable",
-        message: error.to_string(),
-        fix: None,
-    })?;
+    let bundles = trust::bundles(&|name| environment.raw(name))
+        .map_err(|error| SignInFailure::of("certificates_unusable", error.to_string(), None))?;
     let mut trusted = TrustStore::default();
     for bundle in bundles.into_iter().filter(|bundle| bundle.added) {
         trusted.add_pem_certificate(bundle.pem);
@@ -169,10 +190,12 @@ fn http_client(environment: &Environment) -> Result<SharedHttpClient, SignInFail
     let context = TlsContext::builder()
         .with_trust_store(trusted)
         .build()
-        .map_err(|error| SignInFailure {
-            class: "unreachable",
-            message: format!("the AWS SDK cannot use the certificates: {error}"),
-            fix: None,
+        .map_err(|error| {
+            SignInFailure::of(
+                "certificates_unusable",
+                format!("the AWS SDK cannot use the certificates: {error}"),
+                None,
+            )
         })?;
     let proxy = proxy(environment)?;
     Ok(
@@ -190,26 +213,38 @@ fn http_client(environment: &Environment) -> Result<SharedHttpClient, SignInFail
     )
 }
 
-/// Asks the SDK's chain.
+/// Asks the SDK's chain, or the program that the profile names.
 pub async fn load(
     sources: &Sources,
     named: Option<&str>,
     region: &str,
-    service: &str,
     environment: &Environment,
     limits: &Limits,
-) -> Result<Credentials, SignInFailure> {
+) -> Result<Keys, SignInFailure> {
     let profile = &sources.profile;
+    let now = SystemTime::now();
     let mut variables = sdk_variables(environment);
     let mut files = Fs::real();
+    let mut copied = Contents::default();
+    let mut added = String::new();
     if !sources.keys {
-        let now = SystemTime::now();
         sso_cache::require(profile, environment, now)?;
-        if let Some((copy, redirected)) = sso_cache::in_memory(profile, environment, now) {
-            files = copy;
-            for (name, value) in redirected {
-                variables.insert(name.to_string(), value);
+        copied.session = sso_cache::renewable(profile, environment, now);
+        if let Root::Process { command } = &profile.root {
+            let keys = process::run(command, profile, environment, limits.process).await?;
+            if !profile.assumes_role {
+                return Ok(Keys::new(keys, now));
             }
+            added = as_source(profile, &keys);
+        }
+    }
+    copied.credentials = &added;
+    if (copied.session.is_some() || !added.is_empty())
+        && let Some((copy, redirected)) = memory_home::make(environment, &copied)
+    {
+        files = copy;
+        for (name, value) in redirected {
+            variables.insert(name.to_string(), value);
         }
     }
     if profile.root != Root::FromInstance {
@@ -219,6 +254,7 @@ pub async fn load(
             .entry("AWS_EC2_METADATA_DISABLED".to_string())
             .or_insert_with(|| "true".to_string());
     }
+    let metadata = asks_metadata(sources, &variables);
 
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .env(Env::from(variables))
@@ -228,11 +264,9 @@ pub async fn load(
     if let Some(name) = named {
         loader = loader.profile_name(name);
     }
-    let runs_process = !sources.keys && profile.root == Root::Process;
-    let limit = if runs_process {
-        limits.process
-    } else {
-        limits.overall
+    let limit = match metadata {
+        true => limits.metadata,
+        false => limits.overall,
     };
     let answer = tokio::time::timeout(limit, async {
         let config = loader.load().await;
@@ -244,57 +278,93 @@ pub async fn load(
     .await;
     let keys = match answer {
         Ok(Some(Ok(keys))) => keys,
-        Ok(Some(Err(error))) => return Err(explain(&error, sources)),
+        Ok(Some(Err(error))) => return Err(explain(&error, sources, metadata)),
         Ok(None) => {
-            return Err(SignInFailure {
-                class: "no_credentials",
-                message: "the AWS SDK offers no credential chain".to_string(),
-                fix: None,
-            });
+            return Err(SignInFailure::of(
+                "other",
+                "the AWS SDK offers no credential chain".to_string(),
+                None,
+            ));
         }
-        Err(_) if runs_process => {
-            return Err(SignInFailure {
-                class: "no_credentials",
-                message: format!(
-                    "the credential_process of the AWS profile `{}` gave no answer within {limit:?}",
-                    profile.name
+        Err(_) if metadata => {
+            return Err(SignInFailure::of(
+                "metadata_unreachable",
+                format!(
+                    "the metadata service of the instance or container gave no credentials within \
+                     {limit:?}"
                 ),
-                fix: Some("run that command by hand; it may be waiting for input".to_string()),
-            });
+                METADATA_FIX.to_string(),
+            ));
         }
         Err(_) => {
-            return Err(SignInFailure {
-                class: "unreachable",
-                message: format!("AWS gave no credentials within {limit:?}"),
-                fix: Some(
-                    "check the network, proxies and AWS_ENDPOINT_URL_* variables".to_string(),
+            return Err(SignInFailure::of(
+                "aws_silent",
+                format!(
+                    "AWS gave no credentials within {limit:?} ({})",
+                    sources.describe()
                 ),
-            });
+                "check the network, proxies and AWS_ENDPOINT_URL_* variables".to_string(),
+            ));
         }
     };
-    let expires = keys.expiry();
-    // The SDK takes what a credential_process says even when it is over (measured, 1.13).
-    if let Some(at) = expires.filter(|at| *at <= SystemTime::now()) {
-        return Err(SignInFailure {
-            class: "credentials_expired",
-            message: format!(
+    if let Some(at) = keys.expiry().filter(|at| *at <= SystemTime::now()) {
+        return Err(SignInFailure::of(
+            "expired",
+            format!(
                 "the AWS credentials from {} expired {}",
                 sources.describe(),
                 timestamp::write(at)
             ),
-            fix: Some(match profile.root {
+            match profile.root {
                 Root::SsoSession { .. } | Root::SsoLegacy { .. } => sso_cache::log_in(profile),
-                Root::Process => {
-                    "renew what the profile's credential_process hands out".to_string()
-                }
                 _ => "sign in to AWS again".to_string(),
-            }),
-        });
+            },
+        ));
     }
-    Ok(Credentials::Aws {
-        identity: keys.into(),
-        region: region.to_string(),
-        service: service.to_string(),
-        expires,
-    })
+    Ok(Keys::new(keys, now))
+}
+
+/// What mends a metadata service that gives nothing.
+pub(super) const METADATA_FIX: &str = "off AWS machines use another source; on them check that a role \
+     is attached and, in a container, the hop limit (`aws ec2 modify-instance-metadata-options \
+     --http-put-response-hop-limit 2`)";
+
+/// Whether it is a metadata service that will be asked.
+fn asks_metadata(sources: &Sources, variables: &HashMap<String, String>) -> bool {
+    let instance = variables
+        .get("AWS_EC2_METADATA_DISABLED")
+        .is_some_and(|value| !value.eq_ignore_ascii_case("true"));
+    let container = ["RELATIVE", "FULL"]
+        .iter()
+        .any(|form| variables.contains_key(&format!("AWS_CONTAINER_CREDENTIALS_{form}_URI")));
+    let web = variables.contains_key("AWS_WEB_IDENTITY_TOKEN_FILE");
+    match sources.profile.root {
+        _ if sources.keys => false,
+        Root::FromInstance | Root::FromContainer => true,
+        Root::Other => !web && (instance || container),
+        _ => false,
+    }
+}
+
+/// The printed keys as the source of the profile's role, in the words of the shared credentials file,
+/// which win over all that the files say before.
+fn as_source(profile: &AwsProfile, keys: &aws_credential_types::Credentials) -> String {
+    /// Where a role is its own source, its `credential_process` would still be run; so it gets another.
+    const APART: &str = "sameturn-credential-process";
+    let source = &profile.source;
+    let mut text = String::from("\n");
+    let mut section = source.as_str();
+    if *source == profile.name {
+        text.push_str(&format!("[{source}]\nsource_profile = {APART}\n"));
+        section = APART;
+    }
+    text.push_str(&format!(
+        "[{section}]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        keys.access_key_id(),
+        keys.secret_access_key()
+    ));
+    if let Some(token) = keys.session_token() {
+        text.push_str(&format!("aws_session_token = {token}\n"));
+    }
+    text
 }

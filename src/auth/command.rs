@@ -202,9 +202,5 @@ impl Drop for Group {
 }
 
 fn failure(message: String, fix: &str) -> SignInFailure {
-    SignInFailure {
-        class: "no_credentials",
-        message,
-        fix: Some(fix.to_string()),
-    }
+    SignInFailure::of("command_failed", message, fix.to_string())
 }

@@ -4,7 +4,7 @@
 //! serialised. [`Secret::expose`] is for the header of a request about to be sent.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use aws_smithy_runtime_api::client::identity::Identity;
 use secrecy::{ExposeSecret, SecretString};
@@ -129,24 +129,24 @@ pub struct SignedIn {
     pub warnings: Vec<String>,
     /// Where they come from a command: signing in again gives new ones.
     pub renewal: Option<Renewal>,
+    /// When to sign in again, where the credentials end.
+    pub renew_at: Option<SystemTime>,
 }
 
 impl SignedIn {
-    /// Whether the credentials stop being valid within `span` of `now`.
-    pub fn expires_within(&self, span: Duration, now: SystemTime) -> bool {
-        match &self.credentials {
-            Credentials::Aws {
-                expires: Some(expires),
-                ..
-            } => *expires <= now + span,
-            _ => false,
-        }
+    /// Whether new credentials should be made before the next request: the old ones end soon, or a command gave
+    /// them and they are old by now.
+    pub fn is_due(&self) -> bool {
+        self.is_due_at(SystemTime::now(), Instant::now())
     }
 
-    /// Whether a command gave the credentials and they are old by now.
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.renewal
+    /// The same at a time, by the clock on the wall and by the one that never jumps.
+    pub fn is_due_at(&self, wall: SystemTime, now: Instant) -> bool {
+        let ends = self.renew_at.is_some_and(|at| at <= wall);
+        let old = self
+            .renewal
             .and_then(|renewal| renewal.due)
-            .is_some_and(|due| due <= now)
+            .is_some_and(|due| due <= now);
+        ends || old
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Variables by name. `Debug` shows names only: values may be secrets.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl std::fmt::Debug for Environment {

@@ -7,6 +7,7 @@
 //! Source of the texts and types: aws-config 1.13, each case tried 2026-11-21.
 
 use std::error::Error;
+use std::time::SystemTime;
 
 use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
@@ -18,16 +19,18 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 
 use crate::auth::SignInFailure;
-use crate::auth::aws_chain::Sources;
+use crate::auth::aws_chain::{METADATA_FIX, Sources};
 use crate::auth::aws_profile::Root;
 use crate::auth::redact::Redactor;
-use crate::auth::sso_cache;
+use crate::auth::{clock, sso_cache};
 
 /// How much of a program's or service's own words is kept, in characters.
 const LONGEST_QUOTE: usize = 400;
 
 /// The failure behind an error of the credential chain.
-pub fn explain(error: &CredentialsError, sources: &Sources) -> SignInFailure {
+///
+/// `metadata` says that an instance's or container's metadata service was asked.
+pub fn explain(error: &CredentialsError, sources: &Sources, metadata: bool) -> SignInFailure {
     let mut causes: Vec<&(dyn Error + 'static)> = Vec::new();
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
@@ -36,76 +39,127 @@ pub fn explain(error: &CredentialsError, sources: &Sources) -> SignInFailure {
     }
     causes
         .iter()
-        .find_map(|cause| known(*cause, sources))
-        .unwrap_or_else(|| SignInFailure {
-            class: "no_credentials",
-            message: format!(
-                "the AWS credentials could not be loaded ({}): {}",
-                sources.describe(),
-                quote(&causes)
+        .find_map(|cause| known(*cause, sources, metadata))
+        .unwrap_or_else(|| match metadata {
+            true => SignInFailure::of(
+                "metadata_unreachable",
+                format!(
+                    "the metadata service of the instance or container gave no credentials: {}",
+                    quote(&causes)
+                ),
+                METADATA_FIX.to_string(),
             ),
-            fix: Some(sign_in_again(sources)),
+            false => SignInFailure::of(
+                "other",
+                format!(
+                    "the AWS credentials could not be loaded ({}): {}",
+                    sources.describe(),
+                    quote(&causes)
+                ),
+                sign_in_again(sources),
+            ),
         })
 }
 
 /// What one cause means, where it means something by itself.
-fn known(cause: &(dyn Error + 'static), sources: &Sources) -> Option<SignInFailure> {
+fn known(
+    cause: &(dyn Error + 'static),
+    sources: &Sources,
+    metadata: bool,
+) -> Option<SignInFailure> {
     if let Some(chain) = cause.downcast_ref::<ProviderChainError<CredentialsError>>() {
         return Some(nothing_found(chain, sources));
     }
-    if let Some(error) = cause.downcast_ref::<SdkError<GetRoleCredentialsError, HttpResponse>>()
-        && let Some(answer) = error.raw_response()
-    {
-        return Some(portal_refused(answer.status().as_u16(), error, sources));
+    if let Some(error) = cause.downcast_ref::<SdkError<GetRoleCredentialsError, HttpResponse>>() {
+        return Some(match error.raw_response() {
+            Some(answer) => portal_refused(answer.status().as_u16(), error, sources),
+            None => unreachable(
+                "sso_unreachable",
+                "the SSO portal",
+                "check sso_region, the network, proxies and AWS_ENDPOINT_URL_SSO",
+                error,
+                sources,
+            ),
+        });
     }
-    if let Some(error) = cause.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>()
-        && let SdkError::ServiceError(_) = error
-    {
-        return Some(sts_refused(error, sources));
+    if let Some(error) = cause.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>() {
+        return Some(sts_failed(error, sources));
     }
     if let Some(error) =
         cause.downcast_ref::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>()
-        && let SdkError::ServiceError(_) = error
     {
-        return Some(sts_refused(error, sources));
+        return Some(sts_failed(error, sources));
+    }
+    if metadata {
+        return None;
     }
     if let Some(error) = cause.downcast_ref::<ConnectorError>() {
-        return Some(SignInFailure {
-            class: "unreachable",
-            message: format!(
-                "AWS could not be reached for credentials ({}): {}",
-                sources.describe(),
-                quote(&causes_of(error))
-            ),
-            fix: Some("check the network, proxies and AWS_ENDPOINT_URL_* variables".to_string()),
-        });
+        return Some(unreachable(
+            "aws_unreachable",
+            "AWS",
+            "check the network, proxies and AWS_ENDPOINT_URL_* variables",
+            error,
+            sources,
+        ));
     }
     if let Some(error) = cause.downcast_ref::<std::io::Error>() {
         return Some(file_failed(error, sources));
     }
     let text = cause.to_string();
+    let name = &sources.profile.name;
     if text.starts_with("the SSO token has expired") {
-        return Some(SignInFailure {
-            class: "credentials_expired",
-            message: format!(
-                "the SSO session of the AWS profile `{}` has expired",
-                sources.profile.name
-            ),
-            fix: Some(sso_cache::log_in(&sources.profile)),
-        });
+        return Some(SignInFailure::of(
+            "sso_session_expired",
+            format!("the SSO session of the AWS profile `{name}` has expired"),
+            sso_cache::log_in(&sources.profile),
+        ));
     }
-    if text.starts_with("Error retrieving credentials") {
-        return Some(SignInFailure {
-            class: "no_credentials",
-            message: format!(
-                "the credential_process of the AWS profile `{}` failed: {}",
-                sources.profile.name,
-                cut(&Redactor::default().redact(text.trim()))
+    if let Some(reason) = text.strip_prefix("ProfileFile provider could not be built: ") {
+        return Some(SignInFailure::of(
+            "profile_incomplete",
+            format!(
+                "the AWS profile `{name}` cannot be used: {}",
+                cut(&Redactor::default().redact(reason))
             ),
-            fix: Some("run that command by hand and mend what it says".to_string()),
-        });
+            format!("complete it: `aws configure sso --profile {name}` writes all that SSO needs"),
+        ));
     }
     None
+}
+
+fn unreachable<'a>(
+    cause: &'static str,
+    who: &str,
+    fix: &str,
+    error: &'a (dyn Error + 'static),
+    sources: &Sources,
+) -> SignInFailure {
+    SignInFailure::of(
+        cause,
+        format!(
+            "{who} could not be reached for credentials ({}): {}",
+            sources.describe(),
+            quote(&causes_of(error))
+        ),
+        fix.to_string(),
+    )
+}
+
+fn sts_failed<E>(error: &SdkError<E, HttpResponse>, sources: &Sources) -> SignInFailure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(_) => sts_refused(error, sources),
+        SdkError::ResponseError(_) if error.raw_response().is_some() => sts_refused(error, sources),
+        _ => unreachable(
+            "sts_unreachable",
+            "STS",
+            "check the region, the network, proxies and AWS_ENDPOINT_URL_STS",
+            error,
+            sources,
+        ),
+    }
 }
 
 fn nothing_found(chain: &ProviderChainError<CredentialsError>, sources: &Sources) -> SignInFailure {
@@ -123,15 +177,16 @@ fn nothing_found(chain: &ProviderChainError<CredentialsError>, sources: &Sources
     } else {
         format!("and there is no profile `{profile}`")
     };
-    SignInFailure {
-        class: "no_credentials",
-        message: format!("no AWS credentials: none in the environment, {profile}{detail}"),
-        fix: Some(
-            "set AWS_PROFILE to a profile that can sign in (`aws configure sso`), or set \
-             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                .to_string(),
-        ),
-    }
+    SignInFailure::of(
+        match sources.profile.exists && sources.profile.root != Root::Other {
+            true => "profile_incomplete",
+            false => "nothing_found",
+        },
+        format!("no AWS credentials: none in the environment, {profile}{detail}"),
+        "set AWS_PROFILE to a profile that can sign in (`aws configure sso`), or set \
+         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            .to_string(),
+    )
 }
 
 fn portal_refused(
@@ -143,37 +198,33 @@ fn portal_refused(
     let name = &profile.name;
     let said = said(error);
     match status {
-        401 => SignInFailure {
-            class: "credentials_expired",
-            message: format!(
-                "the SSO portal no longer accepts the session of the AWS profile `{name}`{said}"
+        401 => SignInFailure::of(
+            "sso_session_refused",
+            format!(
+                "the SSO portal no longer accepts the session of the AWS profile `{name}`, and it was \
+                 not renewed{said}"
             ),
-            fix: Some(sso_cache::log_in(profile)),
-        },
-        403 => SignInFailure {
-            class: "access_denied",
-            message: format!(
-                "the SSO portal does not give the role of the AWS profile `{name}`{said}"
+            sso_cache::log_in(profile),
+        ),
+        403 => SignInFailure::of(
+            "sso_role_not_assigned",
+            format!("the SSO portal does not give the role of the AWS profile `{name}`{said}"),
+            format!(
+                "check sso_account_id and sso_role_name of `{}` (the portal's start page lists what \
+                 is assigned), or ask for the role to be assigned",
+                profile.source
             ),
-            fix: Some(
-                "check sso_account_id and sso_role_name, or ask for the role to be assigned"
-                    .to_string(),
-            ),
-        },
-        500.. => SignInFailure {
-            class: "unreachable",
-            message: format!(
-                "the SSO portal failed for the AWS profile `{name}`: HTTP {status}{said}"
-            ),
-            fix: Some("try again later".to_string()),
-        },
-        _ => SignInFailure {
-            class: "no_credentials",
-            message: format!(
-                "the SSO portal refused the AWS profile `{name}`: HTTP {status}{said}"
-            ),
-            fix: Some(sso_cache::log_in(profile)),
-        },
+        ),
+        429 | 500.. => SignInFailure::of(
+            "sso_portal_failed",
+            format!("the SSO portal failed for the AWS profile `{name}`: HTTP {status}{said}"),
+            "try again later".to_string(),
+        ),
+        _ => SignInFailure::of(
+            "sso_portal_refused",
+            format!("the SSO portal refused the AWS profile `{name}`: HTTP {status}{said}"),
+            sso_cache::log_in(profile),
+        ),
     }
 }
 
@@ -186,71 +237,105 @@ where
     let status = error
         .raw_response()
         .map_or(0, |answer| answer.status().as_u16());
+    if let Some(failure) = wrong_clock(error, &said) {
+        return failure;
+    }
     match error.code().unwrap_or_default() {
         // The SDK's own predicate for this knows only the longer code.
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => SignInFailure {
-            class: "credentials_expired",
-            message: format!(
-                "the credentials that should assume the role have expired ({from}){said}"
-            ),
-            fix: Some(sign_in_again(sources)),
-        },
-        "AccessDenied" | "AccessDeniedException" => SignInFailure {
-            class: "access_denied",
-            message: format!("STS does not let these credentials assume the role ({from}){said}"),
-            fix: Some(
-                "check role_arn, the role's trust policy and the permission sts:AssumeRole"
-                    .to_string(),
-            ),
-        },
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => SignInFailure::of(
+            "role_source_expired",
+            format!("the credentials that should assume the role have expired ({from}){said}"),
+            sign_in_again(sources),
+        ),
+        "AccessDenied" | "AccessDeniedException" => SignInFailure::of(
+            "role_denied",
+            format!("STS does not let these credentials assume the role ({from}){said}"),
+            "check role_arn, the role's trust policy and the permission sts:AssumeRole".to_string(),
+        ),
         "InvalidClientTokenId"
         | "SignatureDoesNotMatch"
         | "InvalidIdentityToken"
-        | "UnrecognizedClientException" => SignInFailure {
-            class: "invalid_credentials",
-            message: format!(
-                "STS does not know the credentials that should assume the role ({from}){said}"
-            ),
-            fix: Some(sign_in_again(sources)),
-        },
-        _ if status >= 500 => SignInFailure {
-            class: "unreachable",
-            message: format!("STS failed ({from}): HTTP {status}{said}"),
-            fix: Some("try again later".to_string()),
-        },
-        _ => SignInFailure {
-            class: "no_credentials",
-            message: format!("STS gave no credentials ({from}): HTTP {status}{said}"),
-            fix: Some("check role_arn, external_id and role_session_name".to_string()),
-        },
+        | "UnrecognizedClientException" => SignInFailure::of(
+            "role_source_unknown",
+            format!("STS does not know the credentials that should assume the role ({from}){said}"),
+            sign_in_again(sources),
+        ),
+        "Throttling" | "ThrottlingException" => SignInFailure::of(
+            "sts_failed",
+            format!("STS is asked too often ({from}){said}"),
+            "try again later".to_string(),
+        ),
+        _ if status >= 500 => SignInFailure::of(
+            "sts_failed",
+            format!("STS failed ({from}): HTTP {status}{said}"),
+            "try again later".to_string(),
+        ),
+        _ => SignInFailure::of(
+            "role_refused",
+            format!("STS gave no credentials ({from}): HTTP {status}{said}"),
+            "check role_arn, external_id and role_session_name".to_string(),
+        ),
     }
+}
+
+/// STS says `SignatureDoesNotMatch` of a wrong secret and of a wrong clock; its text and the date of
+/// its answer tell which.
+fn wrong_clock<E>(error: &SdkError<E, HttpResponse>, said: &str) -> Option<SignInFailure>
+where
+    E: ProvideErrorMetadata,
+{
+    let answer = error.raw_response()?;
+    let message = error.message().unwrap_or_default();
+    let of_time = error.code() == Some("RequestTimeTooSkewed")
+        || message.starts_with("Signature expired")
+        || message.starts_with("Signature not yet current");
+    let skew = answer
+        .headers()
+        .get("date")
+        .and_then(|date| clock::skew(date, SystemTime::now()));
+    let unmatched = error.code() == Some("SignatureDoesNotMatch");
+    if !of_time && (!unmatched || skew.is_none()) {
+        return None;
+    }
+    let words = match skew {
+        Some(skew) => skew.words(),
+        None => "STS does not take the time of the signature".to_string(),
+    };
+    Some(SignInFailure::of(
+        "clock_wrong",
+        format!("{words}{said}"),
+        "synchronise the clock, for example `sudo chronyc makestep`".to_string(),
+    ))
 }
 
 fn file_failed(error: &std::io::Error, sources: &Sources) -> SignInFailure {
     let name = &sources.profile.name;
-    let (what, fix) = match &sources.profile.root {
+    let (cause, what, fix) = match &sources.profile.root {
         Root::SsoSession { .. } | Root::SsoLegacy { .. } => (
+            "sso_cache_unreadable",
             format!("the cached SSO session of the AWS profile `{name}`"),
             sso_cache::log_in(&sources.profile),
         ),
         Root::WebIdentity { token_file } => (
+            "web_identity_missing",
             format!("the web identity token `{token_file}`"),
-            "check web_identity_token_file".to_string(),
+            format!(
+                "check the path: `aws configure get web_identity_token_file --profile {}`",
+                sources.profile.source
+            ),
         ),
         _ if sources.others => (
+            "web_identity_missing",
             "the web identity token".to_string(),
-            "check AWS_WEB_IDENTITY_TOKEN_FILE".to_string(),
+            "check the path: `ls -l \"$AWS_WEB_IDENTITY_TOKEN_FILE\"`".to_string(),
         ),
         _ => (
+            "file_unreadable",
             format!("a file that the AWS profile `{name}` needs"),
             "check the paths in the AWS configuration".to_string(),
         ),
     };
-    SignInFailure {
-        class: "no_credentials",
-        message: format!("{what} cannot be read: {error}"),
-        fix: Some(fix),
-    }
+    SignInFailure::of(cause, format!("{what} cannot be read: {error}"), fix)
 }
 
 /// What a service answered, as `: code: message`, secrets removed.

@@ -12,13 +12,18 @@ pub mod aws_chain;
 pub mod aws_endpoint;
 pub mod aws_profile;
 pub mod bedrock_key;
+pub mod clock;
 pub mod command;
+pub mod memory_home;
+pub mod process;
+pub mod shared;
 pub mod sign_in;
 pub mod sso_cache;
 
 pub mod authorize;
 
 pub mod staged;
+mod staged_home;
 
 pub mod explain;
 pub mod redact;
@@ -44,8 +49,29 @@ pub struct Wanted<'a> {
 pub struct SignInFailure {
     /// A class of the failure catalogue, e.g. `credentials_expired`.
     pub class: &'static str,
+    /// A row of `credential_causes.yaml`, e.g. `sso_session_expired`.
+    pub cause: &'static str,
     /// What happened, secrets removed.
     pub message: String,
     /// The exact command or setting that mends it, where known.
     pub fix: Option<String>,
+}
+
+impl SignInFailure {
+    /// A failure by its cause, whose class the catalogue says.
+    pub fn of(
+        cause: &'static str,
+        message: String,
+        fix: impl Into<Option<String>>,
+    ) -> SignInFailure {
+        let row = crate::catalog::credential_causes()
+            .iter()
+            .find(|row| row.id == cause);
+        SignInFailure {
+            class: row.map_or(crate::catalog::failure::UNKNOWN, |row| row.class.as_str()),
+            cause,
+            message,
+            fix: fix.into(),
+        }
+    }
 }

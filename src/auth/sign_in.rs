@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use crate::auth::aws_chain::{LIMITS, Limits, Sources};
 use crate::auth::credentials::{Credentials, Renewal, Secret, SignedIn};
 use crate::auth::environment::Environment;
+use crate::auth::shared::{Asked, SignIns};
 use crate::auth::{SignInFailure, Wanted, aws_chain, aws_profile, bedrock_key, command, timestamp};
 use crate::catalog::provider::{KeyEnv, ProviderAuth};
 use crate::target::bearer_command::BearerCommand;
@@ -37,6 +38,16 @@ pub async fn sign_in_within(
     wanted: &Wanted<'_>,
     environment: &Environment,
     limits: &Limits,
+) -> Result<SignedIn, SignInFailure> {
+    sign_in_shared(wanted, environment, limits, &SignIns::default()).await
+}
+
+/// Signs in with the AWS credentials of a run, which are resolved once and made anew before they end.
+pub async fn sign_in_shared(
+    wanted: &Wanted<'_>,
+    environment: &Environment,
+    limits: &Limits,
+    run: &SignIns,
 ) -> Result<SignedIn, SignInFailure> {
     let ways: Vec<Way<'_>> = match wanted.auth {
         Some(Auth::None) => vec![Way::None],
@@ -76,6 +87,7 @@ pub async fn sign_in_within(
                     how: "no credentials".to_string(),
                     warnings: Vec::new(),
                     renewal: None,
+                    renew_at: None,
                 });
             }
             Way::Command(command) => {
@@ -111,21 +123,23 @@ pub async fn sign_in_within(
                 None => absent.push(name),
             },
             Way::Aws { profile } => {
-                return aws(*profile, wanted, environment, limits)
+                return aws(*profile, wanted, environment, limits, run)
                     .await
                     .map_err(|failure| also_absent(failure, &absent));
             }
         }
     }
-    Err(SignInFailure {
-        class: "no_credentials",
-        message: match absent.as_slice() {
-            [] => format!("`{}` knows no way to sign in", wanted.provider.id),
-            names => format!("{} is not set", names.join(" or ")),
-        },
-        fix: absent
-            .first()
-            .map(|name| format!("put the key into the environment: `export {name}=…`")),
+    Err(match absent.first() {
+        None => SignInFailure::of(
+            "no_way_to_sign_in",
+            format!("`{}` knows no way to sign in", wanted.provider.id),
+            None,
+        ),
+        Some(first) => SignInFailure::of(
+            "key_not_set",
+            format!("{} is not set", absent.join(" or ")),
+            format!("put the key into the environment: `export {first}=…`"),
+        ),
     })
 }
 
@@ -201,13 +215,11 @@ impl std::fmt::Display for Source<'_> {
 
 /// A value that no header may carry.
 fn no_header(variable: &str) -> SignInFailure {
-    SignInFailure {
-        class: "invalid_credentials",
-        message: format!("{variable} holds characters that no HTTP header may carry"),
-        fix: Some(format!(
-            "set {variable} again, without spaces or line breaks"
-        )),
-    }
+    SignInFailure::of(
+        "key_malformed",
+        format!("{variable} holds characters that no HTTP header may carry"),
+        format!("set {variable} again, without spaces or line breaks"),
+    )
 }
 
 /// A key in a header of its own.
@@ -231,6 +243,7 @@ async fn key(
         region: place(wanted, environment).await,
         warnings: Vec::new(),
         renewal: None,
+        renew_at: None,
     })
 }
 
@@ -252,17 +265,17 @@ async fn bearer(
         let instead = hidden.as_ref().map_or(String::new(), |sources| {
             format!(", or unset it to sign with AWS ({})", sources.describe())
         });
-        return Err(SignInFailure {
-            class: "credentials_expired",
-            message: format!(
+        return Err(SignInFailure::of(
+            "key_expired",
+            format!(
                 "the Bedrock API key from {source} expired {}",
                 timestamp::write(at)
             ),
-            fix: Some(match source {
+            match source {
                 Source::Variable(name) => format!("put a new key into {name}{instead}"),
                 Source::Command(_) => "run the command by hand: it gives old keys".to_string(),
-            }),
-        });
+            },
+        ));
     }
     if let Some(sources) = &hidden {
         warnings.push(format!(
@@ -296,6 +309,7 @@ async fn bearer(
         how: format!("bearer from {source}"),
         warnings,
         renewal: None,
+        renew_at: None,
     })
 }
 
@@ -304,13 +318,14 @@ async fn aws(
     wanted: &Wanted<'_>,
     environment: &Environment,
     limits: &Limits,
+    run: &SignIns,
 ) -> Result<SignedIn, SignInFailure> {
     let Some(service) = &wanted.provider.signing_name else {
-        return Err(SignInFailure {
-            class: "no_credentials",
-            message: format!("`{}` takes no AWS signatures", wanted.provider.id),
-            fix: Some("use `auth: bearer_env` in the target".to_string()),
-        });
+        return Err(SignInFailure::of(
+            "signing_unsupported",
+            format!("`{}` takes no AWS signatures", wanted.provider.id),
+            "use `auth: bearer_env` in the target".to_string(),
+        ));
     };
     let region = place(wanted, environment).await;
     let narrowed;
@@ -323,37 +338,46 @@ async fn aws(
     };
     let sources = aws_chain::sources(named, environment).await?;
     // Without any credentials, those are what to mend first. The SDK wants some region even then.
-    let credentials = match &region {
-        None if sources.any() => return Err(no_region(wanted)),
-        None => aws_chain::load(&sources, named, "us-east-1", service, environment, limits).await?,
-        Some(region) => {
-            aws_chain::load(&sources, named, region, service, environment, limits).await?
-        }
+    if region.is_none() && sources.any() {
+        return Err(no_region(wanted));
+    }
+    let asked = Asked {
+        environment: environment.clone(),
+        profile: named.map(str::to_string),
+        region: region.clone().unwrap_or_else(|| "us-east-1".to_string()),
     };
+    let load = aws_chain::load(&sources, named, &asked.region, environment, limits);
+    let keys = run.get(&asked, load).await?;
     let region = region.ok_or_else(|| no_region(wanted))?;
     Ok(SignedIn {
-        credentials,
+        credentials: Credentials::Aws {
+            identity: keys.identity,
+            region: region.clone(),
+            service: service.clone(),
+            expires: keys.expires,
+        },
         region: Some(region),
         how: format!("SigV4, {}", sources.describe()),
         warnings: Vec::new(),
         renewal: None,
+        renew_at: keys.renew_at,
     })
 }
 
 fn no_region(wanted: &Wanted<'_>) -> SignInFailure {
-    SignInFailure {
-        class: "no_region",
-        message: format!(
+    SignInFailure::of(
+        "region_unknown",
+        format!(
             "`{}` needs a region, and neither target nor environment nor profile names one",
             wanted.provider.id
         ),
-        fix: Some(match wanted.provider.regions.first() {
+        match wanted.provider.regions.first() {
             Some(example) => {
                 format!("`regions: [{example}]` in the target, or `export AWS_REGION={example}`")
             }
             None => "`regions:` in the target, or AWS_REGION".to_string(),
-        }),
-    }
+        },
+    )
 }
 
 /// Where there are no AWS credentials either, a key would do as well.

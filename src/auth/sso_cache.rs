@@ -2,14 +2,11 @@
 //!
 //! Only reads. The SDK would try an old session over the network first (the `sso_start_url` form
 //! always, measured with aws-config 1.13), and rewrites the cache when it renews one; so the end of
-//! a session is decided here, and [`in_memory`] gives the SDK a copy to write to.
+//! a session is decided here, and the SDK gets a copy to write to.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use aws_types::os_shim_internal::Fs;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
@@ -113,82 +110,44 @@ pub fn require(
     now: SystemTime,
 ) -> Result<(), SignInFailure> {
     let name = &profile.name;
-    let (class, message) = match session(&profile.root, environment, now) {
+    let (cause, message) = match session(&profile.root, environment, now) {
         None | Some(Session::Alive | Session::Renewable) => return Ok(()),
         Some(Session::Ended(at)) => (
-            "credentials_expired",
+            "sso_session_expired",
             format!(
                 "the SSO session of the AWS profile `{name}` expired {}",
                 timestamp::write(at)
             ),
         ),
         Some(Session::Absent) => (
-            "no_credentials",
+            "sso_not_logged_in",
             format!("the AWS profile `{name}` signs in by SSO, but no session is cached"),
         ),
         Some(Session::Unreadable(reason)) => (
-            "no_credentials",
+            "sso_cache_unreadable",
             format!("the cached SSO session of the AWS profile `{name}` cannot be read: {reason}"),
         ),
     };
-    Err(SignInFailure {
-        class,
-        message,
-        fix: Some(log_in(profile)),
-    })
+    Err(SignInFailure::of(cause, message, log_in(profile)))
 }
 
 /// The command that renews the session of a profile.
 pub fn log_in(profile: &AwsProfile) -> String {
-    format!("`aws sso login --profile {}`", profile.source)
+    let by_profile = format!("`aws sso login --profile {}`", profile.source);
+    match &profile.root {
+        Root::SsoSession { session } => {
+            format!("{by_profile} (or `aws sso login --sso-session {session}`)")
+        }
+        _ => by_profile,
+    }
 }
 
-/// A file system in memory that holds copies of what the SDK reads for this profile, and the
-/// variables that point there; what the SDK writes stays in it. No copy of a token reaches a disk.
-///
-/// `None` where the SDK would write nothing, so that the real files can be used.
-pub fn in_memory(
-    profile: &AwsProfile,
+/// The key of the cached token that the SDK will renew, and so write, for this profile.
+pub fn renewable<'a>(
+    profile: &'a AwsProfile,
     environment: &Environment,
     now: SystemTime,
-) -> Option<(Fs, Vec<(&'static str, String)>)> {
-    const HOME: &str = "/sameturn/home";
-    const CONFIG: &str = "/sameturn/config";
-    const CREDENTIALS: &str = "/sameturn/credentials";
-    if session(&profile.root, environment, now) != Some(Session::Renewable) {
-        return None;
-    }
+) -> Option<&'a str> {
     let (key, _) = key(&profile.root)?;
-    let home = environment.get("HOME")?;
-    let named = |variable: &str, usual: &str| match environment.get(variable) {
-        // The SDK takes `~` for HOME.
-        Some(path) => match path.strip_prefix("~/") {
-            Some(rest) => Path::new(home).join(rest),
-            None => PathBuf::from(path),
-        },
-        None => Path::new(home).join(usual),
-    };
-    let copies = [
-        (
-            PathBuf::from(CONFIG),
-            named("AWS_CONFIG_FILE", ".aws/config"),
-        ),
-        (
-            PathBuf::from(CREDENTIALS),
-            named("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
-        ),
-        (file(HOME, key), file(home, key)),
-    ];
-    let mut files: HashMap<OsString, Vec<u8>> = HashMap::new();
-    for (copy, original) in copies {
-        if let Ok(bytes) = std::fs::read(original) {
-            files.insert(copy.into_os_string(), bytes);
-        }
-    }
-    let variables = vec![
-        ("HOME", HOME.to_string()),
-        ("AWS_CONFIG_FILE", CONFIG.to_string()),
-        ("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS.to_string()),
-    ];
-    Some((Fs::from_raw_map(files), variables))
+    (session(&profile.root, environment, now) == Some(Session::Renewable)).then_some(key)
 }

@@ -8,17 +8,18 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
+use crate::auth::aws_chain::{LIMITS, Limits};
 use crate::auth::environment::Environment;
-use crate::auth::{sso_cache, timestamp};
+use crate::auth::{sso_cache, staged_home, timestamp};
 use crate::catalog::provider::{Provider, ProviderAuth};
 use crate::scenario::model::CredentialState;
 use crate::target::model::Auth;
 
 /// The profile in a staged AWS home.
-const PROFILE: &str = "sameturn";
-const SESSION: &str = "sameturn";
+pub(super) const PROFILE: &str = "sameturn";
+pub(super) const SESSION: &str = "sameturn";
 /// `.invalid` never resolves (RFC 2606).
-const START_URL: &str = "https://sameturn.invalid/start";
+pub(super) const START_URL: &str = "https://sameturn.invalid/start";
 /// A key that nobody issued, in no provider's form.
 pub const NOBODYS_KEY: &str = "sk-sameturn-nobody-issued-this-key";
 /// The variable that takes the place of a command, where a scenario wants a wrong token or none.
@@ -30,6 +31,7 @@ pub struct Staged {
     pub environment: Environment,
     /// Takes the place of the target's own `auth`; where absent, the provider's usual ways apply.
     pub auth: Option<Auth>,
+    pub limits: Limits,
     /// Held so that the folder lives as long as the environment that names it.
     home: TempDir,
 }
@@ -42,11 +44,13 @@ impl Staged {
 }
 
 /// Makes the circumstances a scenario asks for; `None` where only a mocked provider can
-/// (`denied`, `expired`), or where the provider has no such way to sign in.
+/// (`denied`, `expired`), or where the provider has no such way to sign in. `mock` is the origin of the
+/// mocks, where they serve the target.
 pub fn stage(
     state: CredentialState,
     provider: &Provider,
     base: &Environment,
+    mock: Option<&str>,
 ) -> std::io::Result<Option<Staged>> {
     let home = TempDir::with_prefix("sameturn-")?;
     let environment = bare(provider, base, &home);
@@ -56,6 +60,7 @@ pub fn stage(
         CredentialState::None => Ok(Some(Staged {
             environment,
             auth: None,
+            limits: LIMITS,
             home,
         })),
         // Where there are no keys of the provider's own, AWS keys that nobody issued.
@@ -66,9 +71,10 @@ pub fn stage(
         CredentialState::Invalid => Ok(key_way(provider).map(|(auth, name)| Staged {
             environment: environment.with(name, NOBODYS_KEY),
             auth: Some(auth),
+            limits: LIMITS,
             home,
         })),
-        CredentialState::ExpiredSso | CredentialState::ExpiredSsoLegacy if !signs => Ok(None),
+        state if !signs || (state.needs_mock() && mock.is_none()) => Ok(None),
         CredentialState::ExpiredSso | CredentialState::ExpiredSsoLegacy => {
             let legacy = state == CredentialState::ExpiredSsoLegacy;
             let region = base
@@ -79,6 +85,26 @@ pub fn stage(
             Ok(Some(Staged {
                 environment,
                 auth: Some(Auth::AwsProfile(PROFILE.to_string())),
+                limits: LIMITS,
+                home,
+            }))
+        }
+        state => {
+            let place = staged_home::Place {
+                home: home.path(),
+                mock: mock.unwrap_or_default(),
+                own: base.get("HOME"),
+            };
+            let environment = staged_home::furnish(state, &place, environment)?;
+            let mut limits = LIMITS;
+            if state == CredentialState::CredentialProcessHangs {
+                // Nothing is learnt by waiting longer.
+                limits.process = Duration::from_millis(500);
+            }
+            Ok(Some(Staged {
+                environment,
+                auth: Some(Auth::AwsProfile(PROFILE.to_string())),
+                limits,
                 home,
             }))
         }
@@ -109,6 +135,7 @@ pub fn with_static_keys(
     Ok(Staged {
         environment: at_home(Environment::default(), &home),
         auth: Some(Auth::AwsProfile(PROFILE.to_string())),
+        limits: LIMITS,
         home,
     })
 }
@@ -133,6 +160,7 @@ fn holding(way: Option<(Auth, &str)>, value: &str) -> std::io::Result<Option<Sta
     Ok(way.map(|(auth, name)| Staged {
         environment: at_home(Environment::default(), &home).with(name, value),
         auth: Some(auth),
+        limits: LIMITS,
         home,
     }))
 }

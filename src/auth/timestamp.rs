@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 /// `2026-11-21T08:00:00Z`, to the second.
 pub fn write(at: SystemTime) -> String {
@@ -42,4 +42,11 @@ pub fn read_basic(text: &str) -> Option<SystemTime> {
         &clock[2..4],
         &clock[4..]
     ))
+}
+
+/// Reads the form of an HTTP `Date`: `Sat, 21 Nov 2026 08:00:00 GMT`.
+pub fn read_http(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text.trim(), &Rfc2822)
+        .ok()
+        .map(SystemTime::from)
 }

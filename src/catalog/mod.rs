@@ -3,12 +3,14 @@
 //! Core. Adding a provider, region, model, error body or gap is a change of data in
 //! `src/catalog/data/`, never of code. Every row carries its source and date.
 
+pub mod cause;
 pub mod failure;
 pub mod gap;
 pub mod provider;
 
 use std::sync::LazyLock;
 
+use crate::catalog::cause::Cause;
 use crate::catalog::failure::Failures;
 use crate::catalog::gap::Gap;
 use crate::catalog::provider::{Model, Provider};
@@ -34,6 +36,18 @@ pub fn shipped() -> &'static Catalog {
         .unwrap_or_else(|error| panic!("the catalog in this binary is broken: {error}"))
     });
     &CATALOG
+}
+
+/// Why a sign-in can fail. Its file is read by a test, so this cannot fail for a user.
+pub fn credential_causes() -> &'static [Cause] {
+    static CAUSES: LazyLock<Vec<Cause>> = LazyLock::new(|| {
+        read(
+            "credential_causes.yaml",
+            include_str!("data/credential_causes.yaml"),
+        )
+        .unwrap_or_else(|error| panic!("the catalog in this binary is broken: {error}"))
+    });
+    &CAUSES
 }
 
 impl Catalog {

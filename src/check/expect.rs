@@ -12,7 +12,7 @@ use crate::check::matcher::{breaks, describe, mismatch};
 use crate::check::rules::collect::cut;
 use crate::check::rules::{must, should};
 use crate::scenario::model::{Expect, Range, Scenario, StopWord, Turn, UsageExpectation};
-use crate::turn::trace::{CallForm, Failure, Stop, TurnTrace};
+use crate::turn::trace::{CallForm, Failure, Layer, Stop, TurnTrace};
 
 const SOURCE: &str = "the scenario";
 
@@ -44,6 +44,11 @@ static TIER: Rule = should(
 static FAILURE: Rule = must(
     "expect/failure",
     "The turn fails with the expected class, or does not fail.",
+    SOURCE,
+);
+static CAUSE: Rule = must(
+    "expect/cause",
+    "Signing in fails for the expected reason.",
     SOURCE,
 );
 static CODE: Rule = should(
@@ -85,6 +90,7 @@ pub static RULES: &[&Rule] = &[
     &USAGE,
     &TIER,
     &FAILURE,
+    &CAUSE,
     &CODE,
     &PARAM,
     &RETRY_AFTER,
@@ -216,8 +222,14 @@ fn blamed(expect: &Expect, failure: &Failure, out: &mut Vec<Finding>) {
             },
         ));
     }
+    // A failure before the request has no code of a provider's; its cause stands in that place.
+    let (cause, code) = match failure.layer {
+        Layer::Local => (&failure.code, &None),
+        _ => (&None, &failure.code),
+    };
     for (rule, word, wanted, got) in [
-        (&CODE, "code", &expect.code, &failure.code),
+        (&CAUSE, "cause", &expect.cause, cause),
+        (&CODE, "code", &expect.code, code),
         (&PARAM, "param", &expect.param, &failure.param),
     ] {
         if wanted.is_some() && wanted != got {

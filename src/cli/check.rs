@@ -80,6 +80,7 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
         limits: work.limits,
         keep_streams: args.keep_streams,
         seen: Arc::clone(&seen),
+        sign_ins: Default::default(),
     });
 
     let (events, incoming) = unbounded_channel();

@@ -111,7 +111,12 @@ fn description(server: &MockServer) -> serde_json::Value {
             })
         })
         .collect();
-    json!({ "endpoints": endpoints, "principals": principals })
+    let variables: serde_json::Map<_, _> = server
+        .sign_in_variables()
+        .into_iter()
+        .map(|(service, url)| (service.variable.clone(), json!(url)))
+        .collect();
+    json!({ "endpoints": endpoints, "principals": principals, "aws_sign_in": variables })
 }
 
 /// The same for people.
@@ -132,6 +137,10 @@ fn text(server: &MockServer) -> String {
                 ""
             ));
         }
+    }
+    out.push_str("\nTo sign in to AWS here as well (docs/aws-credentials.md), set:\n");
+    for (service, url) in server.sign_in_variables() {
+        out.push_str(&format!("  export {}={url}\n", service.variable));
     }
     out.push_str("\nWho may ask (these keys are public and worth nothing elsewhere):\n");
     for one in server.principals() {

@@ -2,22 +2,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::auth::authorize::authorize;
-use crate::auth::credentials::SignedIn;
+use crate::auth::credentials::{Credentials, SignedIn};
 use crate::auth::seen::Seen;
-use crate::auth::sign_in::sign_in;
+use crate::auth::shared::SignIns;
+use crate::auth::sign_in::sign_in_shared;
 use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
 use crate::catalog::failure::UNKNOWN;
 use crate::check::expect;
 use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
+use crate::conduct::circumstance;
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
 use crate::conduct::renewal::{self, Renewals};
@@ -27,14 +29,14 @@ use crate::dialect::{self, Decoded, Dialect, guardrail};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
 use crate::scenario;
-use crate::scenario::model::{CredentialState, RegionState, Scenario};
+use crate::scenario::model::{ClockState, CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Outgoing, Transport};
 use crate::turn::dialogue::{self, Stuck, TurnRequest};
 use crate::turn::exchange::{End, Exchange};
 use crate::turn::trace::{Failure, Item, Layer, TurnTrace};
 
-/// A new sign-in is made this long before the old one expires.
-const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+/// How wrong a clock is that a scenario asks for. AWS takes signatures for 5 minutes.
+const WRONG_BY: Duration = Duration::from_secs(20 * 60);
 
 /// What all cells of a run share.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Conductor<T> {
     pub keep_streams: bool,
     /// Told every secret that is used, so that reports can remove it.
     pub seen: Arc<Seen>,
+    /// AWS credentials that lanes share.
+    pub sign_ins: SignIns,
 }
 
 /// A target's own thread of work: its cells run one after another, so that they do not disturb each
@@ -152,10 +156,15 @@ impl<'a, T: Transport> Lane<'a, T> {
             return without_turns(cell, Verdict::NotApplicable, reason);
         }
         let mut signed = match self.sign_in(scenario).await {
-            Ok(Ok(signed)) => Ok(signed),
-            Ok(Err(failure)) => Err(failure),
+            Ok(signed) => signed,
             Err(reason) => return without_turns(cell, Verdict::Undetermined, reason),
         };
+        if let (Some(_), Ok(signed)) = (scenario.given.clock, &signed)
+            && !matches!(signed.credentials, Credentials::Aws { .. })
+        {
+            let reason = format!("signs in by {}, which has no clock", signed.how);
+            return without_turns(cell, Verdict::NotApplicable, reason);
+        }
 
         let mut traces: Vec<TurnTrace> = Vec::new();
         let mut findings: Vec<Judged> = Vec::new();
@@ -175,11 +184,10 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let turn = &scenario.turns[index];
-            if let Ok(old) = &signed
-                && old.is_due(Instant::now())
-                && let Ok(new) = self.sign_in(scenario).await
+            if signed.as_ref().is_ok_and(SignedIn::is_due)
+                && let Ok(renewed) = self.sign_in(scenario).await
             {
-                signed = new;
+                signed = renewed;
             }
             let conversation = match continued(scenario, index, &entries, &traces) {
                 Ok(conversation) => conversation,
@@ -305,10 +313,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let key = given.credentials;
         if given.region.is_none()
             && let Some(known) = self.signed.get(&key)
-            && !known.as_ref().is_ok_and(|signed| {
-                signed.expires_within(REFRESH_BEFORE, SystemTime::now())
-                    || signed.is_due(Instant::now())
-            })
+            && !known.as_ref().is_ok_and(SignedIn::is_due)
         {
             return Ok(known.clone());
         }
@@ -325,14 +330,20 @@ impl<'a, T: Transport> Lane<'a, T> {
             auth: identity.auth.as_ref(),
             region,
         };
-        let signed = sign_in(&wanted, &identity.environment).await;
-        if let Ok(signed) = &signed {
-            self.conductor.seen.learn(&signed.credentials);
-        }
         let lasting = matches!(
             key,
             None | Some(CredentialState::Denied | CredentialState::Expired)
         );
+        let own = SignIns::default();
+        let shared = match lasting && given.region.is_none() {
+            true => &self.conductor.sign_ins,
+            false => &own,
+        };
+        let environment = &identity.environment;
+        let signed = sign_in_shared(&wanted, environment, &identity.limits, shared).await;
+        if let Ok(signed) = &signed {
+            self.conductor.seen.learn(&signed.credentials);
+        }
         if given.region.is_none() && lasting {
             // A failure is remembered too: a hanging credential process would hang in every cell.
             let first = self.signed.insert(key, signed.clone()).is_none();
@@ -351,7 +362,9 @@ impl<'a, T: Transport> Lane<'a, T> {
             auth: self.identities.own.auth.as_ref(),
             region: self.target.region.as_deref(),
         };
-        let signed = sign_in(&wanted, &self.identities.own.environment).await;
+        let own = &self.identities.own;
+        let shared = &self.conductor.sign_ins;
+        let signed = sign_in_shared(&wanted, &own.environment, &own.limits, shared).await;
         let signed = signed.map_err(renewal::failed);
         self.signed.insert(None, signed.clone());
         let signed = signed?;
@@ -452,13 +465,18 @@ impl<'a, T: Transport> Lane<'a, T> {
         let shown = headers.clone();
         // Added after what is shown, so that they are blanked like what authorisation adds.
         headers.extend(self.identities.secret_headers());
+        let signed_at = match scenario.given.clock {
+            None => SystemTime::now(),
+            Some(ClockState::Behind) => SystemTime::now() - WRONG_BY,
+            Some(ClockState::Ahead) => SystemTime::now() + WRONG_BY,
+        };
         if let Err(failure) = authorize(
             &turn.signed.credentials,
             method,
             &url,
             &mut headers,
             &bytes,
-            SystemTime::now(),
+            signed_at,
         ) {
             return not_sent(&failure);
         }
@@ -487,12 +505,16 @@ impl<'a, T: Transport> Lane<'a, T> {
         });
         let Read {
             answer: Answer { exchange, .. },
-            decoded,
+            mut decoded,
             findings,
         } = match read.await {
             Ok(read) => read,
             Err(reason) => return unreadable(reason),
         };
+        if let Some(failure) = &mut decoded.trace.failure {
+            let credentials = &turn.signed.credentials;
+            circumstance::reconsider(failure, &exchange, credentials, target, signed_at);
+        }
         let told = Told {
             cell: turn.place.cell,
             index: turn.place.index,
@@ -542,7 +564,8 @@ impl<'a, T: Transport> Lane<'a, T> {
     /// Whether a failure tells nothing about the provider: it was never asked, or cannot be reached.
     /// Where the scenario itself chose the credentials or region, not asking tells something.
     fn says_nothing(&self, scenario: &Scenario, failure: &Failure) -> bool {
-        let staged = scenario.given.credentials.is_some() || scenario.given.region.is_some();
+        let given = &scenario.given;
+        let staged = given.credentials.is_some() || given.region.is_some() || given.clock.is_some();
         let class = self.conductor.catalog.failures.class(&failure.class);
         match failure.layer {
             Layer::Local => !staged,
@@ -561,8 +584,9 @@ impl<'a, T: Transport> Lane<'a, T> {
                 Some(class.fix.clone())
             })
             .unwrap_or_default();
+        let cause = local.map_or(String::new(), |failure| format!("/{}", failure.cause));
         format!(
-            "{}: {}. {fix}",
+            "{}{cause}: {}. {fix}",
             failure.class,
             failure.message.trim_end_matches('.')
         )
@@ -712,7 +736,7 @@ fn not_sent(failure: &SignInFailure) -> TurnOutcome {
                 class: failure.class.to_owned(),
                 layer: Layer::Local,
                 status: None,
-                code: None,
+                code: Some(failure.cause.to_owned()),
                 kind: None,
                 param: None,
                 message: failure.message.clone(),

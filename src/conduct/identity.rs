@@ -4,6 +4,7 @@
 
 use std::io;
 
+use crate::auth::aws_chain::{LIMITS, Limits};
 use crate::auth::credentials::Secret;
 use crate::auth::environment::Environment;
 use crate::auth::staged::{self, Staged};
@@ -17,6 +18,8 @@ pub struct Identity {
     pub environment: Environment,
     /// The target's way to sign in; the provider's usual ways where absent.
     pub auth: Option<Auth>,
+    /// How long signing in may take.
+    pub limits: Limits,
     /// Holds a temporary AWS home for as long as it is used.
     _staged: Option<Staged>,
 }
@@ -27,6 +30,7 @@ impl Identity {
         Identity {
             environment,
             auth,
+            limits: LIMITS,
             _staged: None,
         }
     }
@@ -37,6 +41,7 @@ impl From<Staged> for Identity {
         Identity {
             environment: staged.environment.clone(),
             auth: staged.auth.clone(),
+            limits: staged.limits,
             _staged: Some(staged),
         }
     }
@@ -109,9 +114,22 @@ pub fn choose<'a>(
             None => return Ok(Some(&identities.own)),
             Some(CredentialState::Denied) => return Ok(identities.denied.as_ref()),
             Some(CredentialState::Expired) => return Ok(identities.expired.as_ref()),
-            Some(state) => staged::stage(state, &target.provider, &identities.own.environment)?,
+            Some(state) => {
+                let own = &identities.own.environment;
+                let mock = target.mocked.then(|| origin(&target.route.origin));
+                staged::stage(state, &target.provider, own, mock)?
+            }
         }
     };
     *made = staged.map(Identity::from);
     Ok(made.as_ref())
+}
+
+/// `http://host:port` of a URL.
+fn origin(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    match url[start..].find('/') {
+        Some(end) => &url[..start + end],
+        None => url,
+    }
 }

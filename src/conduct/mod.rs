@@ -3,6 +3,7 @@
 //! Shell. encode → authorise → send → decode → check, then the script's tool results and the next
 //! request. Holds no rule and no provider's name; prints nothing.
 
+pub mod circumstance;
 pub mod identity;
 
 pub mod judge;

@@ -110,6 +110,7 @@ async fn run_and_ask(text: &str, answers: Vec<Exchange>) -> (CellOutcome, Vec<As
         limits: Limits::CHECK,
         keep_streams: false,
         seen: Arc::new(Seen::new(false)),
+        sign_ins: Default::default(),
     };
     let (events, _kept) = unbounded_channel();
     let planned = PlannedScenario {

@@ -6,6 +6,7 @@
 use time::OffsetDateTime;
 
 use crate::mock::data::{Principal, Provider};
+use crate::mock::issued::{Standing, standing};
 use crate::mock::refusal::Refusal;
 use crate::mock::sigv4::{Arrived, WINDOW, matches, read_claim, signed_at, stamp};
 
@@ -73,7 +74,8 @@ fn identify<'a>(
         return Err(nobody(Refusal::new("unknown-key")));
     };
     let no = |refusal: Refusal| Err((Some(who), refusal));
-    if told("x-amz-security-token") != who.session_token.as_deref() {
+    let standing = standing(who, told("x-amz-security-token"), now);
+    if standing == Standing::Unknown {
         return no(Refusal::new("unknown-key"));
     }
     if Some(claim.region.as_str()) != region {
@@ -106,7 +108,7 @@ fn identify<'a>(
     if !matches(&claim, &who.secret_access_key, &seen) {
         return no(Refusal::new("signature-mismatch"));
     }
-    if who.expired {
+    if who.expired || standing == Standing::Ended {
         return no(too_old("expired-credentials", signed - 2 * WINDOW, now));
     }
     Ok(who)

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::mock::aws::AwsSignIn;
 use crate::mock::fault_file;
 use crate::mock::http_fault::HttpFault;
 use crate::mock::mutate::WireFault;
@@ -36,6 +37,8 @@ pub struct MockData {
     pub agentcore_faults: Vec<WireFault>,
     /// The same of an InvokeModel stream.
     pub invoke_faults: Vec<WireFault>,
+    /// The AWS services behind a sign-in.
+    pub aws: AwsSignIn,
 }
 
 /// A wire API.
@@ -489,6 +492,7 @@ impl MockData {
             converse_faults,
             agentcore_faults,
             invoke_faults,
+            aws: AwsSignIn::read(files)?,
         })
     }
 
@@ -590,7 +594,10 @@ fn text<'a>(files: &'a BTreeMap<String, String>, path: &str) -> Result<&'a str, 
         .ok_or_else(|| format!("{path}: no such file"))
 }
 
-fn parse<T: DeserializeOwned>(files: &BTreeMap<String, String>, path: &str) -> Result<T, String> {
+pub(crate) fn parse<T: DeserializeOwned>(
+    files: &BTreeMap<String, String>,
+    path: &str,
+) -> Result<T, String> {
     // `no` and `on` are words here, as in the other files that people write.
     serde_yaml::from_str_with_options(
         text(files, path)?,

@@ -25,10 +25,13 @@ pub mod chosen;
 
 pub mod refusal;
 
+pub mod issued;
+
 pub mod admit;
 
 pub mod agent;
 
+pub mod aws;
 pub mod sessions;
 
 pub mod pattern;

@@ -37,18 +37,27 @@ impl Refusal {
             Api::Responses | Api::Agentcore => None,
         };
         let row = own.or_else(|| provider.errors.get(&self.id))?;
-        let mut body = String::with_capacity(row.body.len() + 64);
-        let mut rest = row.body.as_str();
+        Some((row, self.fill(&row.body, escape_json)))
+    }
+
+    /// A text with its `{{gaps}}` filled, each word escaped by `escape`.
+    pub fn fill(&self, template: &str, escape: fn(&str) -> String) -> String {
+        let mut body = String::with_capacity(template.len() + 64);
+        let mut rest = template;
         while let Some((before, after)) = rest.split_once("{{") {
             let (gap, after) = after.split_once("}}").unwrap_or((after, ""));
             body.push_str(before);
             let word = self.words.iter().find(|(name, _)| *name == gap);
-            // Escaped as inside a JSON string, where all gaps are.
-            let quoted = Value::from(word.map_or("", |(_, word)| word.as_str())).to_string();
-            body.push_str(&quoted[1..quoted.len() - 1]);
+            body.push_str(&escape(word.map_or("", |(_, word)| word.as_str())));
             rest = after;
         }
         body.push_str(rest);
-        Some((row, body))
+        body
     }
+}
+
+/// Escaped as inside a JSON string.
+pub(crate) fn escape_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }

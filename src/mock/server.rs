@@ -25,8 +25,9 @@ use crate::mock::admit::admit;
 use crate::mock::answer::Answer;
 use crate::mock::ask::{self, Ask};
 use crate::mock::ask_chat::{self, ChatAsk};
+use crate::mock::aws;
 use crate::mock::chosen::{Chosen, choose};
-use crate::mock::data::{Api, ChatKind, MockData, Model, Principal};
+use crate::mock::data::{Api, ChatKind, Letters, MockData, Model, Principal};
 use crate::mock::guard::Guard;
 use crate::mock::items;
 use crate::mock::listing;
@@ -179,6 +180,17 @@ impl MockServer {
         provider.is_some_and(|provider| provider.region(region).is_some())
     }
 
+    /// The variables that send AWS SDKs here to sign in, with their values.
+    pub fn sign_in_variables(&self) -> Vec<(&aws::Service, String)> {
+        let services = self.street.data.aws.services.iter();
+        services
+            .map(|one| {
+                let url = format!("http://{}{}{}", self.address, aws::ROOT, one.name);
+                (one, url)
+            })
+            .collect()
+    }
+
     /// Who may call, and who may not.
     pub fn principals(&self) -> &[Principal] {
         self.street.data.principals()
@@ -282,6 +294,18 @@ fn lower_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 
 impl Street {
     fn answer(&self, request: &Incoming<'_>, path: &str) -> Reply {
+        if let Some(path) = path.strip_prefix(aws::ROOT) {
+            let call = aws::Call {
+                arrived: &request.arrived,
+                path,
+                fault: request.selection.fault.as_deref(),
+                now: request.now,
+                request_id: &Namer::of(self.seed, request.number).letters("", Letters::Hex, 32),
+                principals: self.data.principals(),
+            };
+            let reply = self.data.aws.answer(&call);
+            return reply.unwrap_or_else(|nowhere| nowhere_reply(&nowhere));
+        }
         let found = route::find(&self.data, path, request.arrived.query);
         let found = found.and_then(|route| {
             let chosen = choose(&self.data, request.selection, route.operation.api())?;

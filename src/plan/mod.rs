@@ -309,13 +309,21 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
         Some(CredentialState::Denied | CredentialState::Expired) if !target.mocked => {
             return Err("needs a principal that only the mocks have".to_owned());
         }
-        Some(CredentialState::ExpiredSso | CredentialState::ExpiredSsoLegacy) if !signs => {
+        Some(state) if state.needs_mock() && !target.mocked => {
+            return Err(
+                "needs an SSO portal or STS that refuses on request: mocks only".to_owned(),
+            );
+        }
+        Some(state) if state.is_aws() && !signs => {
             return Err("this target does not sign in with AWS credentials".to_owned());
         }
         Some(_) if !signs && !has_key => {
             return Err("this target takes no credentials".to_owned());
         }
         _ => {}
+    }
+    if given.clock.is_some() && !signs {
+        return Err("this target signs no requests".to_owned());
     }
     if given.region == Some(RegionState::None) && provider.regions.is_empty() {
         return Err("this provider has no regions".to_owned());

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
-    CallExpectation, Conversation, CredentialState, Expect, Format, Limits, Matcher, ModelState,
-    Only, Range, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
+    CallExpectation, ClockState, Conversation, CredentialState, Expect, Format, Given, Limits,
+    Matcher, ModelState, Only, Range, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
 };
 
 /// SHA-256 of the canonical JSON of a scenario, 64 hexadecimal digits.
@@ -44,20 +44,13 @@ fn canonical(scenario: &Scenario) -> Value {
     } = scenario;
     let Limits { idle, total } = limits;
     let millis = |limit: &Option<std::time::Duration>| limit.map(|limit| limit.as_millis() as u64);
-    json!({
+    let mut all = json!({
         "name": name,
         "about": about,
         "tags": tags,
         "source": source,
         "only": self::only(only),
-        "given": [
-            given.credentials.map(credentials),
-            given.region.map(|_| "none"),
-            given.route.map(|_| "wrong"),
-            given.model.map(model),
-            given.fault,
-            given.script,
-        ],
+        "given": self::given(given),
         "stream": stream,
         "limits": [millis(idle), millis(total)],
         "system": system,
@@ -67,15 +60,15 @@ fn canonical(scenario: &Scenario) -> Value {
         "format": format.as_ref().map(|Format::JsonSchema(format)| {
             json!([format.name, format.schema, format.strict])
         }),
-        "conversation": match conversation {
-            Conversation::Replayed => "replayed",
-            Conversation::Stored => "stored",
-        },
         "turns": turns.iter().map(turn).collect::<Vec<_>>(),
-    })
+    });
+    if *conversation == Conversation::Stored {
+        all["conversation"] = json!("stored");
+    }
+    all
 }
 
-/// What was not there before adds nothing where it is not used, so that digests stay the same.
+/// What came later adds nothing where it is not said, so that older fingerprints stay.
 fn only(only: &Only) -> Value {
     let mut all = vec![
         json!(only.providers),
@@ -86,6 +79,31 @@ fn only(only: &Only) -> Value {
     Value::Array(all)
 }
 
+fn given(given: &Given) -> Value {
+    let Given {
+        credentials,
+        region,
+        route,
+        model,
+        clock,
+        fault,
+        script,
+    } = given;
+    let mut list = vec![
+        json!(credentials.map(self::credentials)),
+        json!(region.map(|_| "none")),
+        json!(route.map(|_| "wrong")),
+        json!(model.map(self::model)),
+        json!(fault),
+        json!(script),
+    ];
+    list.extend(clock.map(|clock| match clock {
+        ClockState::Behind => json!({ "clock": "behind" }),
+        ClockState::Ahead => json!({ "clock": "ahead" }),
+    }));
+    Value::Array(list)
+}
+
 fn credentials(state: CredentialState) -> &'static str {
     match state {
         CredentialState::Denied => "denied",
@@ -93,6 +111,17 @@ fn credentials(state: CredentialState) -> &'static str {
         CredentialState::Expired => "expired",
         CredentialState::ExpiredSso => "expired-sso",
         CredentialState::ExpiredSsoLegacy => "expired-sso-legacy",
+        CredentialState::SsoNeverLoggedIn => "sso-never-logged-in",
+        CredentialState::SsoRoleNotAssigned => "sso-role-not-assigned",
+        CredentialState::CredentialProcessFails => "credential-process-fails",
+        CredentialState::CredentialProcessHangs => "credential-process-hangs",
+        CredentialState::CredentialProcessExpired => "credential-process-expired",
+        CredentialState::ProfileMissing => "profile-missing",
+        CredentialState::SourceProfileMissing => "source-profile-missing",
+        CredentialState::AssumeRoleDenied => "assume-role-denied",
+        CredentialState::WebIdentityMissing => "web-identity-missing",
+        CredentialState::BrokenConfig => "broken-config",
+        CredentialState::LoginSession => "login-session",
         CredentialState::None => "none",
     }
 }
@@ -134,7 +163,7 @@ fn settings(settings: &Settings) -> Value {
         ToolChoice::Required => json!("required"),
         ToolChoice::Tool(name) => json!({ "tool": name }),
     });
-    json!([
+    let mut list = json!([
         max_output_tokens,
         temperature,
         top_p,
@@ -144,9 +173,12 @@ fn settings(settings: &Settings) -> Value {
         reasoning_effort,
         service_tier,
         store,
-        background,
         verbosity
-    ])
+    ]);
+    if let (Some(background), Value::Array(list)) = (background, &mut list) {
+        list.push(json!({ "background": background }));
+    }
+    list
 }
 
 fn turn(turn: &Turn) -> Value {
@@ -172,6 +204,7 @@ fn expectations(expect: &Expect) -> Value {
         usage,
         service_tier,
         failure,
+        cause,
         code,
         param,
         retry_after,
@@ -186,7 +219,7 @@ fn expectations(expect: &Expect) -> Value {
         StopWord::ContentFilter => "content_filter",
         StopWord::Guardrail => "guardrail",
     });
-    json!([
+    let mut list = json!([
         calls
             .as_ref()
             .map(|calls| calls.iter().map(call).collect::<Vec<_>>()),
@@ -198,14 +231,20 @@ fn expectations(expect: &Expect) -> Value {
             range(&usage.cached),
             range(&usage.reasoning)
         ])),
-        service_tier,
         failure,
         code,
         param,
         retry_after,
         sent,
         fresh_call_ids
-    ])
+    ]);
+    if let (Some(tier), Value::Array(list)) = (service_tier, &mut list) {
+        list.push(json!({ "service_tier": tier }));
+    }
+    if let (Some(cause), Value::Array(list)) = (cause, &mut list) {
+        list.push(json!({ "cause": cause }));
+    }
+    list
 }
 
 fn call(call: &CallExpectation) -> Value {

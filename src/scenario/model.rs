@@ -95,6 +95,8 @@ pub struct Given {
     pub route: Option<RouteState>,
     /// Which model is asked for; the target's own where absent.
     pub model: Option<ModelState>,
+    /// How this machine's clock is wrong when a request is signed.
+    pub clock: Option<ClockState>,
     /// A deliberate misbehaviour of a mocked endpoint, by name; only mocks can do it.
     pub fault: Option<String>,
     /// What a mocked endpoint answers, by script name; real endpoints ignore it.
@@ -115,8 +117,64 @@ pub enum CredentialState {
     ExpiredSso,
     /// The same in the older `sso_start_url` form.
     ExpiredSsoLegacy,
+    /// An SSO profile of whose session no token is cached.
+    SsoNeverLoggedIn,
+    /// A live SSO session whose portal does not give the profile's role (mocked endpoints only).
+    SsoRoleNotAssigned,
+    /// A `credential_process` that ends with an error.
+    CredentialProcessFails,
+    /// A `credential_process` that never ends.
+    CredentialProcessHangs,
+    /// A `credential_process` that prints credentials whose time is over.
+    CredentialProcessExpired,
+    /// A profile that does not exist, beside one of a similar name.
+    ProfileMissing,
+    /// A role whose `source_profile` does not exist.
+    SourceProfileMissing,
+    /// A role that STS does not let the credentials assume (mocked endpoints only).
+    AssumeRoleDenied,
+    /// A web identity token whose file is not there.
+    WebIdentityMissing,
+    /// An AWS configuration file that cannot be parsed.
+    BrokenConfig,
+    /// A profile of `aws login`.
+    LoginSession,
     /// None at all.
     None,
+}
+
+impl CredentialState {
+    /// Whether it is a way to fail with AWS credentials, so that only a target that signs can show it.
+    pub fn is_aws(self) -> bool {
+        !matches!(
+            self,
+            CredentialState::Denied
+                | CredentialState::Invalid
+                | CredentialState::Expired
+                | CredentialState::None
+        )
+    }
+
+    /// Whether it takes a mock to show it.
+    pub fn needs_mock(self) -> bool {
+        matches!(
+            self,
+            CredentialState::Denied
+                | CredentialState::Expired
+                | CredentialState::SsoRoleNotAssigned
+                | CredentialState::AssumeRoleDenied
+        )
+    }
+}
+
+/// How a clock is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockState {
+    /// It is 20 minutes behind.
+    Behind,
+    /// It is 20 minutes ahead.
+    Ahead,
 }
 
 /// Which region is asked.
@@ -260,6 +318,8 @@ pub struct Expect {
     pub service_tier: Option<String>,
     /// The failure class; a turn without it must not fail.
     pub failure: Option<String>,
+    /// Why signing in failed, where no request left: a word of docs/aws-credentials.md.
+    pub cause: Option<String>,
     /// The provider's own error code.
     pub code: Option<String>,
     /// The field the provider blames for the error.

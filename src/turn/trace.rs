@@ -166,7 +166,7 @@ pub struct Failure {
     pub layer: Layer,
     /// The HTTP status, when a response head arrived.
     pub status: Option<u16>,
-    /// The provider's own code, e.g. `context_length_exceeded`.
+    /// The provider's own code, e.g. `context_length_exceeded`; before a request left, the cause.
     pub code: Option<String>,
     /// The provider's own error type, e.g. `invalid_request_error`.
     pub kind: Option<String>,

@@ -74,6 +74,7 @@ async fn wrong_cells(targets: &str) -> (Vec<String>, usize, Vec<String>) {
         limits: Limits::CHECK,
         keep_streams: false,
         seen: Arc::new(Seen::new(false)),
+        sign_ins: Default::default(),
     });
     let (events, mut incoming) = mpsc::unbounded_channel();
     let (_stop, stopped) = watch::channel(false);

@@ -17,6 +17,7 @@ use crate::diagnostics::{HEAD, TOOL, check_snapshot, tell_scenario, tell_target}
 pub(crate) fn catalog() -> Catalog {
     let classes = [
         "access_denied",
+        "clock_skew",
         "model_not_found",
         "wrong_route",
         "invalid_credentials",

@@ -234,6 +234,22 @@ fn failures_by_class() {
 }
 
 #[test]
+fn a_cause_is_of_a_failure_before_the_request() {
+    let mut unsent = failed("no_credentials", Some("process_hung"), None);
+    let expect = "{failure: no_credentials, cause: process_hung}";
+    check_ids(expect, &unsent, &["expect/cause"]);
+    if let Some(failure) = &mut unsent.failure {
+        failure.layer = Layer::Local;
+    }
+    check_ids(expect, &unsent, &[]);
+    check_ids(
+        "{failure: no_credentials, cause: process_failed}",
+        &unsent,
+        &["expect/cause"],
+    );
+}
+
+#[test]
 fn an_unexpected_failure_is_the_only_finding() {
     let denied = failed("access_denied", Some("AccessDenied"), None);
     let findings = findings(

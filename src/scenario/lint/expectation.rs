@@ -5,6 +5,7 @@
 use regex::Regex;
 use serde_json::Value;
 
+use crate::catalog::credential_causes;
 use crate::catalog::failure::UNKNOWN;
 use crate::document::tree::Cursor;
 use crate::scenario::lint::Lint;
@@ -33,6 +34,7 @@ impl<'a> Lint<'a> {
             }
         } else {
             for (key, given) in [
+                ("cause", expect.cause.is_some()),
                 ("code", expect.code.is_some()),
                 ("param", expect.param.is_some()),
                 ("sent", expect.sent == Some(false)),
@@ -45,6 +47,10 @@ impl<'a> Lint<'a> {
                     );
                 }
             }
+        }
+        if let Some(cause) = &expect.cause {
+            let ids = credential_causes().iter().map(|row| row.id.as_str());
+            self.known("cause", cause, ids, at.key("cause").place());
         }
         if expect.sent == Some(false) {
             for (key, given) in [

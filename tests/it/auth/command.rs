@@ -1,6 +1,6 @@
 //! A bearer that a command prints.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::auth::home::*;
 
@@ -174,13 +174,13 @@ async fn one_that_hangs_is_killed_with_what_it_started() {
 async fn a_token_becomes_old() {
     let now = Instant::now();
     let signed = run(shell("echo marker")).await.unwrap();
-    assert!(!signed.is_due(now));
-    assert!(signed.is_due(now + Duration::from_secs(90)));
+    assert!(!signed.is_due_at(SystemTime::now(), now));
+    assert!(signed.is_due_at(SystemTime::now(), now + Duration::from_secs(90)));
     let lasting = BearerCommand {
         refresh: None,
         ..shell("echo marker")
     };
     let signed = run(lasting).await.unwrap();
-    assert!(!signed.is_due(now + Duration::from_secs(1_000_000)));
+    assert!(!signed.is_due_at(SystemTime::now(), now + Duration::from_secs(1_000_000)));
     assert!(signed.renewal.is_some(), "a 401 may still renew it");
 }

@@ -126,12 +126,14 @@ async fn staged_states_use_the_header_too() {
         .with("KEYED_KEY", "marker-key")
         .with("KEYED_TOKEN", "marker-token")
         .environment;
-    let staged = stage(CredentialState::Invalid, &row, &base)
+    let staged = stage(CredentialState::Invalid, &row, &base, None)
         .unwrap()
         .unwrap();
     let signed = staged_sign_in(&staged).await.unwrap();
     assert_eq!(headers(&signed), pair("api-key", staged::NOBODYS_KEY));
-    let staged = stage(CredentialState::None, &row, &base).unwrap().unwrap();
+    let staged = stage(CredentialState::None, &row, &base, None)
+        .unwrap()
+        .unwrap();
     failed(
         staged_sign_in(&staged).await,
         "no_credentials",

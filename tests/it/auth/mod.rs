@@ -13,6 +13,8 @@ mod key;
 mod keys;
 mod process;
 mod role;
+mod run;
 mod sign;
 mod sso;
 mod staged;
+mod ways;

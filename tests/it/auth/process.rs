@@ -55,7 +55,7 @@ async fn a_process_that_fails_is_quoted_without_secrets() {
     failed(
         process("echo marker").sign_in(profile("p")).await,
         "no_credentials",
-        &["credential_process", "could not parse"],
+        &["credential_process", "JSON"],
     );
 }
 

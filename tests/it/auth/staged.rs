@@ -46,7 +46,7 @@ async fn staged_states_are_what_they_say() {
         (CredentialState::ExpiredSso, "credentials_expired"),
         (CredentialState::ExpiredSsoLegacy, "credentials_expired"),
     ] {
-        let staged = stage(state, &mantle, &base).unwrap().unwrap();
+        let staged = stage(state, &mantle, &base, None).unwrap().unwrap();
         assert_eq!(staged.environment.get("PATH"), Some("/bin"));
         failed(
             with_stage(&staged, MANTLE, Some("eu-west-1")).await,
@@ -59,14 +59,14 @@ async fn staged_states_are_what_they_say() {
         assert!(!home.exists(), "the home ends with the value");
     }
     for (row, variable) in [(MANTLE, "MANTLE_KEY"), (DIRECT, "DIRECT_KEY")] {
-        let staged = stage(CredentialState::Invalid, &provider(row), &base)
+        let staged = stage(CredentialState::Invalid, &provider(row), &base, None)
             .unwrap()
             .unwrap();
         let signed = with_stage(&staged, row, Some("eu-west-1")).await.unwrap();
         assert_eq!(signed.how, format!("bearer from {variable}"));
         assert_ne!(bearer(&signed), "marker-key");
     }
-    let staged = stage(CredentialState::None, &provider(DIRECT), &base)
+    let staged = stage(CredentialState::None, &provider(DIRECT), &base, None)
         .unwrap()
         .unwrap();
     failed(
@@ -75,13 +75,17 @@ async fn staged_states_are_what_they_say() {
         &["DIRECT_KEY"],
     );
     for state in [CredentialState::Denied, CredentialState::Expired] {
-        assert!(stage(state, &mantle, &base).unwrap().is_none());
+        assert!(stage(state, &mantle, &base, None).unwrap().is_none());
     }
     for state in [
         CredentialState::ExpiredSso,
         CredentialState::ExpiredSsoLegacy,
     ] {
-        assert!(stage(state, &provider(DIRECT), &base).unwrap().is_none());
+        assert!(
+            stage(state, &provider(DIRECT), &base, None)
+                .unwrap()
+                .is_none()
+        );
     }
 }
 
@@ -89,7 +93,7 @@ async fn staged_states_are_what_they_say() {
 #[tokio::test]
 async fn a_staged_session_is_really_expired() {
     let base = rich();
-    let staged = stage(CredentialState::ExpiredSso, &provider(MANTLE), &base)
+    let staged = stage(CredentialState::ExpiredSso, &provider(MANTLE), &base, None)
         .unwrap()
         .unwrap();
     let server = MockServer::start().await;
