@@ -1,0 +1,3 @@
+//! How a failure is named: tables of bodies, one class for each, and what the mocks can produce.
+
+mod bodies;
