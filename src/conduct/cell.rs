@@ -20,10 +20,11 @@ use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
+use crate::conduct::retry::{self, Next};
 use crate::conduct::told::{Told, outline, redacted};
 use crate::dialect::{self, Decoded, Dialect};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
-use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
+use crate::report::event::{CellResult, Judged, Retry, RunEvent, Verdict};
 use crate::scenario::model::{CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Outgoing, Transport};
 use crate::turn::dialogue::{self, TurnRequest};
@@ -107,6 +108,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let mut traces: Vec<TurnTrace> = Vec::new();
         let mut findings: Vec<Judged> = Vec::new();
         let mut totals = Vec::new();
+        let mut retries = Vec::new();
         let mut undetermined = None;
         let mut entries = Vec::new();
         let mut call_ids = BTreeSet::new();
@@ -120,14 +122,17 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let turn = &scenario.turns[index];
-            let mut outcome = match &signed {
-                Ok(signed) => self.turn(cell, scenario, index, &entries, signed).await,
-                Err(failure) => not_sent(failure),
+            let (mut outcome, first) = match &signed {
+                Ok(signed) => {
+                    self.attempts(cell, scenario, index, &entries, signed, &mut retries)
+                        .await
+                }
+                Err(failure) => (not_sent(failure), None),
             };
             let failure = outcome.trace.failure.clone();
-            let expected = turn.expect.failure.as_deref();
+            let expected = turn.expect.failure.as_ref();
             if let Some(failure) = &failure
-                && expected != Some(failure.class.as_str())
+                && !expected.is_some_and(|classes| classes.has(&failure.class))
                 && self.says_nothing(scenario, failure)
             {
                 undetermined = Some(self.reason(failure, signed.as_ref().err()));
@@ -135,6 +140,8 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let mut unmet = expect::check(turn, scenario, &outcome.trace, outcome.sent, &call_ids);
+            let first = first.as_ref().unwrap_or(&outcome.trace);
+            unmet.extend(expect::check_first(turn, first));
             // A rule of the wire says the same of the same arguments, with the event.
             let said = |rule: &str| outcome.findings.iter().any(|one| one.rule.ends_with(rule));
             if said("/strict-arguments") {
@@ -176,6 +183,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 .last()
                 .and_then(|trace| trace.failure.as_ref())
                 .map(|failure| failure.class.clone()),
+            retries,
             // Without a stream the first output comes with the last, which is no time to first token.
             ttft: traces
                 .iter()
@@ -239,12 +247,57 @@ impl<'a, T: Transport> Lane<'a, T> {
         Ok(signed)
     }
 
-    /// One exchange: encode, authorise, send, decode, check the wire.
-    async fn turn(
+    /// A turn with as many attempts as the scenario wants: the last of them with what the wire rules say
+    /// of all, and the trace of the first where there were several.
+    async fn attempts(
         &self,
         cell: usize,
         scenario: &Scenario,
         index: usize,
+        entries: &[dialogue::Entry],
+        signed: &SignedIn,
+        retries: &mut Vec<Retry>,
+    ) -> (TurnOutcome, Option<TurnTrace>) {
+        let salt = format!("{cell} {index} {}", self.target.name);
+        let mut first = None;
+        let mut findings = Vec::new();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let place = (index, attempt as usize);
+            let mut outcome = self.turn(cell, scenario, place, entries, signed).await;
+            findings.append(&mut outcome.findings);
+            let failure = outcome.trace.failure.as_ref();
+            let next = retry::next(scenario.retries.as_ref(), attempt, failure, &salt);
+            let told = |waited, gave_up| Retry {
+                turn: index + 1,
+                attempt: attempt as usize,
+                failure: failure.map_or(String::new(), |failure| failure.class.clone()),
+                waited,
+                gave_up,
+            };
+            match next {
+                Next::Wait(wait) => {
+                    retries.push(told(Some(wait), None));
+                    first.get_or_insert(outcome.trace);
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+                Next::GiveUp(why) => retries.push(told(None, Some(why))),
+                Next::Stands => {}
+            }
+            outcome.findings = findings;
+            return (outcome, first);
+        }
+    }
+
+    /// One exchange: encode, authorise, send, decode, check the wire. `place` is the turn from 0 and the
+    /// attempt from 1.
+    async fn turn(
+        &self,
+        cell: usize,
+        scenario: &Scenario,
+        (index, attempt): (usize, usize),
         entries: &[dialogue::Entry],
         signed: &SignedIn,
     ) -> TurnOutcome {
@@ -322,6 +375,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let told = Told {
             cell,
             index,
+            attempt,
             scenario,
             url,
             request_headers: self
@@ -402,6 +456,7 @@ fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {
             verdict,
             reason,
             failure: None,
+            retries: Vec::new(),
             ttft: Vec::new(),
             total: Vec::new(),
             findings: Vec::new(),

@@ -10,6 +10,7 @@ pub mod told;
 
 pub mod cell;
 
+pub mod retry;
 pub mod run;
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub fn digest(scenario: &Scenario, index: usize) -> String {
 pub struct Told<'a> {
     pub cell: usize,
     pub index: usize,
+    /// Counting from 1.
+    pub attempt: usize,
     pub scenario: &'a Scenario,
     pub url: String,
     /// Without secrets.
@@ -62,6 +64,7 @@ impl Told<'_> {
         let Told {
             cell,
             index,
+            attempt,
             scenario,
             url,
             request_headers,
@@ -81,6 +84,7 @@ impl Told<'_> {
         ExchangeRecord {
             cell,
             turn: index + 1,
+            attempt,
             digest: digest(scenario, index),
             method: "POST".to_owned(),
             url,

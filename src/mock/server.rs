@@ -28,6 +28,7 @@ use crate::mock::ask_chat;
 use crate::mock::ask_converse;
 use crate::mock::chosen::{Chosen, choose};
 use crate::mock::data::{Api, MockData, Model, Principal};
+use crate::mock::first_times::FirstTimes;
 use crate::mock::items;
 use crate::mock::memory::{Memory, Place, Stored};
 use crate::mock::namer::Namer;
@@ -39,10 +40,12 @@ use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
 use crate::mock::sending::{self, Reply, ReplyBody};
-use crate::mock::sigv4::{self, Arrived};
+use crate::mock::sigv4::{self, Arrived, stamp};
 
 /// Most bytes of a request body.
 const MOST_BODY: usize = 64 * 1024 * 1024;
+/// How fast the clock of a client with a wrong clock goes.
+const FAST: Duration = Duration::from_secs(1800);
 /// How long open answers may finish when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -87,6 +90,7 @@ struct Street {
     seed: u64,
     count: AtomicU64,
     memory: Mutex<Memory>,
+    first: Mutex<FirstTimes>,
     seen: broadcast::Sender<Seen>,
     stopped: watch::Receiver<bool>,
 }
@@ -103,6 +107,7 @@ impl MockServer {
             seed,
             count: AtomicU64::new(0),
             memory: Mutex::new(Memory::default()),
+            first: Mutex::default(),
             seen,
             stopped: stopped.clone(),
         });
@@ -222,7 +227,7 @@ async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response
         now: OffsetDateTime::now_utc(),
     };
     let reply = street.answer(&request, &rest);
-    let never = matches!(reply.body, ReplyBody::Never);
+    let never = matches!(reply.body, ReplyBody::Never | ReplyBody::Closed);
     let _ = street.seen.send(Seen {
         number,
         status: (!never).then_some(reply.status),
@@ -408,7 +413,7 @@ impl Street {
         chosen: &Chosen<'_>,
         place: impl Fn(&str) -> Place,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let bytes = request.arrived.body;
@@ -478,7 +483,7 @@ impl Street {
         chosen: &Chosen<'_>,
         stream: bool,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let bytes = request.arrived.body;
@@ -509,7 +514,7 @@ impl Street {
         chosen: &Chosen<'_>,
         deployment: Option<&str>,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let (ask, model, kind) = ask_chat::read(
@@ -541,6 +546,66 @@ impl Street {
             chosen.wire.as_ref(),
             pace,
         ))
+    }
+
+    /// What a fault answers before the request is even read.
+    fn instead(
+        &self,
+        request: &Incoming<'_>,
+        route: &Route<'_>,
+        chosen: &Chosen<'_>,
+    ) -> Option<Result<Reply, Refusal>> {
+        let without = |body| {
+            Some(Ok(Reply {
+                body,
+                ..Reply::json(200, &Value::Null)
+            }))
+        };
+        if chosen.silence {
+            return without(ReplyBody::Never);
+        }
+        if chosen.closed {
+            return without(ReplyBody::Closed);
+        }
+        let id = match (chosen.error, chosen.first) {
+            (Some(id), _) => id,
+            (None, Some((id, times))) => {
+                let Arrived { path, body, .. } = request.arrived;
+                // A signature changes with each request, the key it names does not.
+                let key = principal_named(&request.arrived);
+                let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+                first.refuses(path, key, body, times).then_some(id)?
+            }
+            (None, None) => return None,
+        };
+        // As if the clock of the client went half an hour fast.
+        let stamps = [
+            ("signed_at", request.now + FAST),
+            ("now", request.now),
+            ("limit", request.now),
+        ];
+        let named = model_asked(route, request.arrived.body);
+        let maximum = route
+            .provider
+            .model(&named)
+            .map_or(0, |model| model.kind.context);
+        let path = match route.operation.api() {
+            Api::Responses => "/v1/responses",
+            Api::Chat => "/v1/chat/completions",
+            Api::Converse => "/model/{modelId}/converse",
+        };
+        let refusal = stamps
+            .into_iter()
+            .fold(Refusal::new(id), |refusal, (gap, time)| {
+                refusal.with(gap, stamp(time))
+            });
+        Some(Err(refusal
+            .with("id", "resp_unknown")
+            .with("type", "top_p")
+            .with("model", named)
+            .with("path", path)
+            .with("tokens", maximum + 1)
+            .with("maximum", maximum)))
     }
 
     /// All that the model is told: what was stored, then the items of this request.
@@ -577,34 +642,17 @@ fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
     }
 }
 
-/// What a fault answers before the request is even read.
-fn instead(
-    request: &Incoming<'_>,
-    route: &Route<'_>,
-    chosen: &Chosen<'_>,
-) -> Option<Result<Reply, Refusal>> {
-    if chosen.silence {
-        return Some(Ok(Reply {
-            body: ReplyBody::Never,
-            ..Reply::json(200, &Value::Null)
-        }));
+/// The part of `Authorization` that stays the same from request to request.
+fn principal_named<'a>(arrived: &Arrived<'a>) -> &'a str {
+    let said = arrived
+        .headers
+        .iter()
+        .find(|(name, _)| name == "authorization" || name == "api-key")
+        .map_or("", |(_, value)| value.as_str());
+    match said.split_once("Credential=") {
+        Some((_, scope)) => scope.split('/').next().unwrap_or(scope),
+        None => said,
     }
-    let id = chosen.error?;
-    let named = model_asked(route, request.arrived.body);
-    let maximum = route
-        .provider
-        .model(&named)
-        .map_or(0, |model| model.kind.context);
-    let path = match route.operation.api() {
-        Api::Responses => "/v1/responses",
-        Api::Chat => "/v1/chat/completions",
-        Api::Converse => "/model/{modelId}/converse",
-    };
-    Some(Err(Refusal::new(id)
-        .with("model", named)
-        .with("path", path)
-        .with("tokens", maximum + 1)
-        .with("maximum", maximum)))
 }
 
 fn model_row(route: &Route<'_>, model: &Model) -> Value {

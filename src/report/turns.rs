@@ -22,6 +22,9 @@ pub struct TurnLine {
     pub repeat: u32,
     /// Counting from 1.
     pub turn: usize,
+    /// Counting from 1.
+    #[serde(default = "once")]
+    pub attempt: usize,
     /// SHA-256 of the provider-neutral turn: equal on all targets.
     pub digest: String,
     pub method: String,
@@ -47,6 +50,11 @@ pub struct TurnLine {
     pub response_body: Option<String>,
 }
 
+/// Lines written before there were attempts.
+fn once() -> usize {
+    1
+}
+
 impl TurnLine {
     /// The line of an exchange; `None` where its cell is not in the plan.
     pub fn new(
@@ -69,6 +77,7 @@ impl TurnLine {
             region: target.region.clone(),
             repeat: cell.repeat,
             turn: record.turn,
+            attempt: record.attempt,
             digest: record.digest.clone(),
             method: record.method.clone(),
             url: record.url.clone(),

@@ -10,9 +10,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
-    CallExpectation, CredentialState, Expect, Format, Limits, Matcher, ModelState, Range, Scenario,
-    Settings, StopWord, Tool, ToolChoice, Turn,
+    CallExpectation, CredentialState, Expect, Format, Limits, Matcher, ModelState, Range, Retries,
+    RouteState, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
 };
+use crate::scenario::one_or_more::OneOrMore;
 
 /// SHA-256 of the canonical JSON of a scenario, 64 hexadecimal digits.
 pub fn digest(scenario: &Scenario) -> String {
@@ -34,6 +35,7 @@ fn canonical(scenario: &Scenario) -> Value {
         given,
         stream,
         limits,
+        retries,
         system,
         tools,
         wire_tools,
@@ -43,7 +45,7 @@ fn canonical(scenario: &Scenario) -> Value {
     } = scenario;
     let Limits { idle, total } = limits;
     let millis = |limit: &Option<std::time::Duration>| limit.map(|limit| limit.as_millis() as u64);
-    json!({
+    let mut canonical = json!({
         "name": name,
         "about": about,
         "tags": tags,
@@ -52,7 +54,7 @@ fn canonical(scenario: &Scenario) -> Value {
         "given": [
             given.credentials.map(credentials),
             given.region.map(|_| "none"),
-            given.route.map(|_| "wrong"),
+            given.route.map(route),
             given.model.map(model),
             given.fault,
             given.script,
@@ -67,7 +69,32 @@ fn canonical(scenario: &Scenario) -> Value {
             json!([format.name, format.schema, format.strict])
         }),
         "turns": turns.iter().map(turn).collect::<Vec<_>>(),
-    })
+    });
+    // Only where it is there: a scenario without it keeps the digest that it had before the key existed.
+    if let Some(Retries {
+        most,
+        on,
+        wait_at_most,
+    }) = retries
+    {
+        canonical["retries"] = json!([most, on.0, millis(wait_at_most)]);
+    }
+    canonical
+}
+
+fn route(state: RouteState) -> &'static str {
+    match state {
+        RouteState::Wrong => "wrong",
+        RouteState::Nowhere => "nowhere",
+    }
+}
+
+/// One word as it always was; several as a list.
+fn words(words: &OneOrMore) -> Value {
+    match words.0.as_slice() {
+        [one] => json!(one),
+        several => json!(several),
+    }
 }
 
 fn credentials(state: CredentialState) -> &'static str {
@@ -158,6 +185,7 @@ fn expectations(expect: &Expect) -> Value {
         retry_after,
         sent,
         fresh_call_ids,
+        first,
     } = expect;
     let range = |range: &Option<Range>| range.map(|range| json!([range.min, range.max]));
     let stop = stop.map(|stop| match stop {
@@ -166,7 +194,7 @@ fn expectations(expect: &Expect) -> Value {
         StopWord::Length => "length",
         StopWord::ContentFilter => "content_filter",
     });
-    json!([
+    let mut canonical = json!([
         calls
             .as_ref()
             .map(|calls| calls.iter().map(call).collect::<Vec<_>>()),
@@ -178,13 +206,17 @@ fn expectations(expect: &Expect) -> Value {
             range(&usage.cached),
             range(&usage.reasoning)
         ])),
-        failure,
-        code,
+        failure.as_ref().map(words),
+        code.as_ref().map(words),
         param,
         retry_after,
         sent,
         fresh_call_ids
-    ])
+    ]);
+    if let (Some(first), Value::Array(list)) = (first, &mut canonical) {
+        list.push(json!([words(&first.failure), first.retry_after]));
+    }
+    canonical
 }
 
 fn call(call: &CallExpectation) -> Value {

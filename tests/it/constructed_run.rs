@@ -146,6 +146,7 @@ pub(crate) fn ended(
         verdict,
         reason: reason.to_owned(),
         failure: None,
+        retries: Vec::new(),
         ttft: times(100 + 10 * cell as u64),
         total: times(400 + 10 * cell as u64),
         findings,
@@ -161,6 +162,7 @@ pub(crate) fn exchange(cell: usize) -> ExchangeRecord {
     ExchangeRecord {
         cell,
         turn: 1,
+        attempt: 1,
         digest: "ab".repeat(32),
         method: "POST".to_owned(),
         url: "http://127.0.0.1:4010/v1/responses".to_owned(),
