@@ -3,6 +3,7 @@
 //! Core. Adding a provider, region, model, error body or gap is a change of data in
 //! `src/catalog/data/`, never of code. Every row carries its source and date.
 
+pub mod codex;
 pub mod failure;
 pub mod gap;
 pub mod provider;

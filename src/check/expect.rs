@@ -13,7 +13,7 @@ use crate::check::rules::collect::cut;
 use crate::check::rules::{must, should};
 use crate::scenario::model::{Expect, Range, Scenario, StopWord, Turn, UsageExpectation};
 use crate::scenario::one_or_more::OneOrMore;
-use crate::turn::trace::{CallForm, Failure, Stop, TurnTrace};
+use crate::turn::trace::{CallForm, Failure, Layer, Stop, TurnTrace};
 
 const SOURCE: &str = "the scenario";
 
@@ -139,6 +139,17 @@ pub fn check(
         ));
     }
     out
+}
+
+/// Whether a rule of the wire says what an expected failure says already: that the body is no answer, or that
+/// the stream has no end. A scenario that wants to see just that must not fail by it.
+pub fn says_the_same(failure: &Failure, rule: &str) -> bool {
+    let rule = rule.rsplit('/').next().unwrap_or(rule);
+    match failure.layer {
+        Layer::Response => rule.starts_with("not-a"),
+        Layer::Stream => failure.class == "stream_truncated" && rule == "exactly-one-terminal",
+        Layer::Local | Layer::Connection => false,
+    }
 }
 
 /// What the first attempt of a turn does not fulfil, where the scenario speaks of it.

@@ -147,6 +147,13 @@ impl<'a, T: Transport> Lane<'a, T> {
             if said("/strict-arguments") {
                 unmet.retain(|one| one.rule != "expect/arguments");
             }
+            if let Some(failure) = &failure
+                && unmet.is_empty()
+            {
+                outcome
+                    .findings
+                    .retain(|one| !expect::says_the_same(failure, &one.rule));
+            }
             outcome.findings.extend(unmet);
             for finding in &mut outcome.findings {
                 finding.evidence.turn = Some(index + 1);
