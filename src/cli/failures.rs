@@ -14,7 +14,7 @@ use crate::cli::ui::Ui;
 use crate::dialect::failure::Judge;
 use crate::document::nearest::nearest;
 use crate::mock::data::{ErrorBody, Evidence, MockData};
-use crate::report::escape::{code_span, line, markdown};
+use crate::report::escape::{code_span, line};
 use crate::turn::exchange::Head;
 
 /// The most rows per provider and class; the data files have them all.
@@ -123,7 +123,16 @@ fn know(class: &Class, catalog: &Catalog, mocks: &MockData, provider: Option<&st
             let (got, look) = look(name, row, catalog);
             (got == class.id).then_some(look)
         });
-        looks.extend(rows.take(MOST_LOOKS));
+        let mut own: Vec<Look> = Vec::new();
+        for look in rows {
+            let same = |one: &Look| {
+                (one.status, &one.code, &one.message) == (look.status, &look.code, &look.message)
+            };
+            if own.len() < MOST_LOOKS && !own.iter().any(same) {
+                own.push(look);
+            }
+        }
+        looks.append(&mut own);
     }
     let codex = codex::shipped().iter();
     Known {
@@ -227,9 +236,9 @@ fn document(all: &[Known]) -> String {
         out.push_str(&format!(
             "\n## {}\n\n{}\n\n- Cause: {}\n- Fix: {}\n",
             code_span(&known.class),
-            markdown(&known.about),
-            markdown(&known.cause),
-            markdown(&known.fix)
+            known.about,
+            known.cause,
+            known.fix
         ));
         if !known.looks.is_empty() {
             out.push_str(
@@ -254,7 +263,7 @@ fn document(all: &[Known]) -> String {
         for row in &known.codex {
             out.push_str(&format!(
                 "| {} | {} | {} | {} |\n",
-                markdown(&row.when),
+                row.when.replace('|', "\\|"),
                 row.requests,
                 row.seconds,
                 code_span(&row.says)
