@@ -56,9 +56,10 @@ pub struct Pattern {
     pub providers: Vec<String>,
     /// HTTP statuses; any where empty. `0` stands for a failure inside a stream.
     pub status: Vec<u16>,
-    /// Provider codes, compared without case.
+    /// Provider codes. What is a code at one provider is a type at another, so both are looked at, and
+    /// the name that a message begins with. `RateLimitError`, `rate_limit_error` and `RATE_LIMIT` are one.
     pub codes: Vec<String>,
-    /// Provider error types, compared without case.
+    /// Provider error types, compared in the same way.
     pub kinds: Vec<String>,
     /// A regular expression over the field that the provider blames. Case is ignored.
     pub param: Option<String>,
@@ -76,6 +77,8 @@ pub struct Symptom<'a> {
     pub status: u16,
     pub code: Option<&'a str>,
     pub kind: Option<&'a str>,
+    /// The name of an error that the message begins with.
+    pub named: Option<&'a str>,
     /// The field that the provider blames.
     pub param: Option<&'a str>,
     /// The message, or the body as text where no message could be found.
@@ -132,9 +135,13 @@ impl Failures {
 
 impl Compiled {
     fn matches(&self, symptom: &Symptom<'_>) -> bool {
-        let among = |list: &[String], value: Option<&str>| {
+        let names = [symptom.code, symptom.kind, symptom.named];
+        let among = |list: &[String]| {
             list.is_empty()
-                || value.is_some_and(|value| list.iter().any(|one| one.eq_ignore_ascii_case(value)))
+                || names
+                    .iter()
+                    .flatten()
+                    .any(|name| list.iter().any(|one| bare(one) == bare(name)))
         };
         let Pattern {
             providers,
@@ -145,8 +152,8 @@ impl Compiled {
         } = &self.pattern;
         (providers.is_empty() || providers.iter().any(|one| one == symptom.provider))
             && (status.is_empty() || status.contains(&symptom.status))
-            && among(codes, symptom.code)
-            && among(kinds, symptom.kind)
+            && among(codes)
+            && among(kinds)
             && self
                 .param
                 .as_ref()
@@ -156,6 +163,25 @@ impl Compiled {
                 .as_ref()
                 .is_none_or(|regex| regex.is_match(symptom.text))
     }
+}
+
+/// A name as it is compared: letters and digits only, without case and without a last `error` or
+/// `exception`.
+fn bare(name: &str) -> String {
+    let mut bare: String = name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    for ending in ["exception", "error"] {
+        if let Some(rest) = bare.strip_suffix(ending)
+            && !rest.is_empty()
+        {
+            bare.truncate(rest.len());
+            break;
+        }
+    }
+    bare
 }
 
 #[cfg(test)]
@@ -480,6 +506,7 @@ mod tests {
                 status,
                 code,
                 kind: None,
+                named: None,
                 param,
                 text,
             };

@@ -4,6 +4,7 @@
 //! `src/catalog/data/`, never of code. Every row carries its source and date.
 
 pub mod cause;
+pub mod codex;
 pub mod failure;
 pub mod gap;
 pub mod provider;

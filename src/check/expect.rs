@@ -12,6 +12,7 @@ use crate::check::matcher::{breaks, describe, mismatch};
 use crate::check::rules::collect::cut;
 use crate::check::rules::{must, should};
 use crate::scenario::model::{Expect, Range, Scenario, StopWord, Turn, UsageExpectation};
+use crate::scenario::one_or_more::OneOrMore;
 use crate::turn::trace::{CallForm, Failure, Layer, Stop, TurnTrace};
 
 const SOURCE: &str = "the scenario";
@@ -49,6 +50,11 @@ static FAILURE: Rule = must(
 static CAUSE: Rule = must(
     "expect/cause",
     "Signing in fails for the expected reason.",
+    SOURCE,
+);
+static FIRST: Rule = must(
+    "expect/first",
+    "The first attempt fails with the expected class, before the one that is judged.",
     SOURCE,
 );
 static CODE: Rule = should(
@@ -91,6 +97,7 @@ pub static RULES: &[&Rule] = &[
     &TIER,
     &FAILURE,
     &CAUSE,
+    &FIRST,
     &CODE,
     &PARAM,
     &RETRY_AFTER,
@@ -114,11 +121,17 @@ pub fn check(
         (None, None) => {
             answer(expect, scenario, trace, used_call_ids, &mut out);
         }
-        (Some(class), Some(failure)) if *class == failure.class => {
+        (Some(classes), Some(failure)) if classes.has(&failure.class) => {
             blamed(expect, failure, &mut out)
         }
         (expected, got) => {
-            out.push(other_failure(expected.as_deref(), got.as_ref()));
+            let expected = expected.as_ref().map(OneOrMore::words);
+            out.push(other_failure(
+                &FAILURE,
+                "the turn",
+                expected.as_deref(),
+                got.as_ref(),
+            ));
             return out;
         }
     }
@@ -138,6 +151,37 @@ pub fn check(
         ));
     }
     out
+}
+
+/// Whether a rule of the wire says what an expected failure says already: that the body is no answer, or that
+/// the stream has no end. A scenario that wants to see just that must not fail by it.
+pub fn says_the_same(failure: &Failure, rule: &str) -> bool {
+    let rule = rule.rsplit('/').next().unwrap_or(rule);
+    match failure.layer {
+        // Another class under a success status is more than that: the status lies.
+        Layer::Response => failure.class == "bad_response" && rule.starts_with("not-a"),
+        Layer::Stream => failure.class == "stream_truncated" && rule == "exactly-one-terminal",
+        Layer::Local | Layer::Connection => false,
+    }
+}
+
+/// What the first attempt of a turn does not fulfil, where the scenario speaks of it.
+pub fn check_first(turn: &Turn, first: &TurnTrace) -> Option<Finding> {
+    let wanted = turn.expect.first.as_ref()?;
+    let words = wanted.failure.words();
+    match &first.failure {
+        Some(failure) if wanted.failure.has(&failure.class) => {
+            let waits = failure.retry_after.is_some();
+            let unmet = wanted.retry_after.is_some_and(|wanted| wanted != waits);
+            unmet.then(|| wait_finding(failure))
+        }
+        got => Some(other_failure(
+            &FIRST,
+            "the first attempt",
+            Some(&words),
+            got.as_ref(),
+        )),
+    }
 }
 
 fn answer(
@@ -208,47 +252,66 @@ fn answer(
 fn blamed(expect: &Expect, failure: &Failure, out: &mut Vec<Finding>) {
     let waits = failure.retry_after.is_some();
     if expect.retry_after.is_some_and(|wanted| wanted != waits) {
-        out.push(finding(
-            &RETRY_AFTER,
-            if waits {
-                "the error says how long to wait and should not"
-            } else {
-                "the error does not say how long to wait"
-            },
-            "Retry-After, or `try again in` in the message",
-            match failure.retry_after {
-                Some(wait) => format!("{wait:?}"),
-                None => "neither".to_owned(),
-            },
-        ));
+        out.push(wait_finding(failure));
     }
+    let code = expect.code.as_ref();
     // A failure before the request has no code of a provider's; its cause stands in that place.
-    let (cause, code) = match failure.layer {
+    let (cause_got, code_got) = match failure.layer {
         Layer::Local => (&failure.code, &None),
         _ => (&None, &failure.code),
     };
-    for (rule, word, wanted, got) in [
-        (&CAUSE, "cause", &expect.cause, cause),
-        (&CODE, "code", &expect.code, code),
-        (&PARAM, "param", &expect.param, &failure.param),
+    let right = code.is_none_or(|code| code_got.as_ref().is_some_and(|got| code.has(got)));
+    for (rule, word, unmet, wanted, got) in [
+        (
+            &CAUSE,
+            "cause",
+            expect.cause.is_some() && expect.cause != *cause_got,
+            expect.cause.clone(),
+            cause_got,
+        ),
+        (&CODE, "code", !right, code.map(OneOrMore::words), code_got),
+        (
+            &PARAM,
+            "param",
+            expect.param.is_some() && expect.param != failure.param,
+            expect.param.clone(),
+            &failure.param,
+        ),
     ] {
-        if wanted.is_some() && wanted != got {
+        if unmet {
             let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
             out.push(finding(
                 rule,
                 format!(
                     "the error has the {word} {} instead of {}",
                     shown(got),
-                    shown(wanted)
+                    shown(&wanted)
                 ),
-                shown(wanted),
+                shown(&wanted),
                 shown(got),
             ));
         }
     }
 }
 
-fn other_failure(expected: Option<&str>, got: Option<&Failure>) -> Finding {
+fn wait_finding(failure: &Failure) -> Finding {
+    finding(
+        &RETRY_AFTER,
+        if failure.retry_after.is_some() {
+            "the error says how long to wait and should not"
+        } else {
+            "the error does not say how long to wait"
+        },
+        "Retry-After, or `try again in` in the message",
+        match failure.retry_after {
+            Some(wait) => format!("{wait:?}"),
+            None => "neither".to_owned(),
+        },
+    )
+}
+
+/// `who` is the turn, or one attempt of it.
+fn other_failure(rule: &Rule, who: &str, expected: Option<&str>, got: Option<&Failure>) -> Finding {
     let said = got.map(|failure| {
         let status = failure
             .status
@@ -264,13 +327,13 @@ fn other_failure(expected: Option<&str>, got: Option<&Failure>) -> Finding {
         )
     });
     let message = match (expected, &said) {
-        (Some(class), Some(said)) => format!("the turn failed with {said} instead of {class}"),
-        (Some(class), None) => format!("the turn should have failed with {class} and did not"),
-        (None, Some(said)) => format!("the turn failed: {said}"),
-        (None, None) => "the turn did not fail".to_owned(),
+        (Some(class), Some(said)) => format!("{who} failed with {said} instead of {class}"),
+        (Some(class), None) => format!("{who} should have failed with {class} and did not"),
+        (None, Some(said)) => format!("{who} failed: {said}"),
+        (None, None) => format!("{who} did not fail"),
     };
     let mut finding = finding(
-        &FAILURE,
+        rule,
         message,
         expected.unwrap_or("no failure"),
         said.unwrap_or_else(|| "no failure".to_owned()),

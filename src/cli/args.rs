@@ -57,6 +57,8 @@ pub enum Command {
     Lint(LintArgs),
     /// List the wire rules, or explain one.
     Rules(RulesArgs),
+    /// List the classes of failure, or explain one.
+    Failures(FailuresArgs),
     /// Print the JSON Schema of a file that people write.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
@@ -242,6 +244,28 @@ pub struct RulesArgs {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// Flags of `failures`.
+#[derive(Debug, Args)]
+pub struct FailuresArgs {
+    /// A failure class.
+    pub class: Option<String>,
+    /// Only what this provider sends.
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = FailuresFormat::Text)]
+    pub format: FailuresFormat,
+}
+
+/// What `failures` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailuresFormat {
+    Text,
+    Json,
+    /// The document that is kept as docs/failures.md.
+    Markdown,
 }
 
 /// Flags of `schema`.

@@ -8,6 +8,7 @@ pub mod check;
 pub mod completions;
 pub mod endpoint;
 pub mod exit;
+pub mod failures;
 pub mod files;
 pub mod inspect;
 pub mod lint;
@@ -52,6 +53,7 @@ pub fn main() -> Exit {
         Command::Inspect(args) => inspect::run(&args, &mut ui),
         Command::Lint(args) => lint::run(&args, &mut ui),
         Command::Rules(args) => rules::run(&args, &mut ui),
+        Command::Failures(args) => failures::run(&args, &mut ui),
         Command::Schema(args) => schema::run(&args, &mut ui),
         Command::Completions(args) => completions::run(&args, &mut ui),
     };

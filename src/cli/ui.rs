@@ -378,6 +378,7 @@ mod tests {
                 verdict,
                 reason: String::new(),
                 failure: None,
+                retries: Vec::new(),
                 ttft: Vec::new(),
                 total: Vec::new(),
                 findings: Vec::new(),

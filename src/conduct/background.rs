@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::conduct::cell::{Asked, Lane, TurnAt, TurnOutcome};
+use crate::conduct::cell::Lane;
+use crate::conduct::turn::{Asked, TurnAt, TurnOutcome};
 use crate::plan::Route;
 use crate::transport::Transport;
 use crate::turn::trace::{Failure, Layer};

@@ -2,41 +2,30 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use bytes::Bytes;
-use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::auth::authorize::authorize;
 use crate::auth::credentials::{Credentials, SignedIn};
 use crate::auth::seen::Seen;
 use crate::auth::shared::SignIns;
 use crate::auth::sign_in::sign_in_shared;
 use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
-use crate::catalog::failure::UNKNOWN;
 use crate::check::expect;
 use crate::check::finding::Finding;
-use crate::check::rules::{self, Subject};
-use crate::conduct::circumstance;
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
 use crate::conduct::renewal::{self, Renewals};
-use crate::conduct::told::{Told, outline, redacted};
-use crate::dialect::agentcore::mapping::Mapping;
-use crate::dialect::{self, Decoded, Dialect, guardrail};
+use crate::conduct::told::outline;
+use crate::conduct::turn::{Conversation, TurnPlace};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
 use crate::scenario;
-use crate::scenario::model::{ClockState, CredentialState, RegionState, Scenario};
-use crate::transport::{Limits, Outgoing, Transport};
-use crate::turn::dialogue::{self, Stuck, TurnRequest};
-use crate::turn::exchange::{End, Exchange};
+use crate::scenario::model::{CredentialState, RegionState, Scenario};
+use crate::transport::{Limits, Transport};
+use crate::turn::dialogue::{self, Stuck};
 use crate::turn::trace::{Failure, Item, Layer, TurnTrace};
-
-/// How wrong a clock is that a scenario asks for. AWS takes signatures for 5 minutes.
-const WRONG_BY: Duration = Duration::from_secs(20 * 60);
 
 /// What all cells of a run share.
 #[derive(Debug)]
@@ -72,61 +61,6 @@ pub struct Lane<'a, T> {
 pub struct CellOutcome {
     pub result: CellResult,
     pub traces: Vec<TurnTrace>,
-}
-
-/// What one turn came to.
-pub(in crate::conduct) struct TurnOutcome {
-    pub trace: TurnTrace,
-    pub findings: Vec<Finding>,
-    pub sent: bool,
-    /// Whether the server answered 401.
-    pub refused: bool,
-    pub total: Option<Duration>,
-}
-
-/// A request of a turn.
-pub(in crate::conduct) struct Asked<'a> {
-    pub method: &'static str,
-    pub url: String,
-    /// What the answer is held against; only a POST carries it.
-    pub body: &'a Value,
-    /// Headers that go with the body.
-    pub added: &'a [(String, String)],
-}
-
-/// Which turn of which cell.
-#[derive(Clone, Copy)]
-pub(in crate::conduct) struct TurnPlace<'a> {
-    pub cell: usize,
-    pub scenario: &'a Scenario,
-    pub index: usize,
-    /// The id of the cell's session.
-    pub session: &'a str,
-}
-
-/// A turn that is asked, and as whom.
-pub(in crate::conduct) struct TurnAt<'a> {
-    pub place: TurnPlace<'a>,
-    /// How often this turn is sent, counting from 1.
-    pub attempt: u32,
-    pub signed: &'a SignedIn,
-}
-
-impl<'a> TurnPlace<'a> {
-    fn asked(self, attempt: u32, signed: &'a SignedIn) -> TurnAt<'a> {
-        TurnAt {
-            place: self,
-            attempt,
-            signed,
-        }
-    }
-}
-
-/// The part of a conversation that a request carries, and the response that holds the rest.
-#[derive(Clone, Copy)]
-struct Conversation<'a> {
-    entries: &'a [dialogue::Entry],
-    previous: Option<&'a str>,
 }
 
 impl<'a, T: Transport> Lane<'a, T> {
@@ -169,6 +103,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let mut traces: Vec<TurnTrace> = Vec::new();
         let mut findings: Vec<Judged> = Vec::new();
         let mut totals = Vec::new();
+        let mut retries = Vec::new();
         let mut undetermined = None;
         let mut untold = false;
         let session = session_id(SystemTime::now(), self.index, cell);
@@ -202,34 +137,13 @@ impl<'a, T: Transport> Lane<'a, T> {
                 index,
                 session: &session,
             };
-            let mut outcome = match &signed {
-                Ok(signed) => self.turn(&place.asked(1, signed), conversation).await,
-                Err(failure) => not_sent(failure),
-            };
-            // A token that the server refuses is replaced once; the turn is sent again as it was.
-            if outcome.refused
-                && let Ok(old) = &signed
-                && renewal::allowed(scenario, old)
-            {
-                match self.renew(old).await {
-                    Ok(Some(new)) => {
-                        outcome = self.turn(&place.asked(2, &new), conversation).await;
-                        signed = Ok(new);
-                    }
-                    Ok(None) => {}
-                    Err(failure) => {
-                        outcome = TurnOutcome {
-                            sent: true,
-                            ..not_sent(&failure)
-                        };
-                        signed = Err(failure);
-                    }
-                }
-            }
+            let (mut outcome, first) = self
+                .attempts(place, conversation, &mut signed, &mut retries)
+                .await;
             let failure = outcome.trace.failure.clone();
-            let expected = turn.expect.failure.as_deref();
+            let expected = turn.expect.failure.as_ref();
             if let Some(failure) = &failure
-                && expected != Some(failure.class.as_str())
+                && !expected.is_some_and(|classes| classes.has(&failure.class))
                 && self.says_nothing(scenario, failure)
             {
                 undetermined = Some(self.reason(failure, signed.as_ref().err()));
@@ -237,6 +151,8 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let mut unmet = expect::check(turn, scenario, &outcome.trace, outcome.sent, &call_ids);
+            let first = first.as_ref().unwrap_or(&outcome.trace);
+            unmet.extend(expect::check_first(turn, first));
             // A rule of the wire says the same of the same arguments, with the event.
             let said = |rule: &str| outcome.findings.iter().any(|one| one.rule.ends_with(rule));
             if said("/strict-arguments") {
@@ -249,6 +165,13 @@ impl<'a, T: Transport> Lane<'a, T> {
                 let before = unmet.len();
                 unmet.retain(|one| one.rule != "expect/usage");
                 untold |= unmet.len() < before;
+            }
+            if let Some(failure) = &failure
+                && unmet.is_empty()
+            {
+                outcome
+                    .findings
+                    .retain(|one| !expect::says_the_same(failure, &one.rule));
             }
             outcome.findings.extend(unmet);
             for finding in &mut outcome.findings {
@@ -291,6 +214,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 .last()
                 .and_then(|trace| trace.failure.as_ref())
                 .map(|failure| failure.class.clone()),
+            retries,
             // Without a stream the first output comes with the last, which is no time to first token.
             ttft: traces
                 .iter()
@@ -356,7 +280,10 @@ impl<'a, T: Transport> Lane<'a, T> {
 
     /// New credentials in place of ones that the server refused with 401; `None` where the command gave
     /// the same again, which need not be tried. Later cells use what came of it.
-    async fn renew(&mut self, old: &SignedIn) -> Result<Option<SignedIn>, SignInFailure> {
+    pub(in crate::conduct) async fn renew(
+        &mut self,
+        old: &SignedIn,
+    ) -> Result<Option<SignedIn>, SignInFailure> {
         let wanted = Wanted {
             provider: &self.target.provider,
             auth: self.identities.own.auth.as_ref(),
@@ -385,171 +312,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         });
     }
 
-    /// One turn: its request is encoded, sent and, where it is worked on in the background, asked for until it
-    /// is finished.
-    async fn turn(&self, turn: &TurnAt<'_>, conversation: Conversation<'_>) -> TurnOutcome {
-        let scenario = turn.place.scenario;
-        let target = self.target;
-        let model = plan::model(scenario, target);
-        let row = self.conductor.catalog.model(&target.provider.id, model);
-        let mut body = dialect::encode_mapped(
-            target.dialect,
-            &target.agent,
-            &TurnRequest {
-                model,
-                stream: scenario.stream,
-                system: scenario.system.as_deref(),
-                tools: &scenario.tools,
-                wire_tools: &scenario.wire_tools,
-                settings: &scenario.settings,
-                effort_field: row.and_then(|row| row.effort_field.as_deref()),
-                format: scenario.format.as_ref(),
-                stored: scenario.conversation == scenario::model::Conversation::Stored,
-                previous: conversation.previous,
-                entries: conversation.entries,
-            },
-        );
-        let guarded = target.guardrail.as_ref().and_then(|guardrail| {
-            let place = target.provider.guardrails.get(target.dialect.word())?;
-            Some(guardrail::apply(
-                guardrail,
-                place,
-                scenario.stream,
-                &mut body,
-            ))
-        });
-        let route = plan::scenario_route(scenario, target);
-        let asked = Asked {
-            method: "POST",
-            url: route.url(model, scenario.stream),
-            body: &body,
-            added: &guarded.unwrap_or_default(),
-        };
-        let mut answer = self.exchange(turn, asked).await;
-        if scenario.settings.background == Some(true) {
-            answer = self.when_finished(turn, &route, &body, answer).await;
-        }
-        answer
-    }
-
-    /// One exchange: authorise, send, decode, check the wire.
-    pub(in crate::conduct) async fn exchange(
-        &self,
-        turn: &TurnAt<'_>,
-        asked: Asked<'_>,
-    ) -> TurnOutcome {
-        let Asked {
-            method, url, body, ..
-        } = asked;
-        let target = self.target;
-        let scenario = turn.place.scenario;
-        let bytes = match method {
-            "POST" => Bytes::from(body.to_string()),
-            _ => Bytes::new(),
-        };
-        let mut headers = vec![
-            ("content-type".to_owned(), "application/json".to_owned()),
-            (
-                "accept".to_owned(),
-                target.dialect.accept(scenario.stream).to_owned(),
-            ),
-            (
-                "user-agent".to_owned(),
-                concat!("sameturn/", env!("CARGO_PKG_VERSION")).to_owned(),
-            ),
-        ];
-        let session_header = target.provider.session_header.as_deref();
-        headers.extend(session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())));
-        headers.extend(asked.added.iter().cloned());
-        headers.extend(target.headers.iter().cloned());
-        let shown = headers.clone();
-        // Added after what is shown, so that they are blanked like what authorisation adds.
-        headers.extend(self.identities.secret_headers());
-        let signed_at = match scenario.given.clock {
-            None => SystemTime::now(),
-            Some(ClockState::Behind) => SystemTime::now() - WRONG_BY,
-            Some(ClockState::Ahead) => SystemTime::now() + WRONG_BY,
-        };
-        if let Err(failure) = authorize(
-            &turn.signed.credentials,
-            method,
-            &url,
-            &mut headers,
-            &bytes,
-            signed_at,
-        ) {
-            return not_sent(&failure);
-        }
-        let exchange = self
-            .conductor
-            .transport
-            .send(
-                Outgoing {
-                    method,
-                    url: url.clone(),
-                    headers: headers.clone(),
-                    body: bytes,
-                },
-                self.limits(scenario),
-            )
-            .await;
-        let read = read(Answer {
-            dialect: target.dialect,
-            mapping: target.agent.clone(),
-            session: session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())),
-            provider: target.provider.id.clone(),
-            catalog: self.conductor.catalog,
-            streamed: scenario.stream,
-            body: body.clone(),
-            exchange,
-        });
-        let Read {
-            answer: Answer { exchange, .. },
-            mut decoded,
-            findings,
-        } = match read.await {
-            Ok(read) => read,
-            Err(reason) => return unreadable(reason),
-        };
-        if let Some(failure) = &mut decoded.trace.failure {
-            let credentials = &turn.signed.credentials;
-            circumstance::reconsider(failure, &exchange, credentials, target, signed_at);
-        }
-        let told = Told {
-            cell: turn.place.cell,
-            index: turn.place.index,
-            attempt: turn.attempt,
-            scenario,
-            method,
-            url,
-            request_headers: self
-                .conductor
-                .seen
-                .redact_headers(&redacted(shown, &headers)),
-            response_headers: exchange
-                .head
-                .as_ref()
-                .map(|head| self.conductor.seen.redact_headers(&head.headers))
-                .unwrap_or_default(),
-            body: if method == "POST" { body } else { &Value::Null },
-            exchange: &exchange,
-            decoded: &decoded,
-        };
-        let record = told.record(self.conductor.keep_streams);
-        self.tell(RunEvent::Exchange(Box::new(record)));
-        TurnOutcome {
-            sent: !matches!(exchange.end, End::Unreachable { .. }),
-            refused: exchange
-                .head
-                .as_ref()
-                .is_some_and(|head| head.status == 401),
-            total: matches!(exchange.end, End::Complete).then_some(exchange.total),
-            trace: decoded.trace,
-            findings,
-        }
-    }
-
-    fn tell(&self, event: RunEvent) {
+    pub(in crate::conduct) fn tell(&self, event: RunEvent) {
         // Nobody listens any more only when the run is being torn down.
         let _ = self.events.send(event);
     }
@@ -626,6 +389,7 @@ fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {
             verdict,
             reason,
             failure: None,
+            retries: Vec::new(),
             ttft: Vec::new(),
             total: Vec::new(),
             findings: Vec::new(),
@@ -646,107 +410,4 @@ fn session_id(now: SystemTime, target: usize, cell: usize) -> String {
         since.as_nanos(),
         std::process::id()
     )
-}
-
-/// An answer to be read, with all that reading needs.
-struct Answer {
-    dialect: Dialect,
-    mapping: Mapping,
-    /// The header and the id of the session, where the provider keeps one.
-    session: Option<(String, String)>,
-    provider: String,
-    catalog: &'static Catalog,
-    streamed: bool,
-    body: Value,
-    exchange: Exchange,
-}
-
-/// An answer that was read.
-struct Read {
-    answer: Answer,
-    decoded: Decoded,
-    findings: Vec<Finding>,
-}
-
-/// Decodes and checks an answer on a thread of its own: a long one must not delay the clocks of the
-/// other lanes. The error is a mistake of ours.
-async fn read(answer: Answer) -> Result<Read, String> {
-    tokio::task::spawn_blocking(move || {
-        let decoded = dialect::decode_mapped(
-            answer.dialect,
-            &answer.mapping,
-            &answer.provider,
-            &answer.catalog.failures,
-            &answer.exchange,
-            answer.streamed,
-        );
-        let mut findings = rules::check(
-            answer.dialect.word(),
-            &Subject {
-                events: &decoded.events,
-                trace: &decoded.trace,
-                streamed: answer.streamed,
-                framed: decoded.framed,
-                head: answer.exchange.head.as_ref(),
-                end: Some(&answer.exchange.end),
-                request: Some(&answer.body),
-            },
-        );
-        if let (Some((name, sent)), Some(head)) = (&answer.session, &answer.exchange.head) {
-            findings.extend(rules::agentcore::session(head, name, sent));
-        }
-        Read {
-            answer,
-            decoded,
-            findings,
-        }
-    })
-    .await
-    .map_err(|error| error.to_string())
-}
-
-/// An answer that this program broke on: nothing is known of it, and the cell must not pass.
-fn unreadable(reason: String) -> TurnOutcome {
-    TurnOutcome {
-        trace: TurnTrace {
-            failure: Some(Failure {
-                class: UNKNOWN.to_owned(),
-                layer: Layer::Response,
-                status: None,
-                code: None,
-                kind: None,
-                param: None,
-                message: format!("this answer broke sameturn itself, please report it: {reason}"),
-                retry_after: None,
-            }),
-            ..TurnTrace::default()
-        },
-        findings: Vec::new(),
-        sent: true,
-        refused: false,
-        total: None,
-    }
-}
-
-/// A turn that ended before its request left.
-fn not_sent(failure: &SignInFailure) -> TurnOutcome {
-    TurnOutcome {
-        trace: TurnTrace {
-            failure: Some(Failure {
-                class: failure.class.to_owned(),
-                layer: Layer::Local,
-                status: None,
-                code: Some(failure.cause.to_owned()),
-                kind: None,
-                param: None,
-                message: failure.message.clone(),
-                retry_after: None,
-            }),
-            ..TurnTrace::default()
-        },
-        findings: Vec::new(),
-        sent: false,
-        refused: false,
-        total: None,
-    }
 }

@@ -10,10 +10,13 @@ pub mod judge;
 pub mod models;
 pub mod told;
 
+pub mod attempts;
 pub mod background;
 pub mod cell;
+pub mod turn;
 
 pub mod renewal;
+pub mod retry;
 pub mod run;
 
 #[cfg(test)]

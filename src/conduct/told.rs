@@ -46,7 +46,7 @@ pub struct Told<'a> {
     pub cell: usize,
     pub index: usize,
     /// Counting from 1.
-    pub attempt: u32,
+    pub attempt: usize,
     pub scenario: &'a Scenario,
     pub method: &'static str,
     pub url: String,

@@ -13,7 +13,7 @@ use crate::mock::plain_model;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::Route;
 use crate::mock::sending::{self, Reply};
-use crate::mock::server::{Incoming, Street, instead, model_asked};
+use crate::mock::server::{Incoming, Street, model_asked};
 use crate::mock::sessions::Session;
 
 impl Street {
@@ -25,7 +25,7 @@ impl Street {
         chosen: &Chosen<'_>,
         who: &str,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);

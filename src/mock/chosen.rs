@@ -13,6 +13,9 @@ use crate::mock::script::Script;
 pub struct Chosen<'a> {
     pub error: Option<&'a str>,
     pub wire: Option<WireFault>,
+    /// A row of the provider's errors, and for how many requests.
+    pub first: Option<(&'a str, u32)>,
+    pub closed: bool,
     pub silence: bool,
     pub no_items: bool,
     pub script: Option<&'a Script>,
@@ -39,6 +42,8 @@ pub fn choose<'a>(
     if let Some(fault) = data.http_faults.iter().find(|one| one.name == *name) {
         match &fault.does {
             Does::Error(id) => chosen.error = Some(id),
+            Does::FirstTimes { error, times } => chosen.first = Some((error, *times)),
+            Does::Closed => chosen.closed = true,
             Does::Silence => chosen.silence = true,
             Does::NoItems => chosen.no_items = true,
             Does::Stream(_) => chosen.wire = fault.as_wire(api),

@@ -41,6 +41,10 @@ pub enum Does {
     Error(String),
     /// A good stream with these changes.
     Stream(Vec<Op>),
+    /// This row of the provider's errors for the first requests of a kind, and a good answer after them.
+    FirstTimes { error: String, times: u32 },
+    /// The connection is closed before any answer.
+    Closed,
     /// No answer at all, and the connection stays open.
     Silence,
     /// The model says nothing and completes.
@@ -59,7 +63,11 @@ impl HttpFault {
         };
         let stream = match &self.does {
             Does::Stream(ops) => own.unwrap_or(ops).clone(),
-            Does::Error(_) | Does::Silence | Does::NoItems => return None,
+            Does::Error(_)
+            | Does::FirstTimes { .. }
+            | Does::Closed
+            | Does::Silence
+            | Does::NoItems => return None,
         };
         Some(WireFault {
             name: self.name.clone(),

@@ -11,6 +11,7 @@ mod pointer;
 
 pub mod fault_file;
 
+pub mod first_times;
 pub mod http_fault;
 
 pub mod script;
@@ -73,6 +74,8 @@ pub mod outgoing_invoke;
 pub mod guard;
 
 mod agents;
+
+mod instead;
 
 mod native;
 

@@ -13,7 +13,7 @@ use crate::mock::pace::Pace;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::Route;
 use crate::mock::sending::{self, Reply};
-use crate::mock::server::{Incoming, Street, instead, model_asked};
+use crate::mock::server::{Incoming, Street, model_asked};
 use crate::mock::{ask_chat, ask_converse, items, outgoing_converse, outgoing_invoke, plain_model};
 
 impl Street {
@@ -24,7 +24,7 @@ impl Street {
         chosen: &Chosen<'_>,
         stream: bool,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let bytes = request.arrived.body;
@@ -62,7 +62,7 @@ impl Street {
         chosen: &Chosen<'_>,
         stream: bool,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let bytes = request.arrived.body;

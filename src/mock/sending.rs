@@ -34,6 +34,8 @@ pub enum ReplyBody {
     /// A whole body of which only this much is sent.
     Part(String, usize, Finish),
     Never,
+    /// The connection is closed instead of an answer.
+    Closed,
 }
 
 impl Reply {
@@ -205,6 +207,10 @@ pub async fn send(reply: Reply, arrived: Instant, stopped: watch::Receiver<bool>
                 apart: false,
             };
             paced(vec![chunk], Vec::new(), finish, arrived, stopped)
+        }
+        // Nothing has left yet when the body breaks, so the head never does.
+        ReplyBody::Closed => {
+            Body::from_stream(stream::once(std::future::ready(Err::<Bytes, _>(Broken))))
         }
         ReplyBody::Never => {
             hang(stopped).await;

@@ -27,7 +27,8 @@ use crate::mock::ask::{self, Ask};
 use crate::mock::ask_chat::{self, ChatAsk};
 use crate::mock::aws;
 use crate::mock::chosen::{Chosen, choose};
-use crate::mock::data::{Api, ChatKind, Letters, MockData, Model, Principal};
+use crate::mock::data::{ChatKind, Letters, MockData, Model, Principal};
+use crate::mock::first_times::FirstTimes;
 use crate::mock::guard::Guard;
 use crate::mock::items;
 use crate::mock::listing;
@@ -93,6 +94,7 @@ pub(in crate::mock) struct Street {
     count: AtomicU64,
     memory: Mutex<Memory>,
     pub(in crate::mock) sessions: Mutex<Sessions>,
+    pub(in crate::mock) first: Mutex<FirstTimes>,
     seen: broadcast::Sender<Seen>,
     stopped: watch::Receiver<bool>,
 }
@@ -110,6 +112,7 @@ impl MockServer {
             count: AtomicU64::new(0),
             memory: Mutex::new(Memory::default()),
             sessions: Mutex::new(Sessions::default()),
+            first: Mutex::default(),
             seen,
             stopped: stopped.clone(),
         });
@@ -246,7 +249,7 @@ async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response
         now: OffsetDateTime::now_utc(),
     };
     let reply = street.answer(&request, &rest);
-    let never = matches!(reply.body, ReplyBody::Never);
+    let never = matches!(reply.body, ReplyBody::Never | ReplyBody::Closed);
     let _ = street.seen.send(Seen {
         number,
         status: (!never).then_some(reply.status),
@@ -264,7 +267,7 @@ pub(in crate::mock) struct Incoming<'a> {
     pub(in crate::mock) arrived: Arrived<'a>,
     too_large: bool,
     selection: &'a Selection,
-    now: OffsetDateTime,
+    pub(in crate::mock) now: OffsetDateTime,
 }
 
 /// What a request selects by its path, and by headers where the path does not say.
@@ -462,7 +465,7 @@ impl Street {
         chosen: &Chosen<'_>,
         place: impl Fn(&str) -> Place,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let bytes = request.arrived.body;
@@ -543,7 +546,7 @@ impl Street {
         chosen: &Chosen<'_>,
         deployment: Option<&str>,
     ) -> Result<Reply, Refusal> {
-        if let Some(early) = instead(request, route, chosen) {
+        if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
         let (ask, model, kind) = ask_chat::read(
@@ -632,38 +635,6 @@ pub(in crate::mock) fn model_asked(route: &Route<'_>, body: &[u8]) -> String {
         Operation::ChatOf(name) => name.to_owned(),
         _ => ask::model_named(body),
     }
-}
-
-/// What a fault answers before the request is even read.
-pub(in crate::mock) fn instead(
-    request: &Incoming<'_>,
-    route: &Route<'_>,
-    chosen: &Chosen<'_>,
-) -> Option<Result<Reply, Refusal>> {
-    if chosen.silence {
-        return Some(Ok(Reply {
-            body: ReplyBody::Never,
-            ..Reply::json(200, &Value::Null)
-        }));
-    }
-    let id = chosen.error?;
-    let named = model_asked(route, request.arrived.body);
-    let maximum = route
-        .provider
-        .model(&named)
-        .map_or(0, |model| model.kind.context);
-    let path = match route.operation.api() {
-        Api::Responses => "/v1/responses",
-        Api::Chat => "/v1/chat/completions",
-        Api::Converse => "/model/{modelId}/converse",
-        Api::Agentcore => "/runtimes/{agentRuntimeArn}/invocations",
-        Api::Invoke => "/model/{modelId}/invoke",
-    };
-    Some(Err(Refusal::new(id)
-        .with("model", named)
-        .with("path", path)
-        .with("tokens", maximum + 1)
-        .with("maximum", maximum)))
 }
 
 fn refuse(route: &Route<'_>, refusal: &Refusal) -> Reply {

@@ -137,6 +137,15 @@ impl Route {
         }
     }
 
+    /// The same route at an address of this machine where nobody listens: port 1 (tcpmux), which is in
+    /// nobody's use and not among the ports that a program is given.
+    pub fn nowhere(&self) -> Route {
+        Route {
+            origin: "http://127.0.0.1:1".to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The same route over the base path that does not serve the model.
     pub fn wrong(&self) -> Option<Route> {
         Some(Route {
@@ -379,6 +388,7 @@ pub fn scenario_route(scenario: &Scenario, target: &PlannedTarget) -> Route {
     let given = &scenario.given;
     let mut route = match given.route {
         Some(RouteState::Wrong) => target.route.wrong().unwrap_or_else(|| target.route.clone()),
+        Some(RouteState::Nowhere) => return target.route.nowhere(),
         None => target.route.clone(),
     };
     if target.mocked {

@@ -48,6 +48,7 @@ pub fn render(run: &Run, settings: &Settings) -> String {
         page.findings(),
         page.gaps(),
         page.stale_gaps(),
+        page.retried(),
         page.undetermined(),
         page.not_applicable(),
         page.latency(),
@@ -334,6 +335,19 @@ impl Page<'_> {
                 line(&places.join(", "))
             );
             out.push_str(&hanging("  ", &text, self.width));
+        }
+        out
+    }
+
+    fn retried(&self) -> String {
+        let retried = group::retried(self.run);
+        if retried.is_empty() {
+            return String::new();
+        }
+        let mut out = self.heading("Asked again, as the scenario wants it");
+        for (place, verdict, attempts) in retried {
+            let text = format!("{place}: {attempts}; in the end {verdict}");
+            out.push_str(&hanging("  ", &line(&text), self.width));
         }
         out
     }

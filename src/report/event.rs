@@ -139,13 +139,30 @@ pub struct CellResult {
     pub reason: String,
     /// The class of the failure that the last exchange ended with, expected or not.
     pub failure: Option<String>,
+    /// The attempts that were followed by another, or that could have been; none where nothing was repeated.
+    pub retries: Vec<Retry>,
     /// TTFT of each turn that had output, in order.
     pub ttft: Vec<Duration>,
-    /// Total time of each exchange that completed, in order.
+    /// Total time of each turn whose last exchange completed, in order.
     pub total: Vec<Duration>,
     pub findings: Vec<Judged>,
     /// A line per turn that says what the model did: `calls get_weather → text`.
     pub outline: Vec<String>,
+}
+
+/// A failed attempt of a turn that the scenario wants repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Counting from 1.
+    pub turn: usize,
+    /// Counting from 1.
+    pub attempt: usize,
+    /// The class of its failure.
+    pub failure: String,
+    /// How long was waited before the next attempt; `None` where there was none.
+    pub waited: Option<Duration>,
+    /// Why there was no other attempt.
+    pub gave_up: Option<String>,
 }
 
 /// A finding and what the catalog says of it.
@@ -201,8 +218,9 @@ pub struct ExchangeRecord {
     pub cell: usize,
     /// Counting from 1.
     pub turn: usize,
-    /// 2 where the same turn was sent again with a new token, because the first was refused with 401.
-    pub attempt: u32,
+    /// Counting from 1; more only where the scenario wants failures repeated, or where a token that was refused with
+    /// 401 was replaced.
+    pub attempt: usize,
     /// SHA-256 of the provider-neutral turn, hexadecimal: equal on all targets.
     pub digest: String,
     pub method: String,

@@ -84,6 +84,29 @@ pub fn places(findings: &[&RunFinding]) -> String {
     listed(findings.iter().map(|one| place(one)))
 }
 
+/// Cells with attempts that were repeated: where, what they came to, and the attempts.
+pub fn retried(run: &Run) -> Vec<(String, &'static str, String)> {
+    let word = |verdict| match verdict {
+        CellVerdict::Pass => "pass",
+        CellVerdict::Fail => "fail",
+        CellVerdict::KnownGap => "known gap",
+        CellVerdict::NotApplicable => "not applicable",
+        CellVerdict::Undetermined => "undetermined",
+    };
+    run.cells
+        .iter()
+        .filter(|cell| !cell.retries.is_empty())
+        .map(|cell| {
+            let place = format!(
+                "{} at {}",
+                cell.scenario,
+                label(&cell.target, cell.region.as_deref())
+            );
+            (place, word(cell.verdict), cell.retried().join("; "))
+        })
+        .collect()
+}
+
 /// Cells of one verdict grouped by their reason: the reason, what to try, how many, where.
 pub fn reasons(run: &Run, verdict: CellVerdict) -> Vec<Reason> {
     let mut groups: Vec<(&str, Vec<&RunCell>)> = Vec::new();

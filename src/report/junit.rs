@@ -105,6 +105,7 @@ fn case(run: &Run, cell: &RunCell, time: Duration) -> TestCase {
     let mut case = TestCase::new(name, status);
     case.set_classname(line(&label(&cell.target, cell.region.as_deref())));
     case.set_time(time);
+    let retried = cell.retried().into_iter().map(|one| line(&one));
     let notes: Vec<String> = findings
         .iter()
         .filter_map(|one| one.known_gap.as_ref().map(|gap| (one, gap)))
@@ -119,6 +120,7 @@ fn case(run: &Run, cell: &RunCell, time: Duration) -> TestCase {
                 line(&one.message)
             )
         })
+        .chain(retried)
         .collect();
     if !notes.is_empty() {
         case.set_system_out(notes.join("\n"));

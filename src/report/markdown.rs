@@ -30,6 +30,7 @@ pub fn render(run: &Run) -> String {
     table_of_places(run, &mut out);
     findings(run, &mut out);
     gaps(run, &mut out);
+    retried(run, &mut out);
     others(run, &mut out);
     latency(run, &mut out);
     out
@@ -148,6 +149,18 @@ fn gaps(run: &Run, out: &mut String) {
             markdown(&gap.about),
             markdown(&places.join(", "))
         ));
+    }
+}
+
+fn retried(run: &Run, out: &mut String) {
+    let retried = group::retried(run);
+    if retried.is_empty() {
+        return;
+    }
+    out.push_str("\n### Asked again, as the scenario wants it\n\n");
+    for (place, verdict, attempts) in retried {
+        let (place, attempts) = (markdown(&place), markdown(&attempts));
+        out.push_str(&format!("- {place}: {attempts}; in the end {verdict}\n"));
     }
 }
 

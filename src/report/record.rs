@@ -114,11 +114,48 @@ pub struct RunCell {
     pub verdict: CellVerdict,
     pub reason: String,
     pub failure: Option<String>,
+    /// Attempts that were repeated, or could have been.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retries: Vec<RunRetry>,
     /// Of the first turn that had output.
     pub ttft_ms: Option<f64>,
     /// The sum over the exchanges that completed; `null` where none did.
     pub total_ms: Option<f64>,
     pub outline: Vec<String>,
+}
+
+/// A failed attempt of a turn that the scenario wants repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRetry {
+    /// Counting from 1.
+    pub turn: usize,
+    /// Counting from 1.
+    pub attempt: usize,
+    pub failure: String,
+    /// `null` where there was no other attempt.
+    pub waited_ms: Option<f64>,
+    pub gave_up: Option<String>,
+}
+
+impl RunCell {
+    /// `turn 1, first attempt: throttled (waited 1.0 s)`, one text per failed attempt.
+    pub fn retried(&self) -> Vec<String> {
+        self.retries
+            .iter()
+            .map(|one| {
+                let attempt = match one.attempt {
+                    1 => "first attempt".to_owned(),
+                    number => format!("attempt {number}"),
+                };
+                let then = match (one.waited_ms, &one.gave_up) {
+                    (Some(waited), _) => format!("waited {:.1} s", waited / 1000.0),
+                    (None, Some(why)) => format!("gave up: {why}"),
+                    (None, None) => "no other attempt".to_owned(),
+                };
+                format!("turn {}, {attempt}: {} ({then})", one.turn, one.failure)
+            })
+            .collect()
+    }
 }
 
 /// Something that did not hold, and where.
@@ -400,6 +437,17 @@ fn run_cell(summary: &RunSummary, index: usize, cell: &CellResult) -> Option<Run
             Verdict::NotApplicable => CellVerdict::NotApplicable,
             Verdict::Undetermined => CellVerdict::Undetermined,
         },
+        retries: cell
+            .retries
+            .iter()
+            .map(|one| RunRetry {
+                turn: one.turn,
+                attempt: one.attempt,
+                failure: one.failure.clone(),
+                waited_ms: one.waited.map(millis),
+                gave_up: one.gave_up.clone(),
+            })
+            .collect(),
         reason: cell.reason.clone(),
         failure: cell.failure.clone(),
         ttft_ms: cell.ttft.first().copied().map(millis),

@@ -204,17 +204,17 @@ impl Store {
     }
 }
 
-/// `streams/<scenario>.<target>.<region>.<repeat>.<turn>.sse`, each part fit for a file name; a second
-/// attempt ends in `.2.sse`.
+/// `streams/<scenario>.<target>.<region>.<repeat>.<turn>.sse`, before `.sse` the attempt where it is not
+/// the first, each part fit for a file name.
 fn stream_name(plan: &RunPlan, record: &ExchangeRecord) -> Option<String> {
     let cell = plan.cells.get(record.cell)?;
     let target = plan.targets.get(cell.target)?;
-    let again = match record.attempt {
+    let attempt = match record.attempt {
         0 | 1 => String::new(),
         attempt => format!(".{attempt}"),
     };
     Some(format!(
-        "streams/{}.{}.{}.{}.{}{again}.sse",
+        "streams/{}.{}.{}.{}.{}{attempt}.sse",
         file_part(&plan.scenarios.get(cell.scenario)?.name),
         file_part(&target.name),
         file_part(target.region.as_deref().unwrap_or("-")),

@@ -22,9 +22,9 @@ pub struct TurnLine {
     pub repeat: u32,
     /// Counting from 1.
     pub turn: usize,
-    /// 2 where the turn was sent again with a new token, because the first was refused with 401.
-    #[serde(default = "first")]
-    pub attempt: u32,
+    /// Counting from 1.
+    #[serde(default = "once")]
+    pub attempt: usize,
     /// SHA-256 of the provider-neutral turn: equal on all targets.
     pub digest: String,
     pub method: String,
@@ -48,6 +48,11 @@ pub struct TurnLine {
     pub stream: Option<String>,
     /// The response body as text, cut at 64 KiB, where it is evidence and no file holds it.
     pub response_body: Option<String>,
+}
+
+/// Lines written before there were attempts.
+fn once() -> usize {
+    1
 }
 
 impl TurnLine {
@@ -109,11 +114,6 @@ impl TurnLine {
         }
         format!("{line}\n")
     }
-}
-
-/// Lines that say nothing of it are of first attempts.
-fn first() -> u32 {
-    1
 }
 
 fn cut(mut text: String) -> String {

@@ -11,8 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::scenario::model::{
     CallExpectation, ClockState, Conversation, CredentialState, Expect, Format, Given, Limits,
-    Matcher, ModelState, Only, Range, Scenario, Settings, StopWord, Tool, ToolChoice, Turn,
+    Matcher, ModelState, Only, Range, Retries, RouteState, Scenario, Settings, StopWord, Tool,
+    ToolChoice, Turn,
 };
+use crate::scenario::one_or_more::OneOrMore;
 
 /// SHA-256 of the canonical JSON of a scenario, 64 hexadecimal digits.
 pub fn digest(scenario: &Scenario) -> String {
@@ -34,6 +36,7 @@ fn canonical(scenario: &Scenario) -> Value {
         given,
         stream,
         limits,
+        retries,
         system,
         tools,
         wire_tools,
@@ -44,7 +47,7 @@ fn canonical(scenario: &Scenario) -> Value {
     } = scenario;
     let Limits { idle, total } = limits;
     let millis = |limit: &Option<std::time::Duration>| limit.map(|limit| limit.as_millis() as u64);
-    let mut all = json!({
+    let mut canonical = json!({
         "name": name,
         "about": about,
         "tags": tags,
@@ -62,10 +65,19 @@ fn canonical(scenario: &Scenario) -> Value {
         }),
         "turns": turns.iter().map(turn).collect::<Vec<_>>(),
     });
-    if *conversation == Conversation::Stored {
-        all["conversation"] = json!("stored");
+    // Only where it is there: a scenario without it keeps the digest that it had before the key existed.
+    if let Some(Retries {
+        most,
+        on,
+        wait_at_most,
+    }) = retries
+    {
+        canonical["retries"] = json!([most, on.0, millis(wait_at_most)]);
     }
-    all
+    if *conversation == Conversation::Stored {
+        canonical["conversation"] = json!("stored");
+    }
+    canonical
 }
 
 /// What came later adds nothing where it is not said, so that older fingerprints stay.
@@ -92,7 +104,7 @@ fn given(given: &Given) -> Value {
     let mut list = vec![
         json!(credentials.map(self::credentials)),
         json!(region.map(|_| "none")),
-        json!(route.map(|_| "wrong")),
+        json!(route.map(self::route)),
         json!(model.map(self::model)),
         json!(fault),
         json!(script),
@@ -102,6 +114,21 @@ fn given(given: &Given) -> Value {
         ClockState::Ahead => json!({ "clock": "ahead" }),
     }));
     Value::Array(list)
+}
+
+fn route(state: RouteState) -> &'static str {
+    match state {
+        RouteState::Wrong => "wrong",
+        RouteState::Nowhere => "nowhere",
+    }
+}
+
+/// One word as it always was; several as a list.
+fn words(words: &OneOrMore) -> Value {
+    match words.0.as_slice() {
+        [one] => json!(one),
+        several => json!(several),
+    }
 }
 
 fn credentials(state: CredentialState) -> &'static str {
@@ -210,6 +237,7 @@ fn expectations(expect: &Expect) -> Value {
         retry_after,
         sent,
         fresh_call_ids,
+        first,
     } = expect;
     let range = |range: &Option<Range>| range.map(|range| json!([range.min, range.max]));
     let stop = stop.map(|stop| match stop {
@@ -219,7 +247,7 @@ fn expectations(expect: &Expect) -> Value {
         StopWord::ContentFilter => "content_filter",
         StopWord::Guardrail => "guardrail",
     });
-    let mut list = json!([
+    let mut canonical = json!([
         calls
             .as_ref()
             .map(|calls| calls.iter().map(call).collect::<Vec<_>>()),
@@ -231,20 +259,23 @@ fn expectations(expect: &Expect) -> Value {
             range(&usage.cached),
             range(&usage.reasoning)
         ])),
-        failure,
-        code,
+        failure.as_ref().map(words),
+        code.as_ref().map(words),
         param,
         retry_after,
         sent,
         fresh_call_ids
     ]);
-    if let (Some(tier), Value::Array(list)) = (service_tier, &mut list) {
+    if let (Some(tier), Value::Array(list)) = (service_tier, &mut canonical) {
         list.push(json!({ "service_tier": tier }));
     }
-    if let (Some(cause), Value::Array(list)) = (cause, &mut list) {
+    if let (Some(cause), Value::Array(list)) = (cause, &mut canonical) {
         list.push(json!({ "cause": cause }));
     }
-    list
+    if let (Some(first), Value::Array(list)) = (first, &mut canonical) {
+        list.push(json!([words(&first.failure), first.retry_after]));
+    }
+    canonical
 }
 
 fn call(call: &CallExpectation) -> Value {

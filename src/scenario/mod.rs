@@ -6,5 +6,6 @@ pub mod digest;
 pub mod library;
 pub mod lint;
 pub mod model;
+pub mod one_or_more;
 pub mod read;
 pub mod schema;

@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::scenario::one_or_more::OneOrMore;
+
 /// A named script of agent turns with expectations, free of any provider.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +38,9 @@ pub struct Scenario {
     /// Time limits of each exchange, where the defaults do not fit.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether a turn that failed is asked again; not where absent, so that the first answer is the truth.
+    #[serde(default)]
+    pub retries: Option<Retries>,
     /// The system (developer) text.
     #[serde(default)]
     pub system: Option<String>,
@@ -191,6 +196,8 @@ pub enum RegionState {
 pub enum RouteState {
     /// The provider's other path, which does not serve this model.
     Wrong,
+    /// An address where nobody listens.
+    Nowhere,
 }
 
 /// Which model is asked for.
@@ -215,6 +222,21 @@ pub struct Limits {
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "Option<String>")]
     pub total: Option<Duration>,
+}
+
+/// When a turn that failed is asked again, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retries {
+    /// How many times at most, after the first attempt: 1 to 10.
+    #[schemars(range(min = 1, max = 10))]
+    pub most: u32,
+    /// Classes of failure that are worth another attempt.
+    pub on: OneOrMore,
+    /// The longest wait before an attempt, as `5s`; a provider that asks for more is not asked again.
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub wait_at_most: Option<Duration>,
 }
 
 /// A tool the model may call.
@@ -316,12 +338,12 @@ pub struct Expect {
     pub usage: Option<UsageExpectation>,
     /// The service tier that the provider says it used.
     pub service_tier: Option<String>,
-    /// The failure class; a turn without it must not fail.
-    pub failure: Option<String>,
+    /// The failure class, or several of which any will do; a turn without it must not fail.
+    pub failure: Option<OneOrMore>,
     /// Why signing in failed, where no request left: a word of docs/aws-credentials.md.
     pub cause: Option<String>,
-    /// The provider's own error code.
-    pub code: Option<String>,
+    /// The provider's own error code, or several of which any will do.
+    pub code: Option<OneOrMore>,
     /// The field the provider blames for the error.
     pub param: Option<String>,
     /// Whether the provider says how long to wait before the next try.
@@ -330,6 +352,19 @@ pub struct Expect {
     pub sent: Option<bool>,
     /// No call id of this answer was used before in the conversation.
     pub fresh_call_ids: Option<bool>,
+    /// What must be true of the first attempt, where `retries` allows another.
+    pub first: Option<FirstExpectation>,
+}
+
+/// What must be true of the first attempt of a turn that may be asked again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FirstExpectation {
+    /// The failure class, or several of which any will do.
+    pub failure: OneOrMore,
+    /// Whether the provider says how long to wait.
+    #[serde(default)]
+    pub retry_after: Option<bool>,
 }
 
 /// One expected call.

@@ -148,6 +148,7 @@ pub(crate) fn ended(
         verdict,
         reason: reason.to_owned(),
         failure: None,
+        retries: Vec::new(),
         ttft: times(100 + 10 * cell as u64),
         total: times(400 + 10 * cell as u64),
         findings,

@@ -13,6 +13,7 @@ mod commands;
 mod constructed_run;
 mod diagnostics;
 mod endpoints;
+mod failures;
 mod judges;
 mod mock;
 mod mock_chat;

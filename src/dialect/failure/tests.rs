@@ -147,6 +147,59 @@ fn retry_after_comes_from_the_header_or_the_message() {
         (&[], "Try again in 6m0s", Some(360_000)),
         (&[], "try again in 3 seconds", Some(3000)),
         (&[], "try again in 1 hour", Some(3_600_000)),
+        (&[], "Please try again in 20ms. Visit", Some(20)),
+        (&[], "try again in 1m30s.", Some(90_000)),
+        (&[], "Please retry after 6 seconds. Go", Some(6000)),
+        (&[], "Please retry in 34.5s", Some(34_500)),
+        (&[], "try again in 2 minutes and 5 seconds", Some(125_000)),
+        (&[], "try again in 5 steps", None),
+        (
+            &[("retry-after-ms", "250"), ("retry-after", "1")],
+            "",
+            Some(250),
+        ),
+        (
+            &[
+                ("x-ratelimit-reset-requests", "120ms"),
+                ("x-ratelimit-reset-tokens", "6m0s"),
+            ],
+            "",
+            Some(360_000),
+        ),
+        (
+            &[
+                ("x-ratelimit-remaining-requests", "0"),
+                ("x-ratelimit-reset-requests", "1s"),
+                ("x-ratelimit-remaining-tokens", "10"),
+                ("x-ratelimit-reset-tokens", "6m0s"),
+            ],
+            "",
+            Some(1000),
+        ),
+        (
+            &[("x-ratelimit-reset-tokens", "1m30s")],
+            "try again in 2s",
+            Some(2000),
+        ),
+        (
+            &[("x-ratelimit-reset", "1795248030"), DATE],
+            "",
+            Some(30_000),
+        ),
+        (
+            &[("x-ratelimit-reset", "1795248030000"), DATE],
+            "",
+            Some(30_000),
+        ),
+        (&[("x-ratelimit-reset", "7")], "", Some(7000)),
+        (
+            &[
+                ("anthropic-ratelimit-tokens-reset", "2026-11-21T08:00:09Z"),
+                DATE,
+            ],
+            "",
+            Some(9000),
+        ),
         (&[], "try again in a while", None),
     ];
     for (headers, message, expect) in cases {

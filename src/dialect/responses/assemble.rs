@@ -162,8 +162,11 @@ impl Fold for Assembler {
             .map(Envelope::of_json);
         match (of_response, self.error.clone()) {
             (Some(mut error), Some(event)) => {
+                // The type of another error says nothing of this one.
+                if error.code.is_none() || event.code.is_none() || error.code == event.code {
+                    error.kind = error.kind.or(event.kind);
+                }
                 error.code = error.code.or(event.code);
-                error.kind = error.kind.or(event.kind);
                 error.param = error.param.or(event.param);
                 if error.message.is_empty() {
                     error.message = event.message;

@@ -10,13 +10,25 @@ use crate::catalog::failure::UNKNOWN;
 use crate::document::tree::Cursor;
 use crate::scenario::lint::Lint;
 use crate::scenario::model::{CallExpectation, Expect, Matcher, Range};
+use crate::scenario::one_or_more::OneOrMore;
 
 impl<'a> Lint<'a> {
     pub(in crate::scenario::lint) fn expect(&mut self, expect: &'a Expect, at: Cursor<'_>) {
-        if let Some(class) = &expect.failure {
-            let classes = self.catalog.failures.classes.iter();
-            let ids = classes.map(|class| class.id.as_str()).chain([UNKNOWN]);
-            self.known("failure class", class, ids, at.key("failure").place());
+        if let Some(codes) = &expect.code {
+            self.words("code", codes, at.key("code"));
+        }
+        if let Some(first) = &expect.first {
+            self.classes(&first.failure, at.key("first").key("failure"));
+            if self.scenario.retries.is_none() {
+                self.error(
+                    at.key("first").key_place(),
+                    "`first` speaks of a first attempt, and no other is allowed",
+                    "add `retries: { most: 1, on: throttled }` to the scenario, or use `failure`",
+                );
+            }
+        }
+        if let Some(classes) = &expect.failure {
+            self.classes(classes, at.key("failure"));
             for (key, given) in [
                 ("calls", expect.calls.is_some()),
                 ("text", expect.text.is_some()),
@@ -83,6 +95,36 @@ impl<'a> Lint<'a> {
                 if let Some(range) = range {
                     self.range(range, at.key(key));
                 }
+            }
+        }
+    }
+
+    /// Failure classes that exist, each once.
+    pub(in crate::scenario::lint) fn classes(&mut self, given: &OneOrMore, at: Cursor<'_>) {
+        self.words("failure class", given, at);
+        for (index, class) in given.0.iter().enumerate() {
+            let classes = self.catalog.failures.classes.iter();
+            let ids = classes.map(|class| class.id.as_str()).chain([UNKNOWN]);
+            self.known("failure class", class, ids, at.item(index).place());
+        }
+    }
+
+    /// At least one word, and none twice.
+    fn words(&mut self, what: &str, given: &OneOrMore, at: Cursor<'_>) {
+        if given.0.is_empty() {
+            self.error(
+                at.place(),
+                format!("the list names no {what}"),
+                format!("name one {what} or more, or remove the key"),
+            );
+        }
+        for (index, word) in given.0.iter().enumerate() {
+            if given.0[..index].contains(word) {
+                self.error(
+                    at.item(index).place(),
+                    format!("`{word}` is there twice"),
+                    "remove one of them",
+                );
             }
         }
     }

@@ -26,6 +26,7 @@ pub fn lint(document: &Document<'_>, scenario: &Scenario, catalog: &Catalog) -> 
     lint.head();
     lint.tools();
     lint.settings();
+    lint.retries();
     lint.turns();
     Diagnostics(lint.found)
 }
@@ -64,6 +65,9 @@ pub fn check_set(set: &[Sourced<'_>]) -> Diagnostics {
     }
     Diagnostics(found)
 }
+
+/// More attempts than any client makes on its own.
+const MOST_RETRIES: u32 = 10;
 
 struct Lint<'a> {
     document: &'a Document<'a>,
@@ -224,6 +228,21 @@ impl<'a> Lint<'a> {
                 );
             }
         }
+    }
+
+    fn retries(&mut self) {
+        let Some(retries) = &self.scenario.retries else {
+            return;
+        };
+        let at = self.document.cursor().key("retries");
+        if !(1..=MOST_RETRIES).contains(&retries.most) {
+            self.error(
+                at.key("most").place(),
+                format!("`most` is {}", retries.most),
+                format!("write a number from 1 to {MOST_RETRIES}"),
+            );
+        }
+        self.classes(&retries.on, at.key("on"));
     }
 
     fn turns(&mut self) {
