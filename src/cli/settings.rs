@@ -12,6 +12,7 @@ use crate::cli::args::{CheckArgs, ServerArgs};
 use crate::cli::files::{self, Checked};
 use crate::diagnostic::Diagnostics;
 use crate::plan::PlannedScenario;
+use crate::scenario::{digest, gap};
 use crate::target::model::{Auth, Target, TargetFile};
 use crate::transport::Limits;
 
@@ -20,6 +21,8 @@ use crate::transport::Limits;
 pub enum Mode {
     /// The mocks that ship: no credentials, no network.
     Mocks,
+    /// The same, each scenario with the misbehaviour of the gap that it claims.
+    Gaps,
     /// The targets of a file.
     TargetFile(PathBuf),
     /// One server, named on the command line.
@@ -31,6 +34,10 @@ impl Mode {
     pub fn words(&self) -> String {
         match self {
             Mode::Mocks => "built-in mocks on this machine (no credentials, no network)".to_owned(),
+            Mode::Gaps => {
+                "built-in mocks on this machine, each with the misbehaviour of a known gap"
+                    .to_owned()
+            }
             Mode::TargetFile(file) => format!("targets of {}", file.display()),
             Mode::Server(url) => format!("the server at {url}"),
         }
@@ -58,7 +65,15 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
     let targets = choose_targets(file.value, &args.target)?;
     let scenarios = files::scenarios(&args.scenarios, catalog)?;
     warnings.0.extend(scenarios.warnings.0);
-    let scenarios = choose_scenarios(scenarios.value, args)?;
+    let mut scenarios = choose_scenarios(scenarios.value, args)?;
+    if mode == Mode::Gaps {
+        scenarios = scenarios.into_iter().filter_map(with_gap).collect();
+        if scenarios.is_empty() {
+            bail!(
+                "--show-gaps: none of the chosen scenarios claims a gap; `gap:` in a scenario does"
+            );
+        }
+    }
     let reference = targets
         .reference
         .clone()
@@ -79,6 +94,9 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
 }
 
 fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<TargetFile>)> {
+    if args.show_gaps {
+        return Ok((Mode::Gaps, files::targets_with_gaps(catalog)?));
+    }
     if let Some(url) = &args.server.base_url {
         let file = Checked {
             value: server(&args.server, url)?,
@@ -100,6 +118,16 @@ fn mode(args: &CheckArgs, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<Ta
         ));
     }
     Ok((Mode::Mocks, files::mocked_targets(catalog)?))
+}
+
+/// The scenario with its gap; it asks something else than without, so it has another digest.
+fn with_gap(planned: PlannedScenario) -> Option<PlannedScenario> {
+    let scenario = gap::with_fault(planned.scenario)?;
+    Some(PlannedScenario {
+        digest: digest::digest(&scenario),
+        origin: planned.origin,
+        scenario,
+    })
 }
 
 /// A target file's worth of flags.

@@ -251,7 +251,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let target = self.target;
         let model = plan::model(scenario, target);
         let row = self.conductor.catalog.model(&target.provider.id, model);
-        let body = dialect::encode(
+        let mut body = dialect::encode(
             target.dialect,
             &TurnRequest {
                 model,
@@ -265,6 +265,9 @@ impl<'a, T: Transport> Lane<'a, T> {
                 entries,
             },
         );
+        if let Some(fields) = body.as_object_mut() {
+            fields.extend(scenario.wire_fields.clone());
+        }
         let bytes = Bytes::from(body.to_string());
         let url = plan::scenario_route(scenario, target).url(model, scenario.stream);
         let mut headers = vec![
@@ -279,6 +282,12 @@ impl<'a, T: Transport> Lane<'a, T> {
             ),
         ];
         headers.extend(target.headers.iter().cloned());
+        headers.extend(
+            scenario
+                .wire_headers
+                .iter()
+                .map(|(name, value)| (name.to_lowercase(), value.clone())),
+        );
         let shown = headers.clone();
         if let Err(failure) = authorize(
             &signed.credentials,

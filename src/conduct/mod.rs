@@ -11,6 +11,7 @@ pub mod told;
 pub mod cell;
 
 pub mod run;
+pub mod shown;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod pointer;
 
 pub mod fault_file;
 
+pub mod gap_fault;
 pub mod http_fault;
 
 pub mod script;

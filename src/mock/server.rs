@@ -272,7 +272,12 @@ impl Street {
     fn answer(&self, request: &Incoming<'_>, path: &str) -> Reply {
         let found = route::find(&self.data, path, request.arrived.query);
         let found = found.and_then(|route| {
-            let chosen = choose(&self.data, request.selection, route.operation.api())?;
+            let chosen = choose(
+                &self.data,
+                request.selection,
+                route.operation.api(),
+                request.arrived.body,
+            )?;
             Ok((route, chosen))
         });
         let (route, chosen) = match found {
@@ -415,6 +420,8 @@ impl Street {
         let region = route.region.region.as_deref();
         let base_path = route.base_path.unwrap_or_default();
         let (ask, model) = ask::read(route.provider, region, base_path, bytes)?;
+        let (heard, _) = ask::read(route.provider, region, base_path, &chosen.heard(bytes))?;
+        let model = &*chosen.model(model);
         let conversation = self.conversation(&ask, model, &place)?;
         items::check_pairs(&conversation)?;
         let tokens = input_tokens(&ask, &conversation);
@@ -427,8 +434,8 @@ impl Street {
         let answer = if chosen.no_items {
             Answer::default()
         } else {
-            let question = items::question(route.provider, model, &ask, &conversation);
-            plain_model::answer(&question, chosen.script)
+            let question = items::question(route.provider, model, &heard, &conversation);
+            chosen.said(plain_model::answer(&question, chosen.script))
         };
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);
         let now = request.now.unix_timestamp();
@@ -491,8 +498,10 @@ impl Street {
         let answer = if chosen.no_items {
             Answer::default()
         } else {
-            let question = items::question(route.provider, model, &ask, &ask.items);
-            plain_model::answer(&question, chosen.script)
+            let heard = chosen.heard(bytes);
+            let (heard, _) = ask_converse::read(route.provider, region, &id, stream, &heard)?;
+            let question = items::question(route.provider, model, &heard, &ask.items);
+            chosen.said(plain_model::answer(&question, chosen.script))
         };
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);
         let pace = Pace::of(self.seed, request.number, route.region);
@@ -512,13 +521,13 @@ impl Street {
         if let Some(early) = instead(request, route, chosen) {
             return early;
         }
-        let (ask, model, kind) = ask_chat::read(
-            route.provider,
-            route.region.region.as_deref(),
-            route.base_path.unwrap_or_default(),
-            deployment,
-            request.arrived.body,
-        )?;
+        let read = |body| {
+            let region = route.region.region.as_deref();
+            let base_path = route.base_path.unwrap_or_default();
+            ask_chat::read(route.provider, region, base_path, deployment, body)
+        };
+        let (ask, model, kind) = read(request.arrived.body)?;
+        let (heard, ..) = read(&chosen.heard(request.arrived.body))?;
         let tokens = outgoing_chat::input_tokens(&ask);
         if tokens > model.kind.context {
             return Err(Refusal::new("context-overflow")
@@ -528,7 +537,7 @@ impl Street {
         }
         let answer = match chosen.no_items {
             true => Answer::default(),
-            false => plain_model::answer(&ask.question, chosen.script),
+            false => chosen.said(plain_model::answer(&heard.question, chosen.script)),
         };
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);
         let now = request.now.unix_timestamp();
@@ -589,8 +598,19 @@ fn instead(
             ..Reply::json(200, &Value::Null)
         }));
     }
-    let id = chosen.error?;
     let named = model_asked(route, request.arrived.body);
+    if let Some(refused) = chosen.gap.and_then(|gap| gap.refuses.as_ref()) {
+        let headers = refused.headers.iter();
+        return Some(Ok(Reply {
+            status: refused.status,
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            body: ReplyBody::Whole(refused.body.replace("{{model}}", &named)),
+            principal: None,
+        }));
+    }
+    let id = chosen.error?;
     let maximum = route
         .provider
         .model(&named)

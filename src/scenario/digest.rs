@@ -30,6 +30,7 @@ fn canonical(scenario: &Scenario) -> Value {
         about,
         tags,
         source,
+        gap,
         only,
         given,
         stream,
@@ -37,13 +38,15 @@ fn canonical(scenario: &Scenario) -> Value {
         system,
         tools,
         wire_tools,
+        wire_fields,
+        wire_headers,
         settings,
         format,
         turns,
     } = scenario;
     let Limits { idle, total } = limits;
     let millis = |limit: &Option<std::time::Duration>| limit.map(|limit| limit.as_millis() as u64);
-    json!({
+    let mut whole = json!({
         "name": name,
         "about": about,
         "tags": tags,
@@ -67,7 +70,25 @@ fn canonical(scenario: &Scenario) -> Value {
             json!([format.name, format.schema, format.strict])
         }),
         "turns": turns.iter().map(turn).collect::<Vec<_>>(),
-    })
+    });
+    // What is absent leaves no trace, so that digests of before stay comparable.
+    if let Some(gap) = gap {
+        whole["gap"] = json!([
+            gap.fault,
+            gap.findings,
+            gap.seen_at,
+            gap.source,
+            gap.date,
+            gap.consequence
+        ]);
+    }
+    if !wire_fields.is_empty() {
+        whole["wire_fields"] = json!(wire_fields);
+    }
+    if !wire_headers.is_empty() {
+        whole["wire_headers"] = sorted(wire_headers, |value| json!(value));
+    }
+    whole
 }
 
 fn credentials(state: CredentialState) -> &'static str {
@@ -135,15 +156,20 @@ fn turn(turn: &Turn) -> Value {
     let Turn {
         user,
         filler_words,
+        wire_items,
         results,
         expect,
     } = turn;
-    json!([
-        user,
-        filler_words,
+    let mut whole = vec![
+        json!(user),
+        json!(filler_words),
         sorted(results, Clone::clone),
-        expectations(expect)
-    ])
+        expectations(expect),
+    ];
+    if !wire_items.is_empty() {
+        whole.push(json!(wire_items));
+    }
+    Value::Array(whole)
 }
 
 fn expectations(expect: &Expect) -> Value {

@@ -11,6 +11,7 @@ mod check;
 mod commands;
 mod constructed_run;
 mod diagnostics;
+mod gaps;
 mod mock;
 mod mock_chat;
 mod mock_client;
