@@ -27,6 +27,8 @@ use sameturn::transport::live::Live;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
+use crate::program::Project;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -283,4 +285,90 @@ fn the_document_lists_them_all() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(written, text, "UPDATE=1 rewrites docs/gaps.md");
+}
+
+#[test]
+fn the_program_shows_gaps_as_findings() {
+    let said = Project::new()
+        .run(&[
+            "check",
+            "--show-gaps",
+            "--scenario",
+            "gaps/{custom-tools-refused,service-tier-refused,usage-chunk-dropped}",
+            "--format",
+            "json",
+        ])
+        .exits(1);
+    let run = said.json();
+    let cells = run["cells"].as_array().unwrap();
+    let verdicts = |name: &str| -> Vec<(&str, &str)> {
+        cells
+            .iter()
+            .filter(|cell| cell["scenario"] == name)
+            .map(|cell| {
+                (
+                    cell["target"].as_str().unwrap(),
+                    cell["verdict"].as_str().unwrap(),
+                )
+            })
+            .collect()
+    };
+    assert!(verdicts("gaps/custom-tools-refused").contains(&("openai", "fail")));
+    // Where a row of the catalog names it, it is told as known.
+    assert!(verdicts("gaps/service-tier-refused").contains(&("mantle", "known_gap")));
+    let last = said.stderr.lines().last().unwrap();
+    assert!(
+        last.ends_with("cells have the finding that names their gap, and no other"),
+        "{last}"
+    );
+    let counts: Vec<&str> = last.split_whitespace().collect();
+    assert_eq!(counts[1], counts[3], "{last}");
+}
+
+#[test]
+fn a_scenario_without_a_gap_cannot_be_shown() {
+    let said = Project::new()
+        .run(&["check", "--show-gaps", "--scenario", "tools/weather"])
+        .exits(2);
+    assert!(said.stderr.contains("claims a gap"), "{}", said.stderr);
+    Project::new()
+        .run(&[
+            "check",
+            "--show-gaps",
+            "--base-url",
+            "http://127.0.0.1:1/v1",
+            "--model",
+            "m",
+        ])
+        .exits(2);
+}
+
+#[test]
+fn a_claim_names_a_rule_and_a_fault_that_there_are() {
+    let text = "\
+name: mine/gap
+about: A word.
+gap:
+  fault: emtpy-success
+  findings: [expect/txt]
+  seen_at: [somewhere]
+  source: https://example.com
+  date: \"2026-08\"
+  consequence: Nothing is said.
+turns:
+  - user: ping
+";
+    let said = Project::new()
+        .file("gap.yaml", text)
+        .run(&["lint", "gap.yaml"])
+        .exits(2);
+    for words in [
+        "no mock has a fault `emtpy-success`",
+        "did you mean `empty-success`?",
+        "gap.yaml:4:10",
+        "there is no rule `expect/txt`",
+        "gap.yaml:5:14",
+    ] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
 }
