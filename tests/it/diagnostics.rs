@@ -299,7 +299,7 @@ fn mistakes_in_the_sense_of_a_scenario() {
         (
             "wire-form-of-no-dialect",
             with(
-                "wire_fields: { model: x, background: true }\nwire_headers: { Authorization: Bearer k, 'a b': c }\nturns:\n  - wire_items: [ text ]\n    user: hi\n",
+                "wire_fields: { model: x, background: true }\nwire_headers:\n  'a b': c\n\n  Authorization: Bearer k\n\nturns:\n  - wire_items: [ text ]\n    user: hi\n",
             ),
         ),
         (

@@ -27,7 +27,9 @@ use sameturn::transport::live::Live;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
+use crate::check::{pong_events, sse};
 use crate::program::Project;
+use crate::stub_server::Stub;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -371,4 +373,38 @@ turns:
     ] {
         assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
     }
+}
+
+#[test]
+fn what_is_written_in_wire_form_is_sent_as_it_is() {
+    let text = "\
+name: mine/probe
+about: A word.
+only: { dialects: [responses] }
+wire_fields: { background: false, reasoning: { effort: low } }
+wire_headers: { X-Probe: wanted }
+turns:
+  - wire_items: [ { type: compaction_trigger } ]
+    user: ping
+";
+    let stub = Stub::events(&sse(&pong_events()));
+    let project = Project::new().file("probe.yaml", text);
+    project
+        .run(&[
+            "check",
+            "probe.yaml",
+            "--base-url",
+            &stub.base_url,
+            "--model",
+            "m",
+        ])
+        .exits(0);
+    let requests = stub.requests();
+    let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("x-probe: wanted"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["background"], false);
+    assert_eq!(body["reasoning"]["effort"], "low");
+    assert_eq!(body["input"][0]["type"], "compaction_trigger");
+    assert_eq!(body["input"][1]["role"], "user");
 }

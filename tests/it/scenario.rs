@@ -27,6 +27,7 @@ pub(crate) fn catalog() -> Catalog {
         "overloaded",
         "context_overflow",
         "unsupported_tool",
+        "invalid_request",
         "server_error",
         "connection_dropped",
         "stalled",

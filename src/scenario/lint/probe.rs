@@ -82,11 +82,17 @@ impl Lint<'_> {
                     "write letters, digits and hyphens",
                 );
             } else if NOT_FOR_SCENARIOS.contains(&lower.as_str()) {
-                self.error(
-                    at.key_place(),
-                    format!("`{name}` is not for a scenario to set"),
-                    "remove it; credentials are the target's, the rest is set by the client",
-                );
+                // Without the line, which may hold a secret.
+                let mut one = self
+                    .document
+                    .error(
+                        at.key_place(),
+                        format!("`{name}` is not for a scenario to set"),
+                    )
+                    .help("remove it; credentials are the target's, the rest is set by the client");
+                one.snippet = None;
+                self.found.push(one);
+                continue;
             }
             if value.chars().any(|c| c.is_control() && c != '\t') {
                 self.error(
