@@ -19,7 +19,7 @@ use crate::check::expect;
 use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::conduct::identity::{self, Identities};
-use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
+use crate::conduct::judge::{explain, judge, name_gap, stuck_finding, verdict};
 use crate::conduct::told::{Told, outline, redacted};
 use crate::dialect::{self, Decoded, Dialect};
 use crate::plan::{self, PlannedScenario, PlannedTarget};
@@ -143,6 +143,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             outcome.findings.extend(unmet);
             for finding in &mut outcome.findings {
                 finding.evidence.turn = Some(index + 1);
+                name_gap(scenario, self.target.dialect, finding);
                 let improvised = self.target.mocked && scenario.given.script.is_none();
                 explain(
                     self.conductor.catalog,

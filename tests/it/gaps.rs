@@ -316,6 +316,15 @@ fn the_program_shows_gaps_as_findings() {
             .collect()
     };
     assert!(verdicts("gaps/custom-tools-refused").contains(&("openai", "fail")));
+    let findings = run["findings"].as_array().unwrap();
+    for one in findings.iter().filter(|one| one["severity"] != "info") {
+        let cause = one["cause"].as_str().unwrap();
+        assert!(
+            cause.starts_with("A difference that was seen before"),
+            "{one}"
+        );
+        assert!(one["fix"].as_str().unwrap().contains("http"), "{one}");
+    }
     // Where a row of the catalog names it, it is told as known.
     assert!(verdicts("gaps/service-tier-refused").contains(&("mantle", "known_gap")));
     let last = said.stderr.lines().last().unwrap();
