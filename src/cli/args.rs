@@ -86,6 +86,10 @@ pub struct CheckArgs {
     /// Only scenarios with this tag; may be repeated.
     #[arg(long, value_name = "TAG")]
     pub tag: Vec<String>,
+    /// Show what each known gap looks like: run the scenarios that claim one at the built-in mocks,
+    /// with the misbehaviour switched on. Such a run ends with findings.
+    #[arg(long, conflicts_with_all = ["base_url", "targets", "mocks"])]
+    pub show_gaps: bool,
     /// How often each cell runs.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,

@@ -20,6 +20,7 @@ use crate::cli::targets::{self, Column};
 use crate::cli::ui::{Progress, Ui};
 use crate::conduct::cell::Conductor;
 use crate::conduct::run::{self, Work};
+use crate::conduct::shown;
 use crate::mock::data::MockData;
 use crate::mock::server::MockServer;
 use crate::plan;
@@ -30,6 +31,7 @@ use crate::report::requests::Requests;
 use crate::report::store::{self, Store};
 use crate::report::summary::{Fold, Overall};
 use crate::report::{console, junit, markdown};
+use crate::scenario::gap::GapClaim;
 use crate::transport::Limits;
 use crate::transport::live::Live;
 use crate::transport::trust;
@@ -54,7 +56,7 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     }
     lint::warn(ui, &settings.warnings)?;
     let mock = match settings.mode {
-        Mode::Mocks | Mode::MockedFile(_) => Some(start_mock(args.seed).await?),
+        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
     let environment = Environment::of_process();
@@ -72,6 +74,8 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     let seen = Arc::new(Seen::new(args.redact_accounts));
     targets::teach(&columns, &seen);
     let plan = run_plan(args, &settings, &columns);
+    let scenarios = settings.scenarios.iter();
+    let claims: Vec<Option<GapClaim>> = scenarios.map(|one| one.scenario.gap.clone()).collect();
     let work = work(settings, columns, &plan);
     let conductor = Arc::new(Conductor {
         transport: Live::new(Limits::CHECK.connect, &bundles)
@@ -108,6 +112,11 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     watcher.abort();
     if let Some(mock) = mock {
         mock.stop().await;
+    }
+    if args.show_gaps
+        && let Some(summary) = report.fold.summary()
+    {
+        ui.err(&shown::shown(summary, &claims).words())?;
     }
     finish(args, ui, report)
 }
@@ -313,6 +322,9 @@ fn finish(args: &CheckArgs, ui: &mut Ui, report: Report) -> anyhow::Result<Exit>
 /// The command that asks the same targets about the same scenarios again.
 fn command(args: &CheckArgs) -> String {
     let mut words = vec!["sameturn".to_owned(), "check".to_owned()];
+    if args.show_gaps {
+        words.push("--show-gaps".to_owned());
+    }
     let mut flag = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             words.push(name.to_owned());

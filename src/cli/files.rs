@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::catalog::Catalog;
+use crate::check::{expect, rules};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::document::nearest::{list, nearest};
 use crate::document::{self, Document};
@@ -97,21 +98,39 @@ fn unknown_to_the_mocks(
     mocks: &MockData,
 ) -> Diagnostics {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let apis = [Api::Responses, Api::Chat, Api::Converse, Api::Invoke];
+    let apis = [
+        Api::Responses,
+        Api::Chat,
+        Api::Converse,
+        Api::Invoke,
+        Api::Agentcore,
+    ];
     let faults = apis.into_iter().flat_map(|api| mocks.fault_names(api));
     let faults: Vec<&str> = faults.collect();
+    let gap = scenario.gap.as_ref();
     let names = [
-        ("fault", &scenario.given.fault, faults),
-        ("script", &scenario.given.script, mocks.script_names()),
+        (
+            "given",
+            "fault",
+            scenario.given.fault.as_ref(),
+            faults.clone(),
+        ),
+        (
+            "given",
+            "script",
+            scenario.given.script.as_ref(),
+            mocks.script_names(),
+        ),
+        ("gap", "fault", gap.map(|gap| &gap.fault), faults),
     ];
-    let mut found = Diagnostics::default();
-    for (key, name, known) in names {
+    let mut found = unknown_rules(file, text, scenario);
+    for (block, key, name, known) in names {
         let Some(name) = name else { continue };
         if known.contains(&name.as_str()) {
             continue;
         }
         let place = Document::parse(file, text, "a scenario").map_or(Place::START, |document| {
-            document.cursor().key("given").key(key).place()
+            document.cursor().key(block).key(key).place()
         });
         let help = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -125,9 +144,41 @@ fn unknown_to_the_mocks(
     found
 }
 
+/// Rules of a claimed gap that there are not.
+fn unknown_rules(file: &str, text: &str, scenario: &Scenario) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let all = rules::all().chain(expect::RULES.iter().copied());
+    let known: Vec<&str> = all.map(|rule| rule.id).collect();
+    let claimed = scenario.gap.iter().flat_map(|gap| &gap.findings);
+    for (index, rule) in claimed.enumerate() {
+        if known.contains(&rule.as_str()) {
+            continue;
+        }
+        let place = Document::parse(file, text, "a scenario").map_or(Place::START, |document| {
+            let findings = document.cursor().key("gap").key("findings");
+            findings.item(index).place()
+        });
+        let help = match nearest(rule, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`sameturn rules` lists them".to_owned(),
+        };
+        let message = format!("there is no rule `{rule}`");
+        found
+            .0
+            .push(Diagnostic::error(file, text, place, message).help(help));
+    }
+    found
+}
+
 /// Reads a target file.
 pub fn targets(file: &Path, catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
     target_file(&file.display().to_string(), &open(file)?, catalog)
+}
+
+/// The targets at which the built-in mocks show gaps: each wire API, and each provider with gaps of its own.
+pub fn targets_with_gaps(catalog: &Catalog) -> anyhow::Result<Checked<TargetFile>> {
+    let text = include_str!("../../mocks/gap-targets.yaml");
+    target_file("mocks/gap-targets.yaml", text.as_bytes(), catalog)
 }
 
 /// The targets that the built-in mocks serve.

@@ -38,6 +38,7 @@ async fn models(args: &ModelsArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         server: &args.server,
         targets: args.targets.as_deref(),
         mocks: args.mocks,
+        gaps: false,
     };
     let (mode, file) = settings::mode(&whom, catalog)?;
     lint::warn(ui, &file.warnings)?;

@@ -12,6 +12,7 @@ use crate::cli::args::{CheckArgs, ServerArgs};
 use crate::cli::files::{self, Checked};
 use crate::diagnostic::Diagnostics;
 use crate::plan::PlannedScenario;
+use crate::scenario::{digest, gap};
 use crate::target::additions;
 use crate::target::model::{Auth, Target, TargetFile};
 use crate::transport::Limits;
@@ -23,6 +24,8 @@ pub enum Mode {
     Mocks,
     /// The targets of a file, with the mocks that ship in place of their providers.
     MockedFile(PathBuf),
+    /// The same, each scenario with the misbehaviour of the gap that it claims.
+    Gaps,
     /// The targets of a file.
     TargetFile(PathBuf),
     /// One server, named on the command line.
@@ -38,6 +41,10 @@ impl Mode {
                 "built-in mocks on this machine for the targets of {} (no credentials, no network)",
                 file.display()
             ),
+            Mode::Gaps => {
+                "built-in mocks on this machine, each with the misbehaviour of a known gap"
+                    .to_owned()
+            }
             Mode::TargetFile(file) => format!("targets of {}", file.display()),
             Mode::Server(url) => format!("the server at {url}"),
         }
@@ -64,13 +71,22 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<CheckSettings> {
         server: &args.server,
         targets: args.targets.as_deref(),
         mocks: args.mocks,
+        gaps: args.show_gaps,
     };
     let (mode, file) = mode(&whom, catalog)?;
     let mut warnings = file.warnings;
     let targets = choose_targets(file.value, &args.target)?;
     let scenarios = files::scenarios(&args.scenarios, catalog)?;
     warnings.0.extend(scenarios.warnings.0);
-    let scenarios = choose_scenarios(scenarios.value, args)?;
+    let mut scenarios = choose_scenarios(scenarios.value, args)?;
+    if mode == Mode::Gaps {
+        scenarios = scenarios.into_iter().filter_map(with_gap).collect();
+        if scenarios.is_empty() {
+            bail!(
+                "--show-gaps: none of the chosen scenarios claims a gap; `gap:` in a scenario does"
+            );
+        }
+    }
     let reference = targets
         .reference
         .clone()
@@ -96,10 +112,15 @@ pub struct Whom<'a> {
     pub server: &'a ServerArgs,
     pub targets: Option<&'a Path>,
     pub mocks: bool,
+    /// Whether the mocks are to misbehave as the known gaps say.
+    pub gaps: bool,
 }
 
 /// Whom those flags name, with its targets.
 pub fn mode(whom: &Whom<'_>, catalog: &Catalog) -> anyhow::Result<(Mode, Checked<TargetFile>)> {
+    if whom.gaps {
+        return Ok((Mode::Gaps, files::targets_with_gaps(catalog)?));
+    }
     if let Some(url) = &whom.server.base_url {
         let file = Checked {
             value: server(whom.server, url)?,
@@ -122,6 +143,16 @@ pub fn mode(whom: &Whom<'_>, catalog: &Catalog) -> anyhow::Result<(Mode, Checked
         ));
     }
     Ok((Mode::Mocks, files::mocked_targets(catalog)?))
+}
+
+/// The scenario with its gap; it asks something else than without, so it has another digest.
+fn with_gap(planned: PlannedScenario) -> Option<PlannedScenario> {
+    let scenario = gap::with_fault(planned.scenario)?;
+    Some(PlannedScenario {
+        digest: digest::digest(&scenario),
+        origin: planned.origin,
+        scenario,
+    })
 }
 
 /// A target file's worth of flags.

@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::check::expect;
 use crate::check::finding::Finding;
 use crate::conduct::identity::{self, Identities};
-use crate::conduct::judge::{explain, judge, stuck_finding, verdict};
+use crate::conduct::judge::{explain, judge, name_gap, stuck_finding, verdict};
 use crate::conduct::renewal::{self, Renewals};
 use crate::conduct::told::outline;
 use crate::conduct::turn::{Conversation, TurnPlace};
@@ -176,6 +176,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             outcome.findings.extend(unmet);
             for finding in &mut outcome.findings {
                 finding.evidence.turn = Some(index + 1);
+                name_gap(scenario, self.target.dialect, finding);
                 let improvised = self.target.mocked && scenario.given.script.is_none();
                 explain(
                     self.conductor.catalog,

@@ -5,8 +5,10 @@
 use crate::catalog::Catalog;
 use crate::catalog::gap::Place;
 use crate::check::finding::{Evidence, Finding, Severity};
+use crate::dialect::Dialect;
 use crate::plan::PlannedTarget;
 use crate::report::event::{Judged, KnownGap, Verdict};
+use crate::scenario::model::Scenario;
 use crate::turn::dialogue::Stuck;
 use crate::turn::trace::Failure;
 
@@ -44,6 +46,21 @@ pub fn verdict(findings: &[Judged]) -> Verdict {
         Verdict::KnownGap
     } else {
         Verdict::Pass
+    }
+}
+
+/// Where a scenario looks for a known gap and found it, says so, with what it does and who reported it.
+pub fn name_gap(scenario: &Scenario, dialect: Dialect, finding: &mut Finding) {
+    let Some(gap) = &scenario.gap else {
+        return;
+    };
+    if gap.finding(dialect.word()) == Some(finding.rule.as_str()) {
+        finding.cause = Some(format!(
+            "A difference that was seen before, at {}. {}",
+            gap.seen_at.join(", "),
+            gap.consequence
+        ));
+        finding.fix = Some(format!("The report: {} ({}).", gap.source, gap.date));
     }
 }
 

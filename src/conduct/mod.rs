@@ -18,6 +18,7 @@ pub mod turn;
 pub mod renewal;
 pub mod retry;
 pub mod run;
+pub mod shown;
 
 #[cfg(test)]
 mod tests;

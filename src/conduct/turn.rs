@@ -115,6 +115,9 @@ impl<T: Transport> Lane<'_, T> {
                 entries: conversation.entries,
             },
         );
+        if let Some(fields) = body.as_object_mut() {
+            fields.extend(scenario.wire_fields.clone());
+        }
         let guarded = target.guardrail.as_ref().and_then(|guardrail| {
             let place = target.provider.guardrails.get(target.dialect.word())?;
             Some(guardrail::apply(
@@ -168,6 +171,12 @@ impl<T: Transport> Lane<'_, T> {
         headers.extend(session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())));
         headers.extend(asked.added.iter().cloned());
         headers.extend(target.headers.iter().cloned());
+        headers.extend(
+            scenario
+                .wire_headers
+                .iter()
+                .map(|(name, value)| (name.to_lowercase(), value.clone())),
+        );
         let shown = headers.clone();
         // Added after what is shown, so that they are blanked like what authorisation adds.
         headers.extend(self.identities.secret_headers());

@@ -42,7 +42,10 @@ impl Street {
         let said = sessions.of(place);
         let answer = match chosen.no_items {
             true => Answer::default(),
-            false => plain_model::answer(&agent::question(&ask, said), chosen.script),
+            false => chosen.said(plain_model::answer(
+                &agent::question(&ask, said),
+                chosen.script,
+            )),
         };
         let outgoing = agent::build(&ask, said, &answer);
         agent::remember(&ask, &answer, said);

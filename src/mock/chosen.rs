@@ -2,7 +2,11 @@
 //!
 //! Pure. It must never fall back to a good answer where a name is unknown.
 
-use crate::mock::data::{Api, MockData};
+use std::borrow::Cow;
+
+use crate::mock::answer::Answer;
+use crate::mock::data::{Api, MockData, Model};
+use crate::mock::gap_fault::GapFault;
 use crate::mock::http_fault::Does;
 use crate::mock::mutate::WireFault;
 use crate::mock::route::{Nowhere, Selection};
@@ -19,13 +23,37 @@ pub struct Chosen<'a> {
     pub silence: bool,
     pub no_items: bool,
     pub script: Option<&'a Script>,
+    /// A difference that shows in this answer.
+    pub gap: Option<&'a GapFault>,
 }
 
-/// Finds what the selection names, for an answer of this API.
+impl Chosen<'_> {
+    /// The request as the model hears it.
+    pub fn heard<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
+        self.gap.map_or(Cow::Borrowed(body), |gap| gap.heard(body))
+    }
+
+    /// What the model says, as it leaves.
+    pub fn said(&self, answer: Answer) -> Answer {
+        match self.gap {
+            Some(gap) => gap.said(answer),
+            None => answer,
+        }
+    }
+
+    /// The model as it behaves in this answer.
+    pub fn model<'m>(&self, model: &'m Model) -> Cow<'m, Model> {
+        self.gap
+            .map_or(Cow::Borrowed(model), |gap| gap.model(model))
+    }
+}
+
+/// Finds what the selection names, for an answer of this API to a request with this body.
 pub fn choose<'a>(
     data: &'a MockData,
     selection: &Selection,
     api: Api,
+    body: &[u8],
 ) -> Result<Chosen<'a>, Nowhere> {
     let mut chosen = Chosen::default();
     if let Some(name) = &selection.script {
@@ -47,6 +75,15 @@ pub fn choose<'a>(
             Does::Silence => chosen.silence = true,
             Does::NoItems => chosen.no_items = true,
             Does::Stream(_) => chosen.wire = fault.as_wire(api),
+        }
+        return Ok(chosen);
+    }
+    let gaps = data.gap_faults.iter().filter(|one| one.concerns(api));
+    if let Some(fault) = gaps.into_iter().find(|one| one.name == *name) {
+        if fault.shows(body) {
+            chosen.gap = Some(fault);
+            chosen.wire = fault.as_wire(api);
+            chosen.silence = fault.silence;
         }
         return Ok(chosen);
     }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::mock::aws::AwsSignIn;
 use crate::mock::fault_file;
+use crate::mock::gap_fault::GapFault;
 use crate::mock::http_fault::HttpFault;
 use crate::mock::mutate::WireFault;
 use crate::mock::refusal::Refusal;
@@ -27,6 +28,8 @@ pub struct MockData {
     pub principals: Vec<Principal>,
     pub scripts: IndexMap<String, Script>,
     pub http_faults: Vec<HttpFault>,
+    /// Differences seen in the wild.
+    pub gap_faults: Vec<GapFault>,
     /// Faults and legal variants of a Responses stream.
     pub wire_faults: Vec<WireFault>,
     /// The same of a Chat Completions stream.
@@ -487,6 +490,7 @@ impl MockData {
             principals: parse(files, "principals.yaml")?,
             scripts,
             http_faults: parse(files, "faults/http.yaml")?,
+            gap_faults: parse(files, "faults/gaps.yaml")?,
             wire_faults,
             chat_faults,
             converse_faults,
@@ -523,8 +527,11 @@ impl MockData {
     /// The names of all faults and legal variants that an answer of this API can have.
     pub fn fault_names(&self, api: Api) -> Vec<&str> {
         let http = self.http_faults.iter().map(|fault| fault.name.as_str());
+        let gaps = self.gap_faults.iter().filter(|fault| fault.concerns(api));
         let wire = self.stream_faults(api).iter();
-        http.chain(wire.map(|fault| fault.name.as_str())).collect()
+        http.chain(gaps.map(|fault| fault.name.as_str()))
+            .chain(wire.map(|fault| fault.name.as_str()))
+            .collect()
     }
 }
 

@@ -38,6 +38,18 @@ impl Street {
         if chosen.closed {
             return without(ReplyBody::Closed);
         }
+        let named = model_asked(route, request.arrived.body);
+        if let Some(refused) = chosen.gap.and_then(|gap| gap.refuses.as_ref()) {
+            let headers = refused.headers.iter();
+            return Some(Ok(Reply {
+                status: refused.status,
+                headers: headers
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+                body: ReplyBody::Whole(refused.body.replace("{{model}}", &named)),
+                principal: None,
+            }));
+        }
         let id = match (chosen.error, chosen.first) {
             (Some(id), _) => id,
             (None, Some((id, times))) => {
@@ -55,7 +67,6 @@ impl Street {
             ("now", request.now),
             ("limit", request.now),
         ];
-        let named = model_asked(route, request.arrived.body);
         let maximum = route
             .provider
             .model(&named)

@@ -12,6 +12,7 @@ mod pointer;
 pub mod fault_file;
 
 pub mod first_times;
+pub mod gap_fault;
 pub mod http_fault;
 
 pub mod script;

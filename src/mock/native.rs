@@ -39,8 +39,10 @@ impl Street {
         let mut answer = if chosen.no_items {
             Answer::default()
         } else {
-            let question = items::question(route.provider, model, &ask, &ask.items);
-            plain_model::answer(&question, chosen.script)
+            let heard = chosen.heard(bytes);
+            let (heard, _) = ask_converse::read(route.provider, region, &id, stream, &heard)?;
+            let question = items::question(route.provider, model, &heard, &ask.items);
+            chosen.said(plain_model::answer(&question, chosen.script))
         };
         if let Some(guard) = &mut guard {
             answer = guard.judge(&sent["messages"], answer);

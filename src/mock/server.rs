@@ -311,7 +311,12 @@ impl Street {
         }
         let found = route::find(&self.data, path, request.arrived.query);
         let found = found.and_then(|route| {
-            let chosen = choose(&self.data, request.selection, route.operation.api())?;
+            let chosen = choose(
+                &self.data,
+                request.selection,
+                route.operation.api(),
+                request.arrived.body,
+            )?;
             Ok((route, chosen))
         });
         let (route, chosen) = match found {
@@ -472,6 +477,8 @@ impl Street {
         let region = route.region.region.as_deref();
         let base_path = route.base_path.unwrap_or_default();
         let (ask, model) = ask::read(route.provider, region, base_path, bytes)?;
+        let (heard, _) = ask::read(route.provider, region, base_path, &chosen.heard(bytes))?;
+        let model = &*chosen.model(model);
         let conversation = self.conversation(&ask, model, &place)?;
         items::check_pairs(&conversation)?;
         let tokens = input_tokens(&ask, &conversation);
@@ -484,8 +491,8 @@ impl Street {
         let answer = if chosen.no_items {
             Answer::default()
         } else {
-            let question = items::question(route.provider, model, &ask, &conversation);
-            plain_model::answer(&question, chosen.script)
+            let question = items::question(route.provider, model, &heard, &conversation);
+            chosen.said(plain_model::answer(&question, chosen.script))
         };
         let mut namer = Namer::of(self.seed, request.number | 1 << 63);
         let now = request.now.unix_timestamp();
@@ -549,13 +556,13 @@ impl Street {
         if let Some(early) = self.instead(request, route, chosen) {
             return early;
         }
-        let (ask, model, kind) = ask_chat::read(
-            route.provider,
-            route.region.region.as_deref(),
-            route.base_path.unwrap_or_default(),
-            deployment,
-            request.arrived.body,
-        )?;
+        let read = |body| {
+            let region = route.region.region.as_deref();
+            let base_path = route.base_path.unwrap_or_default();
+            ask_chat::read(route.provider, region, base_path, deployment, body)
+        };
+        let (mut ask, model, kind) = read(request.arrived.body)?;
+        ask.question = read(&chosen.heard(request.arrived.body))?.0.question;
         let outgoing = self.completion(request, route, chosen, &ask, model, kind)?;
         let pace = Pace::of(self.seed, request.number, route.region);
         Ok(sending::good(
@@ -586,7 +593,7 @@ impl Street {
         let mut guard = Guard::of_headers(route.provider, request.arrived.headers)?;
         let mut answer = match chosen.no_items {
             true => Answer::default(),
-            false => plain_model::answer(&ask.question, chosen.script),
+            false => chosen.said(plain_model::answer(&ask.question, chosen.script)),
         };
         if let Some(guard) = &mut guard {
             answer = guard.judge(&ask.body["messages"], answer);

@@ -32,6 +32,7 @@ fn canonical(scenario: &Scenario) -> Value {
         about,
         tags,
         source,
+        gap,
         only,
         given,
         stream,
@@ -40,6 +41,8 @@ fn canonical(scenario: &Scenario) -> Value {
         system,
         tools,
         wire_tools,
+        wire_fields,
+        wire_headers,
         settings,
         format,
         conversation,
@@ -76,6 +79,22 @@ fn canonical(scenario: &Scenario) -> Value {
     }
     if *conversation == Conversation::Stored {
         canonical["conversation"] = json!("stored");
+    }
+    if let Some(gap) = gap {
+        canonical["gap"] = json!([
+            gap.fault,
+            gap.findings,
+            gap.seen_at,
+            gap.source,
+            gap.date,
+            gap.consequence
+        ]);
+    }
+    if !wire_fields.is_empty() {
+        canonical["wire_fields"] = json!(wire_fields);
+    }
+    if !wire_headers.is_empty() {
+        canonical["wire_headers"] = sorted(wire_headers, |value| json!(value));
     }
     canonical
 }
@@ -212,15 +231,20 @@ fn turn(turn: &Turn) -> Value {
     let Turn {
         user,
         filler_words,
+        wire_items,
         results,
         expect,
     } = turn;
-    json!([
-        user,
-        filler_words,
+    let mut whole = vec![
+        json!(user),
+        json!(filler_words),
         sorted(results, Clone::clone),
-        expectations(expect)
-    ])
+        expectations(expect),
+    ];
+    if !wire_items.is_empty() {
+        whole.push(json!(wire_items));
+    }
+    Value::Array(whole)
 }
 
 fn expectations(expect: &Expect) -> Value {

@@ -3,6 +3,7 @@
 //! Core: text in, values or diagnostics out. Finding and opening files is `cli`'s work.
 
 pub mod digest;
+pub mod gap;
 pub mod library;
 pub mod lint;
 pub mod model;

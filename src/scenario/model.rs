@@ -8,7 +8,9 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::scenario::gap::GapClaim;
 
 use crate::scenario::one_or_more::OneOrMore;
 
@@ -26,6 +28,9 @@ pub struct Scenario {
     /// Where the claim comes from, for scenarios that document a known behaviour.
     #[serde(default)]
     pub source: Option<String>,
+    /// The known difference that this looks for, for a scenario that is about one.
+    #[serde(default)]
+    pub gap: Option<GapClaim>,
     /// Targets this applies to; elsewhere the cell is *not applicable*.
     #[serde(default)]
     pub only: Only,
@@ -50,6 +55,12 @@ pub struct Scenario {
     /// Tools in the wire form of the dialect, sent as they are: for probing what is accepted.
     #[serde(default)]
     pub wire_tools: Vec<Value>,
+    /// Fields of the request in the wire form of the dialect, put over what is sent otherwise.
+    #[serde(default)]
+    pub wire_fields: Map<String, Value>,
+    /// More request headers, sent as they are.
+    #[serde(default)]
+    pub wire_headers: IndexMap<String, String>,
     /// Sampling and tool settings, the same for each turn.
     #[serde(default)]
     pub settings: Settings,
@@ -316,6 +327,9 @@ pub struct Turn {
     /// Words of deterministic filler put before the user's text, for big prompts.
     #[serde(default)]
     pub filler_words: u64,
+    /// Input items (messages) in the wire form of the dialect, put before what the user says.
+    #[serde(default)]
+    pub wire_items: Vec<Value>,
     /// What each tool returns to the calls of the turn before, by tool name.
     #[serde(default)]
     pub results: IndexMap<String, Value>,

@@ -35,6 +35,8 @@ pub struct TurnRequest<'a> {
 pub enum Entry {
     /// What the user says.
     User { text: String },
+    /// Items in the dialect's own form, sent as they are.
+    Wire { items: Vec<Value> },
     /// What the model answered, to be replayed unchanged.
     Answer { items: Vec<Item> },
     /// What a tool returned.
@@ -78,6 +80,11 @@ pub fn advance(
     if index > 0 {
         entries.push(Entry::Answer {
             items: answer.to_vec(),
+        });
+    }
+    if !turn.wire_items.is_empty() {
+        entries.push(Entry::Wire {
+            items: turn.wire_items.clone(),
         });
     }
     if let Some(text) = &turn.user {
@@ -161,6 +168,7 @@ pub fn neutral(scenario: &Scenario, index: usize) -> Value {
         .map(|turn| {
             json!({
                 "user": turn.user.as_ref().map(|text| user_text(turn, text)),
+                "wire_items": turn.wire_items,
                 "results": turn.results,
             })
         })
@@ -171,6 +179,8 @@ pub fn neutral(scenario: &Scenario, index: usize) -> Value {
         "system": scenario.system,
         "tools": tools,
         "wire_tools": scenario.wire_tools,
+        "wire_fields": scenario.wire_fields,
+        "wire_headers": scenario.wire_headers,
         "settings": {
             "max_output_tokens": settings.max_output_tokens,
             "temperature": settings.temperature,

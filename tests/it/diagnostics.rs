@@ -297,6 +297,18 @@ fn mistakes_in_the_sense_of_a_scenario() {
             with("turns: [ { user: hi, expect: { text: { matches: '(unclosed' } } } ]\n"),
         ),
         (
+            "wire-form-of-no-dialect",
+            with(
+                "wire_fields: { model: x, background: true }\nwire_headers:\n  'a b': c\n\n  Authorization: Bearer k\n\nturns:\n  - wire_items: [ text ]\n    user: hi\n",
+            ),
+        ),
+        (
+            "gap-says-nothing",
+            with(
+                "gap: { fault: ' ', findings: [], seen_at: [a], source: b, date: yesterday, consequence: c }\nturns: [ { user: hi } ]\n",
+            ),
+        ),
+        (
             "unknown-argument",
             tool(
                 "turns:\n  - user: hi\n    expect: { calls: [ { name: get_weather, arguments: { town: { equals: 1 } } } ] }\n",

@@ -14,6 +14,7 @@ mod constructed_run;
 mod diagnostics;
 mod endpoints;
 mod failures;
+mod gaps;
 mod judges;
 mod mock;
 mod mock_chat;

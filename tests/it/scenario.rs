@@ -28,6 +28,7 @@ pub(crate) fn catalog() -> Catalog {
         "overloaded",
         "context_overflow",
         "unsupported_tool",
+        "invalid_request",
         "server_error",
         "bad_response",
         "clock_skew",

@@ -36,6 +36,11 @@ static DECLARED: Rule = must(
     "A call names a tool that the request declared.",
     "OpenRouter's verification of tool calls counts unknown names as failures (2026-11-21)",
 );
+static NAMESPACE: Rule = must(
+    "responses/call-names-namespace",
+    "A call of a tool that only a namespace declares says which namespace.",
+    "github.com/BerriAI/litellm/pull/34488: Codex cannot dispatch a call without it (read 2026-11-21)",
+);
 static OBJECT: Rule = must(
     "responses/arguments-are-an-object",
     "The arguments of a finished function call are a JSON object.",
@@ -62,6 +67,7 @@ pub static RULES: &[&Rule] = &[
     &CALL_ID_UNIQUE,
     &NAME,
     &DECLARED,
+    &NAMESPACE,
     &OBJECT,
     &DUPLICATE_KEYS,
     &START_EMPTY,
@@ -78,6 +84,7 @@ pub fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         }
         call_id(event, item, &mut seen, out);
         name(ledger, event, item, declared.as_ref(), out);
+        namespace(ledger, event, item, out);
         if kind == "function_call" {
             arguments(ledger, event, item, out);
         }
@@ -252,6 +259,39 @@ fn arguments(ledger: &Ledger<'_>, event: usize, item: &Value, out: &mut Collecto
             format!("the arguments of a call have the key {key:?} twice"),
             "each key once",
             show(raw),
+        );
+    }
+}
+
+/// Where the same name stands outside of namespaces too, or in no namespace, nothing is demanded.
+fn namespace(ledger: &Ledger<'_>, event: usize, item: &Value, out: &mut Collector<'_>) {
+    let (Some(request), Some(name)) = (ledger.subject.request, text(item, "name")) else {
+        return;
+    };
+    let lists = |value: &'_ Value| value.get("tools").and_then(Value::as_array).cloned();
+    let input = request.get("input").and_then(Value::as_array);
+    let more = input.into_iter().flatten().filter_map(lists);
+    let tools: Vec<Value> = lists(request).into_iter().chain(more).flatten().collect();
+    let named = |tool: &Value| text(tool, "name") == Some(name);
+    let (spaces, plain): (Vec<&Value>, Vec<&Value>) = tools
+        .iter()
+        .partition(|tool| text(tool, "type") == Some("namespace"));
+    let holds = |space: &&&Value| lists(space).into_iter().flatten().any(|tool| named(&tool));
+    let spaces: Vec<&str> = spaces
+        .iter()
+        .filter(holds)
+        .filter_map(|space| text(space, "name"))
+        .collect();
+    if spaces.is_empty() || plain.into_iter().any(named) {
+        return;
+    }
+    if !text(item, "namespace").is_some_and(|one| spaces.contains(&one)) {
+        out.add(
+            &NAMESPACE,
+            Some(event),
+            "a call of a tool in a namespace does not name the namespace",
+            spaces.join(" or "),
+            show(item.get("namespace")),
         );
     }
 }

@@ -101,6 +101,26 @@ fn unasked(request: &Value, response: &Value, event: usize, out: &mut Collector<
     }
 }
 
+/// A tool that is no function comes back at all, by its type; `web_search` may be called
+/// `web_search_preview`.
+fn other_tools(sent: &[Value], echoed: &[Value], event: usize, out: &mut Collector<'_>) {
+    let kind = |tool: &Value| tool["type"].as_str().unwrap_or_default().to_owned();
+    for tool in sent.iter().map(kind).filter(|kind| kind != "function") {
+        let back = echoed.iter().map(kind).any(|other| {
+            !other.is_empty() && (tool.starts_with(&other) || other.starts_with(&tool))
+        });
+        if !back {
+            out.add(
+                &ECHO,
+                Some(event),
+                format!("the tool {tool} is not among the tools that come back"),
+                tool,
+                "no tool of that type",
+            );
+        }
+    }
+}
+
 /// Every function that was declared comes back as it was, where any tool does.
 fn tools(request: &Value, response: &Value, event: usize, out: &mut Collector<'_>) {
     let list = |value: &Value| {
@@ -113,6 +133,7 @@ fn tools(request: &Value, response: &Value, event: usize, out: &mut Collector<'_
     let (Some(sent), Some(echoed)) = (list(request), list(response)) else {
         return;
     };
+    other_tools(&sent, &echoed, event, out);
     for tool in sent.iter().filter(|tool| tool["type"] == "function") {
         let name = &tool["name"];
         let back = echoed

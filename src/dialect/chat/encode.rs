@@ -98,6 +98,10 @@ fn messages(request: &TurnRequest<'_>) -> Value {
     );
     for entry in request.entries {
         messages.push(match entry {
+            Entry::Wire { items } => {
+                messages.extend(items.iter().cloned());
+                continue;
+            }
             Entry::User { text } => json!({ "role": "user", "content": text }),
             Entry::Answer { items } => answer(items),
             Entry::Result {

@@ -67,6 +67,8 @@ fn messages(entries: &[Entry]) -> Value {
     let mut messages: Vec<(&str, Vec<Value>)> = Vec::new();
     for entry in entries {
         let (role, content) = match entry {
+            // Blocks of the user's message: roles of a probe would have to alternate too.
+            Entry::Wire { items } => ("user", items.clone()),
             Entry::User { text } => ("user", vec![json!({ "text": text })]),
             Entry::Answer { items } => (
                 "assistant",

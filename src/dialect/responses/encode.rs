@@ -76,6 +76,7 @@ fn input(entries: &[Entry]) -> Value {
                 "role": "user",
                 "content": [{ "type": "input_text", "text": text }],
             })),
+            Entry::Wire { items } => input.extend(items.iter().cloned()),
             Entry::Answer { items } => input.extend(items.iter().map(|item| item.wire.clone())),
             Entry::Result {
                 call_id,

@@ -4,6 +4,7 @@
 //! each name it uses exists, each schema and pattern compiles, and its expectations can be met.
 
 mod expectation;
+mod probe;
 
 use serde_json::Value;
 
@@ -28,6 +29,7 @@ pub fn lint(document: &Document<'_>, scenario: &Scenario, catalog: &Catalog) -> 
     lint.settings();
     lint.retries();
     lint.turns();
+    lint.probe();
     Diagnostics(lint.found)
 }
 
@@ -386,9 +388,12 @@ impl<'a> Lint<'a> {
     /// A tool that is used must be declared, here or in wire form.
     fn declared(&mut self, name: &str, place: Place) {
         let scenario = self.scenario;
+        let inner = |tool: &'a Value| tool.get("tools").and_then(Value::as_array);
+        let in_namespaces = scenario.wire_tools.iter().filter_map(inner).flatten();
         let wire = scenario
             .wire_tools
             .iter()
+            .chain(in_namespaces)
             .filter_map(|tool| tool.get("name").and_then(Value::as_str));
         let names: Vec<&str> = scenario
             .tools

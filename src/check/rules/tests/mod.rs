@@ -89,6 +89,8 @@ fn request() -> Value {
                 "required": ["city"], "additionalProperties": false}},
             {"type": "function", "name": "get_time", "strict": false, "parameters": {"type": "object"}},
             {"type": "custom", "name": "run"},
+            {"type": "namespace", "name": "notes", "description": "Notes.", "tools": [
+                {"type": "function", "name": "add_note", "strict": false, "parameters": {"type": "object"}}]},
         ],
     })
 }
