@@ -37,6 +37,11 @@ static USAGE: Rule = must(
     "The token counts are within their ranges.",
     SOURCE,
 );
+static OUTPUT_EVENTS: Rule = should(
+    "expect/output-events",
+    "The output of a streamed answer comes in as many events as expected.",
+    SOURCE,
+);
 static TIER: Rule = should(
     "expect/service-tier",
     "The answer says that the expected service tier was used.",
@@ -94,6 +99,7 @@ pub static RULES: &[&Rule] = &[
     &TEXT,
     &STOP,
     &USAGE,
+    &OUTPUT_EVENTS,
     &TIER,
     &FAILURE,
     &CAUSE,
@@ -232,6 +238,17 @@ fn answer(
     }
     if let Some(wanted) = &expect.usage {
         usage(wanted, trace, out);
+    }
+    if let Some(wanted) = expect.output_events {
+        let got = u64::from(trace.timing.output_events);
+        if !within(wanted, Some(got)) {
+            out.push(finding(
+                &OUTPUT_EVENTS,
+                format!("the output came in {got} events, not as it was made"),
+                range_words(wanted),
+                got.to_string(),
+            ));
+        }
     }
     if let Some(wanted) = &expect.service_tier
         && trace.service_tier.as_ref() != Some(wanted)

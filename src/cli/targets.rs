@@ -129,8 +129,22 @@ async fn column(
         .cloned()
         .unwrap_or_default();
     let dialect: Dialect = word.parse()?;
+    if let Some(mock) = mock
+        && !mock.serves(&provider.id, region.as_deref())
+    {
+        let place = match &region {
+            Some(region) => format!("`{}` in {region}", provider.id),
+            None if provider.regions.is_empty() => format!("`{}`", provider.id),
+            None => format!("`{}` without a region", provider.id),
+        };
+        bail!("there is no mock of {place}; leave the target out with --target");
+    }
     let chosen = match mock {
-        Some(_) => Chosen::default(),
+        // The mock takes the place of the origin; a base path that the target names stays.
+        Some(_) => Chosen {
+            url: target.endpoint.clone(),
+            from: None,
+        },
         None => endpoint::choose(target, provider, model, region.as_deref(), environment).await?,
     };
     let mut route = plan::route(
@@ -148,20 +162,17 @@ async fn column(
     let agent = target.agent.clone().unwrap_or_default();
     route = route.with_qualifier(&agent.qualifier);
     let query = |(name, value)| (String::as_str(name), String::as_str(value));
-    route.query = plan::query(target.query.iter().map(query));
+    let added = plan::query(target.query.iter().map(query));
+    route.query = match (route.query.as_str(), added.as_str()) {
+        ("", _) => added,
+        (_, "") => route.query,
+        (own, added) => format!("{own}&{added}"),
+    };
     let warnings = foreseen(target, provider, model, region.as_deref(), &chosen);
     let secret_headers = secret_headers(target, environment)?;
     // The mocks are nobody's project: what the environment says is not about them.
     let owners = mock.is_none().then_some(environment);
     let identities = match mock {
-        Some(mock) if !mock.serves(&provider.id, region.as_deref()) => {
-            let place = match &region {
-                Some(region) => format!("`{}` in {region}", provider.id),
-                None if provider.regions.is_empty() => format!("`{}`", provider.id),
-                None => format!("`{}` without a region", provider.id),
-            };
-            bail!("there is no mock of {place}; leave the target out with --target")
-        }
         Some(mock) => {
             route.origin = mock.base_url(&provider.id, region.as_deref(), &Selection::default());
             Identities {

@@ -3,7 +3,7 @@
 //! Core. Which paths those are is data of the provider's row.
 
 use crate::catalog::provider::Provider;
-use crate::plan::{Route, percent_encoded};
+use crate::plan::{Route, query};
 
 /// The same origin over the dated path of the dialect. Errors say what the provider does not have.
 pub fn dated(
@@ -26,8 +26,8 @@ pub fn dated(
         origin: route.origin,
         base_path: String::new(),
         wrong_base_path: None,
-        path: format!("{path}?{}={}", dated.parameter, percent_encoded(version)),
-        query: route.query,
+        path: path.clone(),
+        query: query([(dated.parameter.as_str(), version)]),
     })
 }
 

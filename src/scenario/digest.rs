@@ -253,6 +253,7 @@ fn expectations(expect: &Expect) -> Value {
         text,
         stop,
         usage,
+        output_events,
         service_tier,
         failure,
         cause,
@@ -290,6 +291,9 @@ fn expectations(expect: &Expect) -> Value {
         sent,
         fresh_call_ids
     ]);
+    if let (Some(events), Value::Array(list)) = (output_events, &mut canonical) {
+        list.push(json!({ "output_events": [events.min, events.max] }));
+    }
     if let (Some(tier), Value::Array(list)) = (service_tier, &mut canonical) {
         list.push(json!({ "service_tier": tier }));
     }

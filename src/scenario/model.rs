@@ -350,6 +350,8 @@ pub struct Expect {
     pub stop: Option<StopWord>,
     /// Token counts.
     pub usage: Option<UsageExpectation>,
+    /// How many events of a streamed answer carry output: more than one where it is sent as it is made.
+    pub output_events: Option<Range>,
     /// The service tier that the provider says it used.
     pub service_tier: Option<String>,
     /// The failure class, or several of which any will do; a turn without it must not fail.

@@ -32,7 +32,10 @@ fn the_built_in_mocks_need_no_flags() {
         .iter()
         .map(|one| one["answer"].as_str().unwrap())
         .collect();
-    assert_eq!(answers, ["listed", "listed", "listed", "no_list"]);
+    assert_eq!(
+        answers,
+        ["listed", "listed", "listed", "no_list", "no_list"]
+    );
     assert_eq!(json["targets"][1]["retention"], "default");
     assert_eq!(json["targets"][1]["catalog"]["served"], true);
     assert!(json["note"].as_str().unwrap().contains("not always"));

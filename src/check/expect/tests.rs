@@ -206,6 +206,25 @@ fn usage_is_in_range() {
 }
 
 #[test]
+fn output_comes_in_as_many_events_as_expected() {
+    let mut trace = answer(vec![]);
+    trace.timing.output_events = 1;
+    check_ids(
+        "{output_events: {min: 2}}",
+        &trace,
+        &["expect/output-events"],
+    );
+    check_ids("{output_events: {min: 1, max: 1}}", &trace, &[]);
+    trace.timing.output_events = 2;
+    check_ids("{output_events: {min: 2}}", &trace, &[]);
+    check_ids(
+        "{output_events: {max: 1}}",
+        &trace,
+        &["expect/output-events"],
+    );
+}
+
+#[test]
 fn the_service_tier_is_the_one_that_was_used() {
     let mut trace = answer(vec![]);
     check_ids("{service_tier: fast}", &trace, &["expect/service-tier"]);

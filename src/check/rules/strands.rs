@@ -55,11 +55,6 @@ static IN_DELTAS: Rule = should(
     "Text, arguments and input come in at least one delta, not in done events alone.",
     "OpenAI API reference, Responses streaming events (2026-08-21); clients that show only deltas",
 );
-static SEVERAL: Rule = should(
-    "responses/text-in-several-deltas",
-    "A text of 200 characters or more comes in more than one delta: it is streamed, not held back.",
-    "one delta for a whole text: github.com/aws-samples/sample-per-model-bedrock 99-cross-cutting (2026-08-22)",
-);
 static EMPTY: Rule = info(
     "responses/no-empty-deltas",
     "A delta carries something.",
@@ -74,12 +69,9 @@ static REPEATS: Rule = should(
 
 /// A shorter text may be the same by chance ("Done.").
 const WORTH_COMPARING: usize = 16;
-/// A shorter text may well be ready at once.
-const WORTH_STREAMING: usize = 200;
 
 pub static RULES: &[&Rule] = &[
-    &TEXT, &REFUSAL, &REASONING, &SUMMARY, &ARGUMENTS, &INPUT, &CODE, &IN_DELTAS, &SEVERAL,
-    &REPEATS, &EMPTY,
+    &TEXT, &REFUSAL, &REASONING, &SUMMARY, &ARGUMENTS, &INPUT, &CODE, &IN_DELTAS, &REPEATS, &EMPTY,
 ];
 
 /// One place that says what a run of text is.
@@ -306,19 +298,6 @@ fn deltas(log: &ItemLog<'_>, strand: &Strand<'_>, kind: StrandKind, out: &mut Co
             ),
             "at least one delta",
             "none",
-        );
-    }
-    if let [(event, whole)] = strand.deltas.as_slice()
-        && kind == StrandKind::Text
-        && !strand.unreadable
-        && whole.chars().count() >= WORTH_STREAMING
-    {
-        out.add(
-            &SEVERAL,
-            Some(*event),
-            format!("the text of item {} comes in one delta", log.output_index),
-            "several deltas",
-            format!("one of {} characters", whole.chars().count()),
         );
     }
     for (event, piece) in &strand.deltas {

@@ -34,6 +34,7 @@ impl<'a> Lint<'a> {
                 ("text", expect.text.is_some()),
                 ("stop", expect.stop.is_some()),
                 ("usage", expect.usage.is_some()),
+                ("output_events", expect.output_events.is_some()),
                 ("service_tier", expect.service_tier.is_some()),
             ] {
                 if given {
@@ -83,6 +84,16 @@ impl<'a> Lint<'a> {
         }
         if let Some(text) = &expect.text {
             self.matcher(text, at.key("text"));
+        }
+        if let Some(events) = expect.output_events {
+            self.range(events, at.key("output_events"));
+            if !self.scenario.stream {
+                self.error(
+                    at.key("output_events").key_place(),
+                    "an answer that is not streamed has no events to count",
+                    "remove it, or `stream: false`",
+                );
+            }
         }
         if let Some(usage) = &expect.usage {
             let at = at.key("usage");
