@@ -403,9 +403,9 @@ fn the_whole_library_runs_on_the_mock_of_azure() {
             0,
             "{target}"
         );
-        assert!(count(target, "pass") >= 10, "{target}");
-        // Azure has one base path, no regions and no AWS credentials; the rest is for Mantle alone.
-        assert!(count(target, "not_applicable") <= 8, "{target}");
+        // Azure has one base path, no regions and no AWS credentials; the rest is for other wire APIs.
+        let asked = count(target, "pass") + count(target, "known_gap");
+        assert!(asked >= 70, "{target}: {asked}");
     }
     for scenario in [
         "access-denied",
