@@ -130,6 +130,11 @@ async fn column(
         .unwrap_or_default();
     let dialect: Dialect = word.parse()?;
     let chosen = match mock {
+        // An address to stand before the base path until the mock's own replaces it: a provider may have none.
+        Some(_) if provider.origin.is_none() => Chosen {
+            url: Some("http://mock".to_owned()),
+            ..Chosen::default()
+        },
         Some(_) => Chosen::default(),
         None => endpoint::choose(target, provider, model, region.as_deref(), environment).await?,
     };
@@ -191,6 +196,7 @@ async fn column(
             warnings,
             guardrail: target.guardrail.clone(),
             mocked: mock.is_some(),
+            unknown_faults: mock.map_or_else(Vec::new, |mock| mock.lacks(&provider.id)),
         },
         identities,
     })

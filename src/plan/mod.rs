@@ -42,6 +42,8 @@ pub struct PlannedTarget {
     pub guardrail: Option<Guardrail>,
     /// Whether a built-in mock serves it, which can be told to misbehave.
     pub mocked: bool,
+    /// Faults that its mock has no words for.
+    pub unknown_faults: Vec<String>,
 }
 
 /// Where requests go, in the parts that a scenario may change.
@@ -284,6 +286,9 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     if !only.providers.is_empty() && !only.providers.contains(&provider.id) {
         return Err(format!("only for {}", only.providers.join(", ")));
     }
+    if only.not_providers.contains(&provider.id) {
+        return Err(format!("not for {}", only.not_providers.join(", ")));
+    }
     let dialect = target.dialect.word();
     if !only.dialects.is_empty() && !only.dialects.iter().any(|one| one == dialect) {
         return Err(format!("only for the dialect {}", only.dialects.join(", ")));
@@ -310,6 +315,14 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     {
         return Err(format!(
             "needs an endpoint that misbehaves on request (fault `{fault}`): mocks only"
+        ));
+    }
+    if let Some(fault) = &given.fault
+        && target.unknown_faults.contains(fault)
+    {
+        return Err(format!(
+            "the mock of {} has no words for the fault `{fault}`",
+            provider.id
         ));
     }
     let signs = signs(target);
