@@ -321,7 +321,10 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
             staged::with_key(provider, &principal.bearer)
         };
         let staged = staged.context("could not make a temporary AWS home")?;
-        let staged = staged.ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;
+        let staged = staged.ok_or_else(|| anyhow!(
+                "the mocks cannot sign in: `auth` of provider `{}` has neither a key's variable nor aws_chain",
+                provider.id
+            ))?;
         Ok(staged.into())
     };
     Ok(Identities {
@@ -329,7 +332,9 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
         denied: Some(identity(principal("denied")?, signed)?),
         // The expired key is a bearer key where there are such: an expired session is what the SSO scenarios
         // are for.
-        expired: Some(identity(principal("expired")?, signed && !keyed)?),
+        expired: (signed || keyed)
+            .then(|| identity(principal("expired")?, signed && !keyed))
+            .transpose()?,
         headers: Vec::new(),
     })
 }

@@ -327,6 +327,10 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     }
     let signs = signs(target);
     let has_key = has_key(target);
+    let has_token = provider
+        .auth
+        .iter()
+        .any(|way| matches!(way, ProviderAuth::BearerEnv(_)));
     match given.credentials {
         Some(CredentialState::Denied | CredentialState::Expired) if !target.mocked => {
             return Err("needs a principal that only the mocks have".to_owned());
@@ -339,6 +343,9 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
         Some(state) if state.is_aws() && !signs => {
             return Err("this target does not sign in with AWS credentials".to_owned());
         }
+        Some(CredentialState::Expired) if !signs && !has_token => {
+            return Err("a key in a header of its own has no end".to_owned());
+        }
         Some(_) if !signs && !has_key => {
             return Err("this target takes no credentials".to_owned());
         }
@@ -349,6 +356,9 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     }
     if given.region == Some(RegionState::None) && provider.regions.is_empty() {
         return Err("this provider has no regions".to_owned());
+    }
+    if given.region == Some(RegionState::None) && !signs {
+        return Err("this target signs no requests, so it needs no region to sign for".to_owned());
     }
     if given.route == Some(RouteState::Wrong) && target.route.wrong_base_path.is_none() {
         return Err("this target has only one route".to_owned());
