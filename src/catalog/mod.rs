@@ -8,6 +8,7 @@ pub mod codex;
 pub mod failure;
 pub mod gap;
 pub mod provider;
+mod whole;
 
 use std::sync::LazyLock;
 
@@ -52,19 +53,23 @@ pub fn credential_causes() -> &'static [Cause] {
 }
 
 impl Catalog {
-    /// Reads the four data files. The error names the file, line and column.
+    /// Reads the four data files. The error names the file, and line and column, or the row that fits no other.
     pub fn read(
         providers: &str,
         models: &str,
         failures: &str,
         gaps: &str,
     ) -> Result<Catalog, String> {
-        Ok(Catalog {
+        let catalog = Catalog {
             providers: read("providers.yaml", providers)?,
             models: read("models.yaml", models)?,
-            failures: Failures::new(read("failures.yaml", failures)?)?,
-            gaps: gap::compile(read("gaps.yaml", gaps)?)?,
-        })
+            failures: Failures::new(read("failures.yaml", failures)?)
+                .map_err(|error| format!("failures.yaml: {error}"))?,
+            gaps: gap::compile(read("gaps.yaml", gaps)?)
+                .map_err(|error| format!("gaps.yaml: {error}"))?,
+        };
+        whole::check(&catalog)?;
+        Ok(catalog)
     }
 
     /// A provider by id.

@@ -140,9 +140,13 @@ async fn column(
         bail!("there is no mock of {place}; leave the target out with --target");
     }
     let chosen = match mock {
-        // The mock takes the place of the origin; a base path that the target names stays.
+        // The mock takes the place of the origin, also of a provider that has none of its own; a base path that
+        // the target names stays.
         Some(_) => Chosen {
-            url: target.endpoint.clone(),
+            url: target.endpoint.clone().or_else(|| {
+                let nowhere = || "http://mock".to_owned();
+                provider.origin.is_none().then(nowhere)
+            }),
             from: None,
         },
         None => endpoint::choose(target, provider, model, region.as_deref(), environment).await?,
@@ -202,6 +206,7 @@ async fn column(
             warnings,
             guardrail: target.guardrail.clone(),
             mocked: mock.is_some(),
+            unknown_faults: mock.map_or_else(Vec::new, |mock| mock.lacks(&provider.id)),
         },
         identities,
     })
@@ -326,7 +331,10 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
             staged::with_key(provider, &principal.bearer)
         };
         let staged = staged.context("could not make a temporary AWS home")?;
-        let staged = staged.ok_or_else(|| anyhow!("provider `{}` takes no key", provider.id))?;
+        let staged = staged.ok_or_else(|| anyhow!(
+                "the mocks cannot sign in: `auth` of provider `{}` has neither a key's variable nor aws_chain",
+                provider.id
+            ))?;
         Ok(staged.into())
     };
     Ok(Identities {
@@ -334,7 +342,9 @@ fn mocked_identities(provider: &Provider, mock: &MockServer) -> anyhow::Result<I
         denied: Some(identity(principal("denied")?, signed)?),
         // The expired key is a bearer key where there are such: an expired session is what the SSO scenarios
         // are for.
-        expired: Some(identity(principal("expired")?, signed && !keyed)?),
+        expired: (signed || keyed)
+            .then(|| identity(principal("expired")?, signed && !keyed))
+            .transpose()?,
         headers: Vec::new(),
     })
 }

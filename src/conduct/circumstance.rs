@@ -91,6 +91,7 @@ mod tests {
             endpoint_from: None,
             warnings: Vec::new(),
             mocked: false,
+            unknown_faults: Vec::new(),
         }
     }
 

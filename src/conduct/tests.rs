@@ -96,6 +96,7 @@ async fn run_and_ask(text: &str, answers: Vec<Exchange>) -> (CellOutcome, Vec<As
         endpoint_from: None,
         warnings: Vec::new(),
         mocked: false,
+        unknown_faults: Vec::new(),
     };
     let environment = Environment::default().with("A_KEY", "a-key-for-tests");
     let identities = Identities {

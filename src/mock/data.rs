@@ -16,6 +16,7 @@ use crate::mock::fault_file;
 use crate::mock::gap_fault::GapFault;
 use crate::mock::http_fault::HttpFault;
 use crate::mock::mutate::WireFault;
+use crate::mock::needs;
 use crate::mock::refusal::Refusal;
 use crate::mock::script::Script;
 
@@ -644,12 +645,14 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
         });
     }
     let rows: Vec<ErrorBody> = parse(files, &format!("{name}/errors.yaml"))?;
-    Ok(Provider {
+    let provider = Provider {
         manner,
         regions,
         models: whole,
         errors: rows.into_iter().map(|row| (row.id.clone(), row)).collect(),
-    })
+    };
+    needs::missing(&provider)?;
+    Ok(provider)
 }
 
 #[cfg(test)]

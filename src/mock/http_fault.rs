@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::mock::data::Api;
+use crate::mock::data::{Api, MockData};
 use crate::mock::mutate::{Op, WireFault};
 
 /// A named misbehaviour of an answer.
@@ -51,7 +51,29 @@ pub enum Does {
     NoItems,
 }
 
+impl MockData {
+    /// The faults that need an error body which this provider's rows do not have.
+    pub fn lacks(&self, provider: &str) -> Vec<String> {
+        let Some(provider) = self.provider(provider) else {
+            return Vec::new();
+        };
+        let faults = self.http_faults.iter().filter(|fault| {
+            let needs = fault.needs();
+            needs.is_some_and(|id| !provider.errors.contains_key(id))
+        });
+        faults.map(|fault| fault.name.clone()).collect()
+    }
+}
+
 impl HttpFault {
+    /// The row of a provider's errors that it is made of.
+    pub fn needs(&self) -> Option<&str> {
+        match &self.does {
+            Does::Error(id) | Does::FirstTimes { error: id, .. } => Some(id),
+            Does::Stream(_) | Does::Closed | Does::Silence | Does::NoItems => None,
+        }
+    }
+
     /// The same as a fault of a stream of this API, where it is one.
     pub fn as_wire(&self, api: Api) -> Option<WireFault> {
         let own = match api {

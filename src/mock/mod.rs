@@ -79,6 +79,7 @@ mod agents;
 mod instead;
 
 mod native;
+mod needs;
 
 pub mod memory;
 

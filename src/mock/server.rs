@@ -183,6 +183,11 @@ impl MockServer {
         provider.is_some_and(|provider| provider.region(region).is_some())
     }
 
+    /// The faults that this provider cannot show, because its rows of error bodies do not have theirs.
+    pub fn lacks(&self, provider: &str) -> Vec<String> {
+        self.street.data.lacks(provider)
+    }
+
     /// The variables that send AWS SDKs here to sign in, with their values.
     pub fn sign_in_variables(&self) -> Vec<(&aws::Service, String)> {
         let services = self.street.data.aws.services.iter();

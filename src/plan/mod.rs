@@ -42,6 +42,8 @@ pub struct PlannedTarget {
     pub guardrail: Option<Guardrail>,
     /// Whether a built-in mock serves it, which can be told to misbehave.
     pub mocked: bool,
+    /// Faults that its mock has no words for.
+    pub unknown_faults: Vec<String>,
 }
 
 /// Where requests go, in the parts that a scenario may change.
@@ -284,6 +286,9 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     if !only.providers.is_empty() && !only.providers.contains(&provider.id) {
         return Err(format!("only for {}", only.providers.join(", ")));
     }
+    if only.not_providers.contains(&provider.id) {
+        return Err(format!("not for {}", only.not_providers.join(", ")));
+    }
     let dialect = target.dialect.word();
     if !only.dialects.is_empty() && !only.dialects.iter().any(|one| one == dialect) {
         return Err(format!("only for the dialect {}", only.dialects.join(", ")));
@@ -312,8 +317,20 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
             "needs an endpoint that misbehaves on request (fault `{fault}`): mocks only"
         ));
     }
+    if let Some(fault) = &given.fault
+        && target.unknown_faults.contains(fault)
+    {
+        return Err(format!(
+            "the mock of {} has no words for the fault `{fault}`",
+            provider.id
+        ));
+    }
     let signs = signs(target);
     let has_key = has_key(target);
+    let has_token = provider
+        .auth
+        .iter()
+        .any(|way| matches!(way, ProviderAuth::BearerEnv(_)));
     match given.credentials {
         Some(CredentialState::Denied | CredentialState::Expired) if !target.mocked => {
             return Err("needs a principal that only the mocks have".to_owned());
@@ -326,6 +343,9 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
         Some(state) if state.is_aws() && !signs => {
             return Err("this target does not sign in with AWS credentials".to_owned());
         }
+        Some(CredentialState::Expired) if !signs && !has_token => {
+            return Err("a key in a header of its own has no end".to_owned());
+        }
         Some(_) if !signs && !has_key => {
             return Err("this target takes no credentials".to_owned());
         }
@@ -336,6 +356,9 @@ pub fn applies(scenario: &Scenario, target: &PlannedTarget) -> Result<(), String
     }
     if given.region == Some(RegionState::None) && provider.regions.is_empty() {
         return Err("this provider has no regions".to_owned());
+    }
+    if given.region == Some(RegionState::None) && !signs {
+        return Err("this target signs no requests, so it needs no region to sign for".to_owned());
     }
     if given.route == Some(RouteState::Wrong) && target.route.wrong_base_path.is_none() {
         return Err("this target has only one route".to_owned());

@@ -106,6 +106,7 @@ fn only(only: &Only) -> Value {
         json!(only.dialects),
         json!(only.models),
     ];
+    all.extend((!only.not_providers.is_empty()).then(|| json!({"not": only.not_providers})));
     all.extend(only.guardrail.then(|| json!("guardrail")));
     Value::Array(all)
 }

@@ -91,6 +91,8 @@ pub enum Conversation {
 pub struct Only {
     /// Provider ids, e.g. `bedrock-mantle`.
     pub providers: Vec<String>,
+    /// Provider ids that it is not for. A provider that is added later is let in.
+    pub not_providers: Vec<String>,
     /// Dialects, e.g. `responses`.
     pub dialects: Vec<String>,
     /// Globs over model ids, e.g. `openai.gpt-5*`.

@@ -5,6 +5,7 @@
     reason = "a test may fail where something is missing"
 )]
 
+mod adding;
 mod agentcore;
 mod auth;
 mod chat;

@@ -104,9 +104,14 @@ impl<'a> Lint<'a> {
             );
         }
         let only = root.key("only");
-        for (index, provider) in self.scenario.only.providers.iter().enumerate() {
-            let place = only.key("providers").item(index).place();
-            self.known("provider", provider, self.catalog.provider_ids(), place);
+        for (key, ids) in [
+            ("providers", &self.scenario.only.providers),
+            ("not_providers", &self.scenario.only.not_providers),
+        ] {
+            for (index, provider) in ids.iter().enumerate() {
+                let place = only.key(key).item(index).place();
+                self.known("provider", provider, self.catalog.provider_ids(), place);
+            }
         }
         for (index, dialect) in self.scenario.only.dialects.iter().enumerate() {
             let place = only.key("dialects").item(index).place();

@@ -63,6 +63,7 @@ fn target(
         endpoint_from: None,
         warnings: Vec::new(),
         mocked: false,
+        unknown_faults: Vec::new(),
     }
 }
 
