@@ -287,3 +287,44 @@ fn ask(base_url: &str, key: &str) -> String {
     connection.read_to_end(&mut answer).expect("it answers");
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+/// A device has no size that could be looked at first.
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_not_read_for_ever() {
+    let project = Project::new();
+    for arguments in [
+        ["check", "--targets", "/dev/zero"],
+        ["lint", "--color=never", "/dev/zero"],
+    ] {
+        let said = project.run(&arguments).exits(2);
+        assert!(said.stderr.contains("at most 4194304"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_dialect_without_its_server_is_not_ignored() {
+    for command in ["check", "models"] {
+        let said = Project::new().run(&[command, "--dialect", "chat"]).exits(2);
+        assert!(said.stderr.contains("--base-url"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_is_told_once() {
+    let project = Project::new().file("taken", "");
+    let said = project
+        .run(&["check", "--scenario", "text/plain", "--results", "taken"])
+        .exits(2);
+    assert!(
+        said.stderr.contains(": 1 scenario at 5 targets"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(
+        said.stderr.matches("os error").count(),
+        1,
+        "{}",
+        said.stderr
+    );
+}
