@@ -396,7 +396,7 @@ impl Page<'_> {
         };
         for reason in &reasons[..shown] {
             let prefix = format!("  {} x ", pad_left(&reason.n.to_string(), widest));
-            let text = format!("{}: {}", line(&reason.text), line(&reason.targets));
+            let text = format!("{}; at {}", line(&reason.text), line(&reason.targets));
             out.push_str(&hanging(&prefix, &text, self.width));
         }
         let rest = &reasons[shown..];

@@ -32,8 +32,9 @@ pub fn render(run: &Run) -> String {
     findings(run, &mut out);
     gaps(run, &mut out);
     retried(run, &mut out);
+    reasons(run, CellVerdict::Undetermined, &mut out);
     latency(run, &mut out);
-    others(run, &mut out);
+    reasons(run, CellVerdict::NotApplicable, &mut out);
     table_of_places(run, &mut out);
     out
 }
@@ -189,31 +190,31 @@ fn retried(run: &Run, out: &mut String) {
     }
 }
 
-fn others(run: &Run, out: &mut String) {
-    for (title, verdict) in [
-        ("Undetermined", CellVerdict::Undetermined),
-        ("Not applicable", CellVerdict::NotApplicable),
-    ] {
-        let reasons = match verdict {
-            CellVerdict::NotApplicable => group::not_applicable(run),
-            verdict => group::reasons(run, verdict),
+/// Why cells came to `verdict`.
+fn reasons(run: &Run, verdict: CellVerdict, out: &mut String) {
+    let (title, reasons) = match verdict {
+        CellVerdict::NotApplicable => ("Not applicable", group::not_applicable(run)),
+        verdict => ("Undetermined", group::reasons(run, verdict)),
+    };
+    if reasons.is_empty() {
+        return;
+    }
+    out.push_str(&format!("\n### {title}\n\n"));
+    for reason in reasons {
+        let at = match verdict {
+            CellVerdict::NotApplicable => &reason.targets,
+            _ => &reason.places,
         };
-        if reasons.is_empty() {
-            continue;
+        out.push_str(&format!(
+            "- {} x {} (at {})",
+            reason.n,
+            markdown(&reason.text),
+            markdown(at)
+        ));
+        if let Some(fix) = &reason.fix {
+            out.push_str(&format!(" Fix: {}", markdown(fix)));
         }
-        out.push_str(&format!("\n### {title}\n\n"));
-        for reason in reasons {
-            out.push_str(&format!("- {} x {}", reason.n, markdown(&reason.text)));
-            if verdict == CellVerdict::Undetermined {
-                out.push_str(&format!(" (at {})", markdown(&reason.places)));
-            } else {
-                out.push_str(&format!(" ({})", markdown(&reason.targets)));
-            }
-            if let Some(fix) = &reason.fix {
-                out.push_str(&format!(" Fix: {}", markdown(fix)));
-            }
-            out.push('\n');
-        }
+        out.push('\n');
     }
 }
 
