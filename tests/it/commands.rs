@@ -328,3 +328,30 @@ fn a_results_folder_that_cannot_be_is_told_once() {
         said.stderr
     );
 }
+
+/// Each question for a response that is worked on in the background has its own answer.
+#[test]
+fn no_answer_of_the_background_replaces_another() {
+    let project = Project::new();
+    project
+        .run(&[
+            "check",
+            "--scenario",
+            "settings/background",
+            "--target",
+            "openai",
+            "--keep-streams",
+        ])
+        .exits(0);
+    let run = std::fs::read_to_string(project.path("results/latest")).expect("a run");
+    let folder = project.path("results").join(run.trim());
+    let turns = std::fs::read_to_string(folder.join("turns.jsonl")).expect("its turns");
+    let mut names = std::collections::BTreeSet::new();
+    for line in turns.lines() {
+        let turn: Value = serde_json::from_str(line).expect("a line is JSON");
+        let name = turn["stream"].as_str().expect("a stream").to_owned();
+        assert!(folder.join(&name).exists(), "{name}");
+        assert!(names.insert(name), "an answer was written over: {line}");
+    }
+    assert!(names.len() > 1, "{names:?}");
+}
