@@ -2,18 +2,16 @@
 //!
 //! The semantics are those of Codex's provider auth command (codex-rs/login/src/auth/external_bearer.rs of
 //! github.com/openai/codex, read 2026-11-21): no shell, no standard input, surrounding white space is taken
-//! off, empty output and a status other than 0 are errors. Beyond that, the command runs in a process group
-//! of its own, so that nothing it started outlives the limit or the run, and what it prints is bounded.
+//! off, empty output and a status other than 0 are errors. Beyond that, nothing it started outlives the limit,
+//! and what it prints is bounded (`program`).
 
-use std::process::Stdio;
-
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::auth::SignInFailure;
 use crate::auth::credentials::Secret;
 use crate::auth::environment::Environment;
 use crate::auth::explain::cut;
+use crate::auth::program::{Ended, Program};
 use crate::auth::redact::Redactor;
 use crate::target::bearer_command::BearerCommand;
 
@@ -30,7 +28,6 @@ pub async fn token(
 ) -> Result<Secret, SignInFailure> {
     let name = command.program();
     let Ended {
-        success,
         status,
         stdout,
         stderr,
@@ -47,7 +44,7 @@ pub async fn token(
         }
     };
     let printed = Secret::new(String::from_utf8_lossy(&stdout).trim());
-    if !success {
+    if !status.success() {
         let stderr = String::from_utf8_lossy(&stderr);
         let said = Redactor::new([printed]).redact(stderr.trim());
         let said = match said.is_empty() {
@@ -83,32 +80,14 @@ pub async fn token(
     Ok(printed)
 }
 
-/// A command that came to its end by itself.
-struct Ended {
-    success: bool,
-    /// `exit status: 3`, or the signal.
-    status: String,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
 async fn run(command: &BearerCommand, environment: &Environment) -> Result<Ended, SignInFailure> {
     let name = command.program();
     let mut process = Command::new(program(command));
-    process
-        .args(command.command.iter().skip(1))
-        .env_clear()
-        .envs(environment.iter())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    process.args(command.command.iter().skip(1));
     if let Some(folder) = &command.cwd {
         process.current_dir(folder);
     }
-    #[cfg(unix)]
-    process.process_group(0);
-    let mut child = process.spawn().map_err(|error| {
+    let started = Program::start(process, environment).map_err(|error| {
         let place = match &command.cwd {
             Some(folder) => format!(" in {folder}"),
             None => String::new(),
@@ -118,26 +97,11 @@ async fn run(command: &BearerCommand, environment: &Environment) -> Result<Ended
             "check the program's name and PATH, and `cwd`",
         )
     })?;
-    let group = Group::of(&child);
-    let (stdout, stderr) = tokio::join!(
-        read(child.stdout.take(), MOST_OUTPUT),
-        read(child.stderr.take(), MOST_OUTPUT)
-    );
-    let broken = |error: std::io::Error| {
+    started.ended(MOST_OUTPUT).await.map_err(|error| {
         failure(
             format!("the auth command `{name}` could not be read: {error}"),
             "run it by hand",
         )
-    };
-    let status = child.wait().await;
-    // Until it was waited for, the id of the process, which is that of the group, is nobody else's.
-    group.leave();
-    let status = status.map_err(broken)?;
-    Ok(Ended {
-        success: status.success(),
-        status: status.to_string(),
-        stdout: stdout.map_err(broken)?,
-        stderr: stderr.map_err(broken)?,
     })
 }
 
@@ -147,57 +111,6 @@ fn program(command: &BearerCommand) -> std::path::PathBuf {
     match &command.cwd {
         Some(folder) if program.contains('/') => std::path::Path::new(folder).join(program),
         _ => program.into(),
-    }
-}
-
-/// Reads to the end; keeps one byte more than `most` at most.
-async fn read(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    if let Some(mut pipe) = pipe {
-        (&mut pipe).take(most + 1).read_to_end(&mut kept).await?;
-        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
-    }
-    Ok(kept)
-}
-
-/// The process group of a command; killed when dropped before the command has ended.
-struct Group {
-    #[cfg(unix)]
-    id: Option<rustix::process::Pid>,
-}
-
-impl Group {
-    #[cfg(unix)]
-    fn of(child: &Child) -> Group {
-        let id = child
-            .id()
-            .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
-        Group { id }
-    }
-
-    /// Elsewhere only the process itself is killed, by `kill_on_drop`.
-    #[cfg(not(unix))]
-    fn of(_: &Child) -> Group {
-        Group {}
-    }
-
-    /// What it started may go on: a daemon that caches tokens, for example.
-    fn leave(mut self) {
-        #[cfg(unix)]
-        {
-            self.id = None;
-        }
-        drop(self);
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        #[cfg(unix)]
-        if let Some(id) = self.id {
-            // It can only fail where nothing is left to kill.
-            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
-        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod command;
 pub mod memory_home;
 pub mod process;
+pub mod program;
 pub mod shared;
 pub mod sign_in;
 pub mod sso_cache;

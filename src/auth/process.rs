@@ -4,16 +4,15 @@
 //! lets it live on when it is given up. Here it gets the environment that counts, and when its time is
 //! over it is ended together with whatever it has started. What it prints on stdout is never shown.
 
-use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::auth::aws_profile::AwsProfile;
 use crate::auth::environment::Environment;
+use crate::auth::program::{Ended, Program};
 use crate::auth::redact::Redactor;
 use crate::auth::{SignInFailure, timestamp};
 
@@ -35,34 +34,19 @@ pub async fn run(
         "run the command by hand and mend what it says: `aws configure get credential_process \
          --profile {name}` shows it"
     );
-    let mut child = Ended(start(command, environment).map_err(|error| {
+    let program = start(command, environment).map_err(|error| {
         SignInFailure::of(
             "process_missing",
             format!("{what} could not be started: {error}"),
             by_hand.clone(),
         )
-    })?);
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
-    let finished = tokio::time::timeout(limit, async {
-        let read_out = async {
-            if let Some(stream) = stdout {
-                stream.take(MOST).read_to_end(&mut out).await?;
-            }
-            std::io::Result::Ok(())
-        };
-        let read_err = async {
-            if let Some(stream) = stderr {
-                stream.take(MOST).read_to_end(&mut err).await?;
-            }
-            std::io::Result::Ok(())
-        };
-        tokio::try_join!(read_out, read_err)?;
-        child.0.wait().await
-    })
-    .await;
-    let status = match finished {
-        Ok(Ok(status)) => status,
+    })?;
+    let Ended {
+        status,
+        stdout,
+        stderr,
+    } = match tokio::time::timeout(limit, program.ended(MOST)).await {
+        Ok(Ok(ended)) => ended,
         Ok(Err(error)) => {
             return Err(SignInFailure::of(
                 "process_failed",
@@ -79,7 +63,7 @@ pub async fn run(
         }
     };
     if !status.success() {
-        let said = quote(&err);
+        let said = quote(&stderr);
         // What a shell says of a program that is not there, or that is none (POSIX sh).
         let (cause, fix) = match status.code() {
             Some(126 | 127) => (
@@ -94,7 +78,7 @@ pub async fn run(
             fix,
         ));
     }
-    let keys = read(&out).map_err(|reason| {
+    let keys = read(&stdout).map_err(|reason| {
         SignInFailure::of(
             "process_rubbish",
             format!("{what} printed no credentials: {reason}"),
@@ -119,46 +103,20 @@ pub async fn run(
     }
 }
 
-/// A child that is ended, with its own children, when this value goes before it has ended itself.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // Once it was waited for there is no id any more, and somebody else could have the number.
-        #[cfg(unix)]
-        if let Some(group) = self
-            .0
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            // An error means that it is gone already.
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
-    }
-}
-
-fn start(command: &str, environment: &Environment) -> std::io::Result<Child> {
+fn start(command: &str, environment: &Environment) -> std::io::Result<Program> {
     #[cfg(unix)]
-    let mut program = {
-        let mut program = Command::new("sh");
-        program.args(["-c", command]).process_group(0);
-        program
+    let shell = {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
+        shell
     };
     #[cfg(windows)]
-    let mut program = {
-        let mut program = Command::new("cmd.exe");
-        program.arg("/C").raw_arg(format!("\"{command}\""));
-        program
+    let shell = {
+        let mut shell = Command::new("cmd.exe");
+        shell.arg("/C").raw_arg(format!("\"{command}\""));
+        shell
     };
-    program
-        .env_clear()
-        .envs(environment.iter())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
+    Program::start(shell, environment)
 }
 
 /// Reads what a process printed. The error quotes nothing of it.

@@ -162,7 +162,12 @@ pub struct ServerArgs {
     #[arg(long, value_name = "URL", requires = "model")]
     pub base_url: Option<String>,
     /// Its wire API: `responses` or `chat`.
-    #[arg(long, value_name = "DIALECT", default_value = "responses")]
+    #[arg(
+        long,
+        value_name = "DIALECT",
+        default_value = "responses",
+        requires = "base_url"
+    )]
     pub dialect: String,
     /// The model to ask for.
     #[arg(long, value_name = "MODEL", requires = "base_url")]

@@ -26,6 +26,7 @@ use crate::mock::server::MockServer;
 use crate::plan;
 use crate::report::escape::{self, shell_word};
 use crate::report::event::{Cell, RunEvent, RunPlan, ScenarioSummary, TargetSummary};
+use crate::report::layout::counted;
 use crate::report::record::Run;
 use crate::report::requests::Requests;
 use crate::report::store::{self, Store};
@@ -65,10 +66,10 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     let columns = targets::expand(&settings.targets, catalog, &environment, mock.as_ref()).await?;
     // On stderr and at once, so that nobody waits for a run at the wrong place to end.
     ui.err(&format!(
-        "asking {}: {} scenarios at {} targets\n",
+        "asking {}: {} at {}\n",
         settings.mode.words(),
-        settings.scenarios.len(),
-        columns.len()
+        counted(settings.scenarios.len(), "scenario"),
+        counted(columns.len(), "target")
     ))?;
     ui.err(&targets::remarks(&columns))?;
     let seen = Arc::new(Seen::new(args.redact_accounts));
@@ -98,7 +99,9 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
             &plan.run_id,
             args.keep_streams,
             Box::new(redact),
-        )?
+        )
+        // Its words hold the cause already, which a chain of errors would repeat.
+        .map_err(|error| anyhow::anyhow!("{error}"))?
     };
     let _ = events.send(RunEvent::Started(plan));
     // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.

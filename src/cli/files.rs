@@ -1,6 +1,7 @@
 //! Finding and opening the files that people write. What is in them is for `scenario` and `target`.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -226,14 +227,20 @@ fn search(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> anyhow::Result<
     Ok(())
 }
 
-/// Opens a file that is not too large to be meant.
+/// Reads a file that is not too large to be meant. A device or a pipe has no size that could be asked before.
 fn open(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let size = fs::metadata(file)
-        .with_context(|| format!("{}: could not be read", file.display()))?
-        .len();
-    if size > document::MAX_BYTES as u64 {
+    let mut bytes = Vec::new();
+    let most = document::MAX_BYTES as u64;
+    let size = fs::File::open(file)
+        .and_then(|mut open| {
+            let told = open.metadata()?.len();
+            let read = (&mut open).take(most + 1).read_to_end(&mut bytes)? as u64;
+            Ok(told.max(read))
+        })
+        .with_context(|| format!("{}: could not be read", file.display()))?;
+    if bytes.len() > document::MAX_BYTES {
         let mistake = document::too_big(&file.display().to_string(), size);
         return Err(Diagnostics::from(mistake).into());
     }
-    fs::read(file).with_context(|| format!("{}: could not be read", file.display()))
+    Ok(bytes)
 }

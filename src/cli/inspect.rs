@@ -59,7 +59,7 @@ pub fn run(args: &InspectArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         let frames = |one: &Judged| one.finding.rule.starts_with("event-stream/");
         if events.is_empty() && !findings.iter().any(frames) {
             bail!(
-                "{}: no event was found in it; a capture is raw SSE (of Converse: raw frames), one JSON event per line, or one JSON response",
+                "{}: no event was found in it; a capture is raw SSE (of Converse and InvokeModel: raw frames), one JSON event per line, or one JSON response",
                 file.display()
             );
         }

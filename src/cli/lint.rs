@@ -8,13 +8,14 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::ui::Ui;
 use crate::diagnostic::Diagnostics;
+use crate::report::layout::counted;
 
 /// Reads everything; a mistake is an error with its place.
 pub fn run(args: &LintArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let catalog = catalog::shipped();
     let scenarios = files::scenarios(&args.scenarios, catalog)?;
     warn(ui, &scenarios.warnings)?;
-    ui.out(&format!("{} scenarios are fine\n", scenarios.value.len()))?;
+    ui.out(&fine(scenarios.value.len(), "scenario"))?;
     let usual = Path::new(files::TARGET_FILE);
     let file = args
         .targets
@@ -23,13 +24,15 @@ pub fn run(args: &LintArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     if let Some(file) = file {
         let targets = files::targets(file, catalog)?;
         warn(ui, &targets.warnings)?;
-        ui.out(&format!(
-            "{}: {} targets are fine\n",
-            file.display(),
-            targets.value.targets.len()
-        ))?;
+        let fine = fine(targets.value.targets.len(), "target");
+        ui.out(&format!("{}: {fine}", file.display()))?;
     }
     Ok(Exit::Ok)
+}
+
+fn fine(n: usize, noun: &str) -> String {
+    let verb = if n == 1 { "is" } else { "are" };
+    format!("{} {verb} fine\n", counted(n, noun))
 }
 
 /// Says what is odd without being wrong, on stderr.

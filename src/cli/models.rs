@@ -9,6 +9,7 @@ use crate::catalog::{self, Catalog};
 use crate::cli::args::{Format, ModelsArgs};
 use crate::cli::exit::Exit;
 use crate::cli::settings::{self, Mode, Whom};
+use crate::cli::signals;
 use crate::cli::targets::{self, Column};
 use crate::cli::ui::Ui;
 use crate::cli::{check, lint};
@@ -63,15 +64,26 @@ async fn models(args: &ModelsArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         },
         seen: &seen,
     };
-    let asked = join_all(
+    let lists = join_all(
         columns
             .iter()
             .map(|column| asking.list(&column.target, &column.identities)),
-    )
-    .await;
+    );
+    // What is dropped here takes the commands that it started with it.
+    let asked = tokio::select! {
+        asked = lists => Some(asked),
+        stopped = signals::told_to_stop() => {
+            stopped.context("Ctrl-C cannot be waited for")?;
+            None
+        }
+    };
     if let Some(mock) = mock {
         mock.stop().await;
     }
+    let Some(asked) = asked else {
+        ui.err("interrupted: not all lists came\n")?;
+        return Ok(Exit::Interrupted);
+    };
     let answers = columns
         .iter()
         .zip(asked)

@@ -22,8 +22,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 impl<T: Transport> Lane<'_, T> {
     /// The answer that `first` promised. Each question is an exchange of the record; the findings are those of
-    /// the last answer, which `asked` (the body of the first request) is held against. The whole may take as long
-    /// as one exchange may.
+    /// the last answer, which `asked` (the body of the first request) is held against. No
+    /// question begins later than one exchange may take; the last may then take as long again.
     pub(in crate::conduct) async fn when_finished(
         &self,
         turn: &TurnAt<'_>,

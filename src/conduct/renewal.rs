@@ -55,7 +55,7 @@ impl Renewals {
         if self.new > 0 {
             words.push(format!(
                 "the server refused a token with 401 {}; the auth command was run again, and the turn was \
-                 sent once more with the new token (`attempt` 2 in turns.jsonl)",
+                 sent once more with the new token (the next `attempt` in turns.jsonl)",
                 times(self.new)
             ));
         }

@@ -1,7 +1,7 @@
 //! Whether a failed turn is asked again, and after how long.
 //!
-//! Pure: a scenario asks for it, and nothing else in the program ever repeats a request. Waiting is
-//! `cell`'s work.
+//! Pure: a scenario asks for it. Besides this, only `renewal` repeats a request, once. Waiting is the work of
+//! `attempts`.
 
 use std::time::Duration;
 

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::catalog;
 use crate::dialect::Decoded;
+use crate::dialect::answer::{AnswerDecoder, Fold, plain_body};
 use crate::dialect::carrier::{Carrier, payload, wire_event};
 use crate::dialect::failure::Judge;
-use crate::dialect::sse_answer::{AnswerDecoder, Fold, plain_body};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::sse::Place;
 use crate::turn::trace::Timing;

@@ -5,6 +5,7 @@
 //! a captured file and a plain JSON answer go through is the same code.
 
 pub mod agentcore;
+pub mod answer;
 pub mod capture;
 pub mod carrier;
 pub mod chat;
@@ -14,7 +15,6 @@ pub mod guardrail;
 pub mod invoke;
 pub mod model_list;
 pub mod responses;
-pub mod sse_answer;
 pub mod wire;
 
 use std::fmt;
@@ -25,11 +25,11 @@ use serde_json::Value;
 use crate::catalog::failure::Failures;
 use crate::dialect::agentcore::decode::AgentFold;
 use crate::dialect::agentcore::mapping::Mapping;
+use crate::dialect::answer::Fold;
 use crate::dialect::carrier::Carrier;
 use crate::dialect::chat::fold::ChatFold;
 use crate::dialect::invoke::fold::InvokeFold;
 use crate::dialect::responses::assemble::Assembler;
-use crate::dialect::sse_answer::Fold;
 use crate::dialect::wire::WireEvent;
 use crate::scenario::model::Scenario;
 use crate::turn::dialogue::TurnRequest;
@@ -190,16 +190,12 @@ pub fn decode_mapped(
     streamed: bool,
 ) -> Decoded {
     match dialect {
-        Dialect::Responses => {
-            sse_answer::exchange::<Assembler>(provider, failures, exchange, streamed)
-        }
-        Dialect::Chat => sse_answer::exchange::<ChatFold>(provider, failures, exchange, streamed),
-        Dialect::Converse => sse_answer::exchange::<converse::assemble::Assembler>(
+        Dialect::Responses => answer::exchange::<Assembler>(provider, failures, exchange, streamed),
+        Dialect::Chat => answer::exchange::<ChatFold>(provider, failures, exchange, streamed),
+        Dialect::Converse => answer::exchange::<converse::assemble::Assembler>(
             provider, failures, exchange, streamed,
         ),
-        Dialect::Invoke => {
-            sse_answer::exchange::<InvokeFold>(provider, failures, exchange, streamed)
-        }
+        Dialect::Invoke => answer::exchange::<InvokeFold>(provider, failures, exchange, streamed),
         Dialect::Agentcore => {
             agentcore::decode::exchange(mapping, provider, failures, exchange, streamed)
         }

@@ -6,7 +6,7 @@
 use crate::report::escape::{line, shell_word};
 use crate::report::grid;
 use crate::report::group::{self, Group};
-use crate::report::layout::{hanging, pad, pad_left, width, wrap};
+use crate::report::layout::{counted, hanging, pad, pad_left, width, wrap};
 use crate::report::paint::Paint;
 use crate::report::record::{
     CellVerdict, Quantiles, Run, RunFinding, RunTarget, RunVerdict, Weight, label,
@@ -28,6 +28,9 @@ pub struct Settings {
 
 /// Lines an excerpt may take.
 const EXCERPT_LINES: usize = 6;
+
+/// Reasons for not being applicable that are shown.
+const REASONS: usize = 8;
 
 /// Characters an excerpt may have.
 const EXCERPT_CHARS: usize = 2000;
@@ -123,10 +126,10 @@ impl Page<'_> {
             self.width,
         );
         let facts = format!(
-            "{} scenarios x {} targets, {} cells; seed {}, repeat {}, reference {}; run {}",
-            run.scenarios.len(),
-            run.targets.len(),
-            run.planned_cells,
+            "{} x {}, {}; seed {}, repeat {}, reference {}; run {}",
+            counted(run.scenarios.len(), "scenario"),
+            counted(run.targets.len(), "target"),
+            counted(run.planned_cells, "cell"),
             run.seed,
             run.repeat,
             line(&run.reference),
@@ -377,20 +380,36 @@ impl Page<'_> {
     }
 
     fn not_applicable(&self) -> String {
-        let reasons = group::reasons(self.run, CellVerdict::NotApplicable);
+        let reasons = group::not_applicable(self.run);
         if reasons.is_empty() {
             return String::new();
         }
         let total: usize = reasons.iter().map(|one| one.n).sum();
-        let parts: Vec<String> = reasons
-            .iter()
-            .map(|one| format!("{} x {}", one.n, line(&one.text)))
-            .collect();
-        hanging(
-            "",
-            &format!("Not applicable ({total}): {}", parts.join("; ")),
-            self.width,
-        )
+        let mut out = self.heading(&format!(
+            "Not applicable ({total}): nothing was asked there, or it could not be judged"
+        ));
+        let widest = reasons[0].n.to_string().len();
+        // One more than fits is better shown than counted.
+        let shown = match reasons.len() {
+            n if n <= REASONS + 1 => n,
+            _ => REASONS,
+        };
+        for reason in &reasons[..shown] {
+            let prefix = format!("  {} x ", pad_left(&reason.n.to_string(), widest));
+            let text = format!("{}; at {}", line(&reason.text), line(&reason.targets));
+            out.push_str(&hanging(&prefix, &text, self.width));
+        }
+        let rest = &reasons[shown..];
+        if !rest.is_empty() {
+            let cells = rest.iter().map(|one| one.n).sum();
+            let text = format!(
+                "and {} for {}: `reason` in run.json, and --markdown lists them",
+                counted(cells, "cell"),
+                counted(rest.len(), "other reason"),
+            );
+            out.push_str(&hanging("  ", &text, self.width));
+        }
+        out
     }
 
     fn latency(&self) -> String {

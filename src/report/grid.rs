@@ -4,7 +4,7 @@
 //! each other are numbered and then stand in blocks below each other. Nothing is left out.
 
 use crate::report::escape::line;
-use crate::report::layout::{cut, hanging, pad, width};
+use crate::report::layout::{counted, cut, hanging, pad, width};
 use crate::report::matrix::{self, Mark, MarkKind, Row};
 use crate::report::paint::Paint;
 use crate::report::record::Run;
@@ -84,7 +84,11 @@ fn legend(run: &Run, screen: usize) -> String {
         .into_iter()
         .map(|(kind, n)| format!("{n} {} ({})", kind.word(), kind.meaning()))
         .collect();
-    let mut text = format!("{} cells: {}", run.planned_cells, counts.join(", "));
+    let mut text = format!(
+        "{}: {}",
+        counted(run.planned_cells, "cell"),
+        counts.join(", ")
+    );
     text.push_str(". Rows marked > are the ones to look at.");
     hanging("", &text, screen)
 }

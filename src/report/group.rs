@@ -2,6 +2,7 @@
 //!
 //! Pure grouping over the document of a run; nothing is dropped, and the order is stable.
 
+use crate::report::layout::counted;
 use crate::report::record::{CellVerdict, Run, RunCell, RunFinding, RunGap, RunStaleGap, label};
 
 /// Findings with the same rule, severity and message.
@@ -120,6 +121,7 @@ pub fn reasons(run: &Run, verdict: CellVerdict) -> Vec<Reason> {
         .into_iter()
         .map(|(reason, cells)| Reason {
             text: reason.to_owned(),
+            targets: by_target(&cells),
             fix: cells.iter().find_map(|cell| fix_of(run, cell)),
             n: cells.len(),
             places: listed(cells.iter().map(|cell| {
@@ -138,7 +140,29 @@ pub struct Reason {
     pub text: String,
     pub fix: Option<String>,
     pub n: usize,
+    /// `openai 3, mantle us-east-1 2`: how many cells of each target.
+    pub targets: String,
     pub places: String,
+}
+
+fn by_target(cells: &[&RunCell]) -> String {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for cell in cells {
+        let name = label(&cell.target, cell.region.as_deref());
+        match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    let counts = counts.iter().map(|(name, n)| format!("{name} {n}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+/// Why cells do not apply, the most frequent reason first.
+pub fn not_applicable(run: &Run) -> Vec<Reason> {
+    let mut reasons = reasons(run, CellVerdict::NotApplicable);
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.n));
+    reasons
 }
 
 /// The first fix that a finding of the cell offers.
@@ -170,7 +194,7 @@ fn listed(places: impl Iterator<Item = (String, String)>) -> String {
         .map(|(scenario, columns)| format!("{scenario}: {}", columns.join(", ")))
         .collect();
     if more > 0 {
-        text.push(format!("and {more} scenarios more"));
+        text.push(format!("and {} more", counted(more, "scenario")));
     }
     text.join("; ")
 }

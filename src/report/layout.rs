@@ -89,9 +89,20 @@ pub fn hanging(prefix: &str, text: &str, to: usize) -> String {
     out
 }
 
+/// A number with its noun: `1 scenario`, `2 scenarios`.
+pub fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use crate::report::layout::*;
+
+    #[test]
+    fn one_has_no_s() {
+        assert_eq!(counted(1, "scenario"), "1 scenario");
+        assert_eq!(counted(0, "target"), "0 targets");
+    }
 
     #[test]
     fn wide_characters_count_twice() {

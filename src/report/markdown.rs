@@ -6,6 +6,7 @@
 use crate::report::console::{TTFT_NOTE, cells, verdict_line};
 use crate::report::escape::{code_block, code_span, line, markdown};
 use crate::report::group;
+use crate::report::layout::counted;
 use crate::report::matrix::{self, MarkKind};
 use crate::report::record::{CellVerdict, Run, Weight, label};
 
@@ -18,25 +19,59 @@ const EXCERPT: usize = 600;
 pub fn render(run: &Run) -> String {
     let mut out = format!("## sameturn: {}\n\n", verdict_line(run));
     out.push_str(&format!(
-        "{}. {} scenarios, {} targets, reference {}, seed {}, run {}, version {}.\n\n",
+        "{}. {}, {}, reference {}, seed {}, run {}, version {}.\n\n",
         markdown(&run.mode),
-        run.scenarios.len(),
-        run.targets.len(),
+        counted(run.scenarios.len(), "scenario"),
+        counted(run.targets.len(), "target"),
         code_span(&run.reference),
         run.seed,
         code_span(&run.run_id),
         run.version,
     ));
-    table_of_places(run, &mut out);
+    table_of_targets(run, &mut out);
     findings(run, &mut out);
     gaps(run, &mut out);
     retried(run, &mut out);
-    others(run, &mut out);
+    reasons(run, CellVerdict::Undetermined, &mut out);
     latency(run, &mut out);
+    reasons(run, CellVerdict::NotApplicable, &mut out);
+    table_of_places(run, &mut out);
     out
 }
 
+/// The page in a few lines: how many cells of each target came to what.
+fn table_of_targets(run: &Run, out: &mut String) {
+    let counts = matrix::counts(run);
+    let kinds: Vec<MarkKind> = counts.iter().map(|(kind, _)| *kind).collect();
+    let heads: Vec<&str> = kinds.iter().map(|kind| kind.meaning()).collect();
+    out.push_str(&format!("| target | {} |\n", heads.join(" | ")));
+    out.push_str(&format!("| --- |{}\n", " --: |".repeat(kinds.len())));
+    for (n, target) in run.targets.iter().enumerate() {
+        let here = matrix::counts_of(run, n);
+        let numbers: Vec<String> = kinds
+            .iter()
+            .map(|kind| here.iter().filter(|one| *one == kind).count().to_string())
+            .collect();
+        out.push_str(&format!(
+            "| {} | {} |\n",
+            markdown(&label(&target.name, target.region.as_deref())),
+            numbers.join(" | ")
+        ));
+    }
+    let counts: Vec<String> = counts
+        .into_iter()
+        .map(|(kind, n)| format!("{n} {} ({})", kind.word(), kind.meaning()))
+        .collect();
+    out.push_str(&format!(
+        "\n{}: {}.\n",
+        counted(run.planned_cells, "cell"),
+        counts.join(", ")
+    ));
+}
+
+/// All scenarios, at the end: a library fills more than a page.
 fn table_of_places(run: &Run, out: &mut String) {
+    out.push_str("\n### Scenarios\n\n");
     let heads: Vec<String> = run
         .targets
         .iter()
@@ -59,15 +94,6 @@ fn table_of_places(run: &Run, out: &mut String) {
             marks.join(" | ")
         ));
     }
-    let counts: Vec<String> = matrix::counts(run)
-        .into_iter()
-        .map(|(kind, n)| format!("{n} {} ({})", kind.word(), kind.meaning()))
-        .collect();
-    out.push_str(&format!(
-        "\n{} cells: {}.\n",
-        run.planned_cells,
-        counts.join(", ")
-    ));
 }
 
 fn findings(run: &Run, out: &mut String) {
@@ -164,26 +190,31 @@ fn retried(run: &Run, out: &mut String) {
     }
 }
 
-fn others(run: &Run, out: &mut String) {
-    for (title, verdict) in [
-        ("Undetermined", CellVerdict::Undetermined),
-        ("Not applicable", CellVerdict::NotApplicable),
-    ] {
-        let reasons = group::reasons(run, verdict);
-        if reasons.is_empty() {
-            continue;
+/// Why cells came to `verdict`.
+fn reasons(run: &Run, verdict: CellVerdict, out: &mut String) {
+    let (title, reasons) = match verdict {
+        CellVerdict::NotApplicable => ("Not applicable", group::not_applicable(run)),
+        verdict => ("Undetermined", group::reasons(run, verdict)),
+    };
+    if reasons.is_empty() {
+        return;
+    }
+    out.push_str(&format!("\n### {title}\n\n"));
+    for reason in reasons {
+        let at = match verdict {
+            CellVerdict::NotApplicable => &reason.targets,
+            _ => &reason.places,
+        };
+        out.push_str(&format!(
+            "- {} x {} (at {})",
+            reason.n,
+            markdown(&reason.text),
+            markdown(at)
+        ));
+        if let Some(fix) = &reason.fix {
+            out.push_str(&format!(" Fix: {}", markdown(fix)));
         }
-        out.push_str(&format!("\n### {title}\n\n"));
-        for reason in reasons {
-            out.push_str(&format!("- {} x {}", reason.n, markdown(&reason.text)));
-            if verdict == CellVerdict::Undetermined {
-                out.push_str(&format!(" (at {})", markdown(&reason.places)));
-            }
-            if let Some(fix) = &reason.fix {
-                out.push_str(&format!(" Fix: {}", markdown(fix)));
-            }
-            out.push('\n');
-        }
+        out.push('\n');
     }
 }
 

@@ -149,6 +149,22 @@ pub fn counts(run: &Run) -> Vec<(MarkKind, usize)> {
         .collect()
 }
 
+/// What each cell of one target came to, by its place in the run; cells that did not run are `NotRun`.
+pub fn counts_of(run: &Run, target: usize) -> Vec<MarkKind> {
+    let Some(target) = run.targets.get(target) else {
+        return Vec::new();
+    };
+    let mut kinds: Vec<MarkKind> = run
+        .cells
+        .iter()
+        .filter(|cell| cell.target == target.name && cell.region == target.region)
+        .map(|cell| MarkKind::of(cell.verdict))
+        .collect();
+    let planned = run.planned_cells / run.targets.len();
+    kinds.resize(planned.max(kinds.len()), MarkKind::NotRun);
+    kinds
+}
+
 fn notable(marks: &[Mark]) -> bool {
     let alarming = |mark: &Mark| mark.kind <= MarkKind::NotRun;
     let mut kinds = marks

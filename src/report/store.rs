@@ -170,6 +170,7 @@ impl Store {
             &record.response_body,
             stream_name(plan, record),
         ) {
+            let name = self.free(name);
             kept = self.write_stream(&name, body);
             stream = kept.is_ok().then_some(name);
         }
@@ -189,6 +190,19 @@ impl Store {
             self.turns_len += line.len() as u64;
         }
         written.map_err(failed("write", &self.folder.join("turns.jsonl")))
+    }
+
+    /// The name, or where another answer of the same attempt has it (a response that is worked on in the
+    /// background is asked for again and again), one with a number.
+    fn free(&self, name: String) -> String {
+        if !self.folder.join(&name).exists() {
+            return name;
+        }
+        let stem = name.trim_end_matches(".sse");
+        (2..)
+            .map(|number| format!("{stem}-{number}.sse"))
+            .find(|name| !self.folder.join(name).exists())
+            .unwrap_or(name)
     }
 
     fn write_stream(&self, name: &str, body: &[u8]) -> Result<(), StoreError> {

@@ -287,3 +287,71 @@ fn ask(base_url: &str, key: &str) -> String {
     connection.read_to_end(&mut answer).expect("it answers");
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+/// A device has no size that could be looked at first.
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_not_read_for_ever() {
+    let project = Project::new();
+    for arguments in [
+        ["check", "--targets", "/dev/zero"],
+        ["lint", "--color=never", "/dev/zero"],
+    ] {
+        let said = project.run(&arguments).exits(2);
+        assert!(said.stderr.contains("at most 4194304"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_dialect_without_its_server_is_not_ignored() {
+    for command in ["check", "models"] {
+        let said = Project::new().run(&[command, "--dialect", "chat"]).exits(2);
+        assert!(said.stderr.contains("--base-url"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_is_told_once() {
+    let project = Project::new().file("taken", "");
+    let said = project
+        .run(&["check", "--scenario", "text/plain", "--results", "taken"])
+        .exits(2);
+    assert!(
+        said.stderr.contains(": 1 scenario at 5 targets"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(
+        said.stderr.matches("os error").count(),
+        1,
+        "{}",
+        said.stderr
+    );
+}
+
+/// Each question for a response that is worked on in the background has its own answer.
+#[test]
+fn no_answer_of_the_background_replaces_another() {
+    let project = Project::new();
+    project
+        .run(&[
+            "check",
+            "--scenario",
+            "settings/background",
+            "--target",
+            "openai",
+            "--keep-streams",
+        ])
+        .exits(0);
+    let run = std::fs::read_to_string(project.path("results/latest")).expect("a run");
+    let folder = project.path("results").join(run.trim());
+    let turns = std::fs::read_to_string(folder.join("turns.jsonl")).expect("its turns");
+    let mut names = std::collections::BTreeSet::new();
+    for line in turns.lines() {
+        let turn: Value = serde_json::from_str(line).expect("a line is JSON");
+        let name = turn["stream"].as_str().expect("a stream").to_owned();
+        assert!(folder.join(&name).exists(), "{name}");
+        assert!(names.insert(name), "an answer was written over: {line}");
+    }
+    assert!(names.len() > 1, "{names:?}");
+}

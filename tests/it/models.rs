@@ -119,3 +119,46 @@ fn what_a_server_says_is_hostile_text() {
         assert!(said.stdout.contains(expected), "{}", said.stdout);
     }
 }
+
+/// Ctrl-C ends the command and what its auth command has started.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_leaves_no_auth_command_behind() {
+    let project = Project::new().variable("PATH", "/usr/bin:/bin");
+    let file = project.path("child");
+    let script = format!("sh -c 'sleep 60 & echo $! > {}; wait'", file.display());
+    let mut models = project.start(&[
+        "models",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+        "--model",
+        "m",
+        "--auth-command",
+        &script,
+    ]);
+    let started = std::time::Instant::now();
+    let soon = |what: &str| {
+        assert!(started.elapsed().as_secs() < 5, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let child = loop {
+        match std::fs::read_to_string(&file) {
+            Ok(id) if id.ends_with('\n') => break id.trim().to_owned(),
+            _ => soon("the auth command did not start"),
+        }
+    };
+    let told = std::process::Command::new("kill")
+        .args(["-INT", &models.id().to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(told.success());
+    assert_eq!(models.wait().expect("it ends").code(), Some(130));
+    // Gone, or dead and not yet collected by whoever is its parent now.
+    let lives = || {
+        std::fs::read_to_string(format!("/proc/{child}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z"))
+    };
+    while lives() {
+        soon("it left its command's child behind");
+    }
+}

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::catalog::failure::Failures;
 use crate::dialect::Decoded;
 use crate::dialect::agentcore::mapping::Mapping;
+use crate::dialect::answer::{self, Fold, Over};
 use crate::dialect::failure::Envelope;
-use crate::dialect::sse_answer::{self, Fold, Over};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::turn::exchange::Exchange;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
@@ -37,7 +37,7 @@ pub fn exchange(
         mapping: mapping.clone(),
         ..AgentFold::default()
     };
-    sse_answer::exchange_with(fold, provider, failures, exchange, streamed)
+    answer::exchange_with(fold, provider, failures, exchange, streamed)
 }
 
 /// The fold, fed one event after the other.

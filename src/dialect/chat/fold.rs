@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::dialect::answer::{Fold, Over};
 use crate::dialect::chat::strand::{Field, Fragments, Kind, Strand};
 use crate::dialect::failure::Envelope;
-use crate::dialect::sse_answer::{Fold, Over};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::turn::trace::{Stop, Timing, TurnTrace, Usage};
 

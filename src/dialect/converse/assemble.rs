@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::dialect::answer::{Fold, Over};
 use crate::dialect::carrier::{Carrier, exception_type};
 use crate::dialect::converse::block::{Block, content, usage};
 use crate::dialect::failure::Envelope;
-use crate::dialect::sse_answer::{Fold, Over};
 use crate::dialect::wire::WireEvent;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
 

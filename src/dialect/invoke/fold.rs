@@ -6,10 +6,10 @@
 use base64::Engine;
 use serde_json::{Value, json};
 
+use crate::dialect::answer::{Fold, Over};
 use crate::dialect::carrier::{Carrier, exception_type, payload, wire_event};
 use crate::dialect::chat::fold::ChatFold;
 use crate::dialect::failure::Envelope;
-use crate::dialect::sse_answer::{Fold, Over};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::event_stream::{Message, MessageType};
 use crate::turn::trace::{Content, Item, TurnTrace, Usage};

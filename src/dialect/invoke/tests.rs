@@ -228,7 +228,7 @@ fn frames_and_lines_of_json_are_the_same_capture() {
 #[test]
 fn a_flood_of_frames_is_named_and_not_kept() {
     let one = frame("event", "chunk", &json!({}));
-    let most = crate::dialect::sse_answer::MOST_EVENTS;
+    let most = crate::dialect::answer::MOST_EVENTS;
     let mut bytes = Vec::with_capacity(one.len() * (most + 10));
     for _ in 0..most + 10 {
         bytes.extend_from_slice(&one);

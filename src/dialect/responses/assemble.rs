@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::dialect::answer::{Fold, Over};
 use crate::dialect::failure::Envelope;
 use crate::dialect::responses::item::{content, has_output, is_item, some_text, text_of, usage};
 use crate::dialect::responses::slot::{Channel, Piece, Slot, items};
-use crate::dialect::sse_answer::{Fold, Over};
 use crate::dialect::wire::WireEvent;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace};
 

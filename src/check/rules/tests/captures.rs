@@ -6,7 +6,7 @@ use crate::catalog;
 use crate::check::finding::{Finding, Severity};
 use crate::check::rules::tests::{ids, told};
 use crate::check::rules::{BROKEN_BY_LOSS, Subject, all, check};
-use crate::dialect::sse_answer::MOST_EVENTS;
+use crate::dialect::answer::MOST_EVENTS;
 use crate::dialect::{Decoded, Dialect, decode_captures};
 
 /// Files that their recorders trimmed, with the rules that notice it.
