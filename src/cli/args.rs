@@ -7,7 +7,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::ui::ColourChoice;
 use crate::scenario::model::parse_duration;
-use crate::target::bearer_command::BearerCommand;
 
 /// The same agent turn through every provider: what differs, how it fails, how fast it is.
 ///
@@ -177,9 +176,14 @@ pub struct ServerArgs {
     pub api_key_env: Option<String>,
     /// A command that prints a bearer token for it, e.g. 'gcloud auth print-access-token'. Split into words as
     /// a shell would, but run without one.
-    #[arg(long, value_name = "CMD", requires = "base_url", conflicts_with = "api_key_env",
-          value_parser = BearerCommand::of_line)]
-    pub auth_command: Option<BearerCommand>,
+    // Split later: a complaint of the parser would repeat the whole text, which may hold a secret.
+    #[arg(
+        long,
+        value_name = "CMD",
+        requires = "base_url",
+        conflicts_with = "api_key_env"
+    )]
+    pub auth_command: Option<String>,
     /// A header of each request, as `Name: value`; may be repeated. Not for secrets.
     #[arg(long, value_name = "HEADER", requires = "base_url")]
     pub header: Vec<String>,

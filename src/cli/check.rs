@@ -33,6 +33,7 @@ use crate::report::store::{self, Store};
 use crate::report::summary::{Fold, Overall};
 use crate::report::{console, junit, markdown};
 use crate::scenario::gap::GapClaim;
+use crate::target::bearer_command::BearerCommand;
 use crate::transport::Limits;
 use crate::transport::live::Live;
 use crate::transport::trust;
@@ -345,10 +346,11 @@ fn command(args: &CheckArgs) -> String {
     }
     let file = args.targets.as_ref();
     // The arguments of a command may be secret, and this line goes where logs go.
-    let auth = args.server.auth_command.as_ref();
+    let auth = args.server.auth_command.as_deref();
+    let program = auth.and_then(|line| BearerCommand::of_line(line).ok());
     flag(
         "--auth-command",
-        auth.map(|one| format!("{} …", one.program())),
+        program.map(|one| format!("{} …", one.program())),
     );
     flag("--targets", file.map(|file| file.display().to_string()));
     if args.mocks {

@@ -14,6 +14,7 @@ use crate::diagnostic::Diagnostics;
 use crate::plan::PlannedScenario;
 use crate::scenario::{digest, gap};
 use crate::target::additions;
+use crate::target::bearer_command::BearerCommand;
 use crate::target::model::{Auth, Target, TargetFile};
 use crate::transport::Limits;
 
@@ -181,7 +182,10 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
         regions: Vec::new(),
         auth: Some(match (&args.api_key_env, &args.auth_command) {
             (Some(variable), _) => Auth::BearerEnv(variable.clone()),
-            (None, Some(command)) => Auth::BearerCommand(command.clone()),
+            (None, Some(command)) => Auth::BearerCommand(
+                BearerCommand::of_line(command)
+                    .map_err(|reason| anyhow::anyhow!("--auth-command: {reason}"))?,
+            ),
             (None, None) => Auth::None,
         }),
         endpoint: Some(url.to_owned()),

@@ -193,6 +193,22 @@ fn the_same_token_is_not_tried_twice() {
 }
 
 #[test]
+fn a_command_that_cannot_be_read_is_not_repeated() {
+    let project = Project::new();
+    let said = project
+        .run(&[
+            "check",
+            "--base-url",
+            "http://127.0.0.1:1/v1",
+            "--auth-command",
+            "printf 'sk-marker-constant",
+        ])
+        .exits(2);
+    assert!(said.stderr.contains("--auth-command"), "{}", said.stderr);
+    keeps_secrets(&project, &said);
+}
+
+#[test]
 fn a_command_that_fails_later_is_named() {
     let server = gate("another");
     let project = counting(&server, "").file(
