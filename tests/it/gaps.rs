@@ -31,11 +31,11 @@ use crate::check::{pong_events, sse};
 use crate::program::Project;
 use crate::stub_server::Stub;
 
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-pub fn texts(folder: &Path, below: &str, out: &mut BTreeMap<String, String>) {
+pub(crate) fn texts(folder: &Path, below: &str, out: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -92,7 +92,7 @@ fn head(stream: &mut impl Read) -> std::io::Result<String> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-fn ask<'a>(url: &'a str) -> Vec<&'a str> {
+fn ask(url: &str) -> Vec<&str> {
     vec!["models", "--base-url", url, "--model", "m"]
 }
 
