@@ -172,7 +172,7 @@ mod tests {
             reconsider(&mut failure, &exchange, &keys(), &target(region), server());
             failure.class
         };
-        assert_eq!(class("us-west-1"), "region_not_served");
+        assert_eq!(class("no-region-1"), "region_not_served");
         assert_eq!(class("us-east-1"), "unreachable");
     }
 }
