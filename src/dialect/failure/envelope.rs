@@ -157,7 +157,9 @@ impl Envelope {
         .or_else(|| kind.clone())
         .unwrap_or_else(|| value.to_string());
         // OpenRouter: what the provider said, as text, beside the status it came with.
-        let raw = fields.get("metadata").and_then(|more| text(more.get("raw")));
+        let raw = fields
+            .get("metadata")
+            .and_then(|more| text(more.get("raw")));
         if let Some(raw) = raw {
             let said = serde_json::from_str(&raw).unwrap_or(Value::String(raw));
             let inner = Envelope::within(&said, depth - 1);

@@ -480,6 +480,10 @@ def metrics_before_the_end(s): s.chunks[2]["amazon-bedrock-invocationMetrics"] =
 @broken
 def usage_total_wrong(s): s.chunks[-1]["usage"]["total_tokens"] = 7
 @broken
+def usage_with_the_finish(s):
+    s.chunks[8].update(usage=s.chunks[9]["usage"], **{"amazon-bedrock-invocationMetrics": s.metrics})
+    del s.chunks[9]
+@broken
 def chunk_after_metrics(s): s.chunks.append(chunk([]))
 @broken
 def exception_frame(s): frames(s, lambda f: f[:4] + [Frame("modelStreamErrorException", {"message": "It broke.", "originalStatusCode": 500}, "exception")])
@@ -495,10 +499,6 @@ def empty_stream(s): s.chunks = []
 def as_it_is(s): pass
 @sound
 def three_bytes_at_a_time(s): s.step = 3
-@sound
-def usage_with_the_finish(s):
-    s.chunks[8].update(usage=s.chunks[9]["usage"], **{"amazon-bedrock-invocationMetrics": s.metrics})
-    del s.chunks[9]
 @sound
 def metrics_without_usage(s): del s.chunks[-1]["usage"]
 @sound
