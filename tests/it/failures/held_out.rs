@@ -9,6 +9,7 @@ use super::bodies::{Row, all_right};
 struct HeldOut {
     failures: Vec<Row>,
     bystanders: Vec<Row>,
+    later: Vec<Row>,
 }
 
 fn table() -> HeldOut {
@@ -25,6 +26,13 @@ fn failures_nobody_tuned_for_have_the_right_class() {
 #[test]
 fn bystanders_nobody_tuned_for_are_left_alone() {
     let rows = table().bystanders;
+    assert!(rows.len() >= 50, "only {} rows", rows.len());
+    all_right(&rows);
+}
+
+#[test]
+fn what_was_written_after_the_tuning_has_the_right_class() {
+    let rows = table().later;
     assert!(rows.len() >= 50, "only {} rows", rows.len());
     all_right(&rows);
 }
