@@ -26,6 +26,8 @@ pub fn reconsider(
         let (_, date) = dates.next()?;
         clock::skew(date, signed_at + head.at)
     });
+    // A server without a `Date` may name its time in the message.
+    let date = date.or_else(|| clock::skew_in_words(&failure.message, signed_at));
     if let Some(skew) = date
         && failure.layer == Layer::Response
         && matches!(credentials, Credentials::Aws { .. })
@@ -33,6 +35,16 @@ pub fn reconsider(
     {
         failure.class = "clock_skew".to_owned();
         failure.message = format!("{}; it said: {}", skew.words(), failure.message);
+    }
+    // A bearer is not signed here: where it holds a signature, that is as old as the key.
+    if matches!(credentials, Credentials::Bearer(_))
+        && failure.class == "clock_skew"
+        && failure
+            .message
+            .to_ascii_lowercase()
+            .contains("signature expired")
+    {
+        failure.class = "credentials_expired".to_owned();
     }
     // A host of the provider's own pattern that cannot be reached, for a region that nobody has seen.
     if matches!(exchange.end, End::Unreachable { .. })
@@ -154,6 +166,7 @@ mod tests {
         );
         assert_eq!(class("access_denied", &keys(), 1200), "access_denied");
         let bearer = Credentials::Bearer(Secret::new("x"));
+        assert_eq!(class("clock_skew", &bearer, 60), "credentials_expired");
         assert_eq!(
             class("credentials_expired", &bearer, 1200),
             "credentials_expired"

@@ -64,9 +64,28 @@ pub(crate) fn check(subject: &Subject<'_>, out: &mut Collector<'_>) -> bool {
     metrics(subject, out)
 }
 
-/// Whether a finding falls away because metrics told the tokens.
-pub(crate) fn is_told_by_metrics(finding: &Finding) -> bool {
-    finding.rule == "chat/usage-present"
+/// Whether a finding falls away because metrics told the tokens: they are the usage of this answer, and a
+/// chunk that has them says something.
+pub(crate) fn is_told_by_metrics(finding: &Finding, subject: &Subject<'_>) -> bool {
+    let has_metrics = || {
+        let event = finding
+            .evidence
+            .event
+            .and_then(|at| subject.events.get(at))?;
+        metrics_of(event.json()?)
+    };
+    match finding.rule.as_str() {
+        "chat/usage-present" => true,
+        "chat/chunk-says-something" => has_metrics().is_some(),
+        _ => false,
+    }
+}
+
+/// The metrics of a chunk, under a key with a vendor's prefix.
+fn metrics_of(chunk: &Value) -> Option<&Value> {
+    let mut fields = chunk.as_object()?.iter();
+    let (_, metrics) = fields.find(|(key, _)| key.ends_with("-invocationMetrics"))?;
+    Some(metrics)
 }
 
 fn content_type(subject: &Subject<'_>, out: &mut Collector<'_>) {
@@ -94,11 +113,7 @@ fn metrics(subject: &Subject<'_>, out: &mut Collector<'_>) -> bool {
         .events
         .iter()
         .enumerate()
-        .filter_map(|(at, event)| {
-            let mut fields = event.json()?.as_object()?.iter();
-            let (_, metrics) = fields.find(|(key, _)| key.ends_with("-invocationMetrics"))?;
-            Some((at, metrics))
-        })
+        .filter_map(|(at, event)| Some((at, metrics_of(event.json()?)?)))
         .collect();
     for (at, metrics) in &told {
         let wrong = KEYS.iter().find(|key| {

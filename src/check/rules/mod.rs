@@ -136,7 +136,7 @@ pub fn check(dialect_word: &str, subject: &Subject<'_>) -> Vec<Finding> {
     let trimmed = dialect_word == "converse" && converse::check(subject, &mut collector);
     let counted = dialect_word == "invoke" && invoke::check(subject, &mut collector);
     let mut findings = collector.finish();
-    findings.retain(|one| !(counted && invoke::is_told_by_metrics(one)));
+    findings.retain(|one| !(counted && invoke::is_told_by_metrics(one, subject)));
     if trimmed {
         return findings
             .into_iter()

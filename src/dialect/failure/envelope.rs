@@ -103,6 +103,12 @@ impl Envelope {
         if let Some(output @ Value::Object(_)) = fields.get("Output") {
             return Envelope::within(output, depth - 1);
         }
+        // A whole `response.failed` event, or a response that failed.
+        if let Some(response @ Value::Object(_)) = fields.get("response")
+            && response.get("error").is_some_and(Value::is_object)
+        {
+            return Envelope::within(response, depth - 1);
+        }
         // GraphQL and others: the first of several errors.
         if let Some(first) = fields.get("errors").and_then(Value::as_array)
             && let Some(first) = first.first()
@@ -150,6 +156,21 @@ impl Envelope {
         .or_else(|| text(fields.get("title")))
         .or_else(|| kind.clone())
         .unwrap_or_else(|| value.to_string());
+        // OpenRouter: what the provider said, as text, beside the status it came with.
+        let raw = fields
+            .get("metadata")
+            .and_then(|more| text(more.get("raw")));
+        if let Some(raw) = raw {
+            let said = serde_json::from_str(&raw).unwrap_or(Value::String(raw));
+            let inner = Envelope::within(&said, depth - 1);
+            return Envelope {
+                code: inner.code.or(code),
+                kind: inner.kind.or(kind),
+                param: inner.param.or(param),
+                message: format!("{message}: {}", inner.message),
+                headings: None,
+            };
+        }
         Envelope {
             code,
             kind,

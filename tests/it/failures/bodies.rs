@@ -14,7 +14,7 @@ use sameturn::turn::trace::{Failure, Layer};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+pub(super) struct Row {
     class: String,
     status: u16,
     #[serde(default)]
@@ -47,7 +47,7 @@ fn failure(row: &Row) -> Failure {
     }
 }
 
-fn all_right(rows: &[Row]) {
+pub(super) fn all_right(rows: &[Row]) {
     let mut wrong = Vec::new();
     for row in rows {
         assert!(!row.source.is_empty(), "{}", row.body);

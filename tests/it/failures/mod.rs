@@ -4,4 +4,5 @@
 mod bodies;
 mod classes;
 mod expected;
+mod held_out;
 mod retried;

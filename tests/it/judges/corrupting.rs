@@ -24,6 +24,24 @@ turns:
   - user: What is the weather in Dublin, and how late is it?
 ";
 
+/// Tools of which one needs no arguments.
+const SCENARIO_OF_FRAMES: &str = "\
+name: judge/frames
+about: A thought, a text and two calls; nothing is expected of them but to be sound.
+tools:
+  get_weather:
+    description: Current weather in a city.
+    parameters: { type: object, properties: { city: { type: string } }, required: [city], additionalProperties: false }
+  get_time:
+    description: Current time in a time zone.
+    parameters: { type: object, properties: { zone: { type: string } }, required: [zone], additionalProperties: false }
+  now:
+    description: The time here.
+    parameters: { type: object, properties: {} }
+turns:
+  - user: What is the weather in Dublin, and how late is it?
+";
+
 /// Asks for every stream of a kind in one run; a target per stream, with no comparison between them.
 fn check(server: &Value, kind: &str) -> (Option<i32>, Value) {
     let port = &server["port"];
@@ -75,4 +93,62 @@ fn every_corruption_is_noticed_and_no_variant_is() {
     assert_eq!(names_of(&run, "pass"), Vec::<String>::new(), "unnoticed");
     assert_eq!(names_of(&run, "fail").len(), cells.len());
     assert_eq!(code, Some(1));
+}
+
+/// The streams of frames of a kind: how many there are, and those that something was said about. They are of two wire
+/// APIs and differ on purpose, so what the comparison says is left out.
+fn framed(server: &Value, kind: &str) -> (usize, Vec<String>) {
+    let port = &server["port"];
+    let mut targets = "targets:\n".to_owned();
+    for api in ["converse", "invoke"] {
+        for name in server[api][kind].as_array().expect("names") {
+            let name = name.as_str().expect("a name");
+            writeln!(
+                targets,
+                "  {api}-{name}: {{ provider: bedrock-runtime, dialect: {api}, model: {name}, \
+                 regions: [us-east-1], endpoint: 'http://127.0.0.1:{port}', auth: none }}"
+            )
+            .expect("it fits");
+        }
+    }
+    let project = Project::new()
+        .file("sameturn.yaml", &targets)
+        .file("frames.yaml", SCENARIO_OF_FRAMES);
+    let run = project
+        .run(&["check", "frames.yaml", "--format", "json"])
+        .json();
+    let findings = run["findings"].as_array().expect("findings").iter();
+    let mut blamed: Vec<String> = findings
+        .filter(|finding| {
+            let rule = finding["rule"].as_str().expect("a rule");
+            !rule.starts_with("parity/") && finding["severity"] != "info"
+        })
+        .map(|finding| finding["target"].as_str().expect("a name").to_owned())
+        .collect();
+    blamed.sort();
+    blamed.dedup();
+    (run["cells"].as_array().expect("cells").len(), blamed)
+}
+
+#[test]
+fn every_corruption_of_frames_is_noticed_and_no_variant_is() {
+    let Some(python) = any_python() else {
+        return;
+    };
+    let (_running, line) = Running::that_prints(&python, &[&file("corrupting_frames.py")]);
+    let server: Value = serde_json::from_str(&line).expect("JSON");
+
+    assert_eq!(framed(&server, "variants"), (30, vec![]));
+
+    let (count, blamed) = framed(&server, "corruptions");
+    assert_eq!(count, 113);
+    let unnoticed: Vec<String> = ["converse", "invoke"]
+        .iter()
+        .flat_map(|api| {
+            let names = server[api]["corruptions"].as_array().expect("names").iter();
+            names.map(move |name| format!("{api}-{}", name.as_str().expect("a name")))
+        })
+        .filter(|name| !blamed.contains(name))
+        .collect();
+    assert_eq!(unnoticed, Vec::<String>::new());
 }

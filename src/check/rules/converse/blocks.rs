@@ -42,6 +42,11 @@ static ONE_KIND: Rule = must(
     "All deltas of a block are of one kind, the one that its start names.",
     STREAM,
 );
+static SHAPE: Rule = must(
+    "converse/delta-shape",
+    "A delta has one member, and what it brings of text, input or reasoning is a text.",
+    MODEL,
+);
 static HAS_DELTA: Rule = should(
     "converse/block-has-delta",
     "A block that is no tool's has at least one delta.",
@@ -80,6 +85,7 @@ pub static RULES: &[&Rule] = &[
     &STARTED_ONCE,
     &TOOL_STARTED,
     &ONE_KIND,
+    &SHAPE,
     &HAS_DELTA,
     &TOOL_ID,
     &TOOL_ID_UNIQUE,
@@ -116,6 +122,7 @@ pub(crate) fn check(ledger: &Ledger<'_>, out: &mut Collector<'_>) {
         if ledger.whole.is_none() {
             framed(ledger, *index, block, out);
             kinds(*index, block, out);
+            shapes(*index, block, out);
             sealed(*index, block, out);
         }
         if block.is_tool() {
@@ -230,6 +237,39 @@ fn kinds(index: u64, block: &Block<'_>, out: &mut Collector<'_>) {
             format!("the input of block {index} begins before the tool is named"),
             "contentBlockStart first",
             "a delta first",
+        );
+    }
+}
+
+/// The members of a union: exactly one is set.
+fn shapes(index: u64, block: &Block<'_>, out: &mut Collector<'_>) {
+    let only = |value: &Value| value.as_object().is_some_and(|members| members.len() == 1);
+    let sound = |kind: &str, delta: &Value| {
+        let inside = &delta[kind];
+        only(delta)
+            && match kind {
+                "text" => inside.is_string(),
+                "toolUse" => inside["input"].is_string(),
+                "reasoningContent" => {
+                    only(inside)
+                        && ["text", "signature", "redactedContent"]
+                            .iter()
+                            .all(|key| inside.get(*key).is_none_or(Value::is_string))
+                }
+                _ => true,
+            }
+    };
+    let strange = block
+        .deltas
+        .iter()
+        .find(|(_, kind, delta)| !sound(kind, delta));
+    if let Some((at, _, delta)) = strange {
+        out.add(
+            &SHAPE,
+            Some(*at),
+            format!("a delta of block {index} is not one piece of one kind"),
+            "one member, with a text in it",
+            show(Some(delta)),
         );
     }
 }
