@@ -34,6 +34,12 @@ impl<T: Transport> Lane<'_, T> {
         let (mut sent, mut tried) = (0, 0);
         let mut renewed = false;
         loop {
+            // Between turns, and between attempts with long waits, credentials may come to their end.
+            if signed.as_ref().is_ok_and(SignedIn::is_due)
+                && let Ok(anew) = self.sign_in(scenario).await
+            {
+                *signed = anew;
+            }
             let used = match &*signed {
                 Ok(signed) => signed.clone(),
                 Err(failure) => return (not_sent(failure), first),

@@ -119,11 +119,6 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let turn = &scenario.turns[index];
-            if signed.as_ref().is_ok_and(SignedIn::is_due)
-                && let Ok(renewed) = self.sign_in(scenario).await
-            {
-                signed = renewed;
-            }
             let conversation = match continued(scenario, index, &entries, &traces) {
                 Ok(conversation) => conversation,
                 Err(stuck) => {
@@ -230,7 +225,7 @@ impl<'a, T: Transport> Lane<'a, T> {
     }
 
     /// Signs in as the scenario wants. The outer error is a reason why that cannot even be tried.
-    async fn sign_in(
+    pub(in crate::conduct) async fn sign_in(
         &mut self,
         scenario: &Scenario,
     ) -> Result<Result<SignedIn, SignInFailure>, String> {

@@ -76,7 +76,7 @@ pub fn compare(reference: &[TurnTrace], other: &[TurnTrace]) -> Vec<Finding> {
         differ(
             "arguments",
             Severity::Info,
-            "the arguments of the calls",
+            "what the calls are given",
             arguments(ours),
             arguments(theirs),
         );
