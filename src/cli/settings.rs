@@ -191,6 +191,7 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
         endpoint: Some(url.to_owned()),
         agent: None,
         api_version: None,
+        signing_name: None,
         fips: None,
         headers: added("--header", ':', &args.header)?,
         headers_env: IndexMap::new(),

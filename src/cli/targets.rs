@@ -194,7 +194,13 @@ async fn column(
     Ok(Column {
         target: PlannedTarget {
             name: name.to_owned(),
-            provider: provider.clone(),
+            provider: Provider {
+                signing_name: target
+                    .signing_name
+                    .clone()
+                    .or(provider.signing_name.clone()),
+                ..provider.clone()
+            },
             dialect,
             model: target.model.clone(),
             region,

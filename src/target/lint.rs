@@ -133,6 +133,21 @@ impl Lint<'_> {
                 },
             );
         }
+        if let Some(name) = &target.signing_name {
+            let place = at.key("signing_name").place();
+            match &provider.signing_name {
+                None => self.error(
+                    place,
+                    format!("`{id}` takes no AWS signatures"),
+                    "remove `signing_name`",
+                ),
+                Some(usual) => {
+                    let others = provider.other_signing_names.iter().map(String::as_str);
+                    let names = others.chain([usual.as_str()]);
+                    self.known("there is no signing name", name, names, place);
+                }
+            }
+        }
         if let Some(version) = &target.api_version {
             self.api_version(version, target, provider, at);
         }

@@ -49,6 +49,10 @@ pub struct Target {
     /// The date of the API, where the provider has dated ones: `2024-10-21`. Its current one where absent.
     #[serde(default)]
     pub api_version: Option<String>,
+    /// The service name in signatures, where the provider takes several: Mantle `bedrock-mantle` or `bedrock`. Its usual
+    /// one where absent.
+    #[serde(default)]
+    pub signing_name: Option<String>,
     /// Whether to ask the host with FIPS-validated cryptography; as AWS_USE_FIPS_ENDPOINT says where absent.
     #[serde(default)]
     pub fips: Option<bool>,

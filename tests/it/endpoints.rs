@@ -350,3 +350,35 @@ fn organisation_and_project_come_from_the_environment_too() {
     );
     assert!(request.contains("openai-project: proj_1"), "{request}");
 }
+
+#[test]
+fn a_target_may_sign_under_the_other_name_that_its_provider_takes() {
+    let stub = Stub::events(&sse(&pong_events()));
+    let file = |more: &str| {
+        format!(
+            "targets:\n  mantle:\n    provider: bedrock-mantle\n    model: openai.gpt-5.5\n    \
+             regions: [us-east-1]\n    endpoint: {}\n{more}",
+            stub.base_url
+        )
+    };
+    for (more, service) in [
+        ("", "bedrock-mantle"),
+        ("    signing_name: bedrock\n", "bedrock"),
+    ] {
+        project(&file(more))
+            .file("pong.yaml", PONG)
+            .run(&["check", "pong.yaml"]);
+        let request = stub.requests().pop().expect("a request");
+        let scope = format!("/us-east-1/{service}/aws4_request");
+        assert!(request.contains(&scope), "{request}");
+    }
+    let said = project(&file("    signing_name: bedrok\n"))
+        .run(&["check", "plain.yaml"])
+        .exits(2);
+    assert!(
+        said.stderr.contains("did you mean `bedrock`?"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(stub.requests().len(), 2);
+}
