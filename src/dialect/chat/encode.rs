@@ -13,10 +13,12 @@ use crate::turn::trace::Item;
 
 /// What this dialect, or another one with the same bodies, has no words for.
 pub fn cannot(scenario: &Scenario, dialect: Dialect) -> Option<String> {
+    // The request has custom tools; a chunk has no form for their calls (ChoiceDeltaToolCall of openai-python
+    // 3.54.0 is a function), so an agent that streams cannot use them.
     let custom = scenario.tools.iter().find(|(_, tool)| tool.custom);
     if let Some((name, _)) = custom {
         return Some(format!(
-            "the {dialect} dialect has function tools only, and `{name}` takes free text"
+            "calls in chunks of the {dialect} dialect are functions, and `{name}` takes free text"
         ));
     }
     if scenario.settings.max_tool_calls.is_some() {
