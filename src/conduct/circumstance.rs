@@ -66,8 +66,7 @@ pub fn reconsider(
 fn own_host(target: &PlannedTarget, region: &str) -> bool {
     target
         .provider
-        .origin
-        .as_deref()
+        .origin_in(Some(region))
         .is_some_and(|origin| origin.replace("{region}", region) == target.route.origin)
 }
 

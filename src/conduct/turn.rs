@@ -19,7 +19,7 @@ use crate::conduct::circumstance;
 use crate::conduct::told::{Told, redacted};
 use crate::dialect::agentcore::mapping::Mapping;
 use crate::dialect::{self, Decoded, Dialect, guardrail};
-use crate::plan::{self};
+use crate::plan;
 use crate::report::event::RunEvent;
 use crate::scenario;
 use crate::scenario::model::{ClockState, Scenario};

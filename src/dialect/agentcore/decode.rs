@@ -264,7 +264,8 @@ fn stop(reason: &str) -> Option<Stop> {
     match reason {
         "end_turn" | "stop" | "stop_sequence" | "tool_use" | "tool_calls" => Some(Stop::End),
         "max_tokens" | "length" => Some(Stop::Length),
-        "content_filtered" | "content_filter" | "guardrail_intervened" => Some(Stop::ContentFilter),
+        "content_filtered" | "content_filter" => Some(Stop::ContentFilter),
+        "guardrail_intervened" => Some(Stop::Guardrail),
         _ => None,
     }
 }

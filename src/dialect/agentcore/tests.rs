@@ -147,6 +147,19 @@ fn a_text_is_found_in_each_documented_form_and_once() {
 }
 
 #[test]
+fn a_guardrail_that_stepped_in_is_told_from_a_filter() {
+    for (reason, expected) in [
+        ("guardrail_intervened", Some(Stop::Guardrail)),
+        ("content_filtered", Some(Stop::ContentFilter)),
+        ("something_new", None),
+    ] {
+        let stop = json!({"event": {"messageStop": {"stopReason": reason}}});
+        let decoded = streamed(&[strands("Sorry."), stop]);
+        assert_eq!(decoded.trace.stop, expected, "{reason}");
+    }
+}
+
+#[test]
 fn tools_of_the_agent_are_no_calls_and_counts_add_up() {
     let meta = |input: u64| json!({"event": {"metadata": {"usage": {"inputTokens": input, "outputTokens": 5}}}});
     let stop = |reason: &str| json!({"event": {"messageStop": {"stopReason": reason}}});
