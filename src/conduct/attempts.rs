@@ -5,9 +5,10 @@
 use crate::auth::SignInFailure;
 use crate::auth::credentials::SignedIn;
 use crate::conduct::cell::Lane;
+use crate::conduct::compose::Conversation;
 use crate::conduct::renewal;
 use crate::conduct::retry::{self, Next};
-use crate::conduct::turn::{Conversation, TurnOutcome, TurnPlace, not_sent};
+use crate::conduct::turn::{TurnOutcome, TurnPlace, not_sent};
 use crate::report::event::Retry;
 use crate::transport::Transport;
 use crate::turn::trace::TurnTrace;

@@ -14,17 +14,17 @@ use crate::auth::{SignInFailure, Wanted};
 use crate::catalog::Catalog;
 use crate::check::expect;
 use crate::check::finding::Finding;
+use crate::conduct::compose;
 use crate::conduct::identity::{self, Identities};
 use crate::conduct::judge::{explain, judge, name_gap, stuck_finding, verdict};
 use crate::conduct::renewal::{self, Renewals};
 use crate::conduct::told::outline;
-use crate::conduct::turn::{Conversation, TurnPlace};
+use crate::conduct::turn::TurnPlace;
 use crate::plan::{self, PlannedScenario, PlannedTarget};
 use crate::report::event::{CellResult, Judged, RunEvent, Verdict};
-use crate::scenario;
 use crate::scenario::model::{CredentialState, RegionState, Scenario};
 use crate::transport::{Limits, Transport};
-use crate::turn::dialogue::{self, Stuck};
+use crate::turn::dialogue;
 use crate::turn::trace::{Failure, Item, Layer, TurnTrace};
 
 /// What all cells of a run share.
@@ -119,7 +119,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 break;
             }
             let turn = &scenario.turns[index];
-            let conversation = match continued(scenario, index, &entries, &traces) {
+            let conversation = match compose::continued(scenario, index, &entries, traces.last()) {
                 Ok(conversation) => conversation,
                 Err(stuck) => {
                     findings.push(self.judge(scenario, stuck_finding(index, &stuck)));
@@ -356,26 +356,6 @@ impl<'a, T: Transport> Lane<'a, T> {
     fn judge(&self, scenario: &Scenario, finding: Finding) -> Judged {
         judge(self.conductor.catalog, self.target, &scenario.name, finding)
     }
-}
-
-/// What turn `index` carries of the conversation.
-fn continued<'a>(
-    scenario: &Scenario,
-    index: usize,
-    entries: &'a [dialogue::Entry],
-    traces: &'a [TurnTrace],
-) -> Result<Conversation<'a>, Stuck> {
-    if index == 0 || scenario.conversation == scenario::model::Conversation::Replayed {
-        return Ok(Conversation {
-            entries,
-            previous: None,
-        });
-    }
-    let previous = traces.last().and_then(|trace| trace.response_id.as_deref());
-    Ok(Conversation {
-        entries: dialogue::since_last_answer(entries),
-        previous: Some(previous.ok_or(Stuck::NoResponseId)?),
-    })
 }
 
 fn without_turns(cell: usize, verdict: Verdict, reason: String) -> CellOutcome {

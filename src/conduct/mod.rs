@@ -10,6 +10,8 @@ pub mod judge;
 pub mod models;
 pub mod told;
 
+pub mod compose;
+
 pub mod attempts;
 pub mod background;
 pub mod cell;

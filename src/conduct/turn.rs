@@ -16,15 +16,14 @@ use crate::check::finding::Finding;
 use crate::check::rules::{self, Subject};
 use crate::conduct::cell::Lane;
 use crate::conduct::circumstance;
+use crate::conduct::compose::{self, Conversation};
 use crate::conduct::told::{Told, redacted};
 use crate::dialect::agentcore::mapping::Mapping;
-use crate::dialect::{self, Decoded, Dialect, guardrail};
+use crate::dialect::{self, Decoded, Dialect};
 use crate::plan;
 use crate::report::event::RunEvent;
-use crate::scenario;
 use crate::scenario::model::{ClockState, Scenario};
 use crate::transport::{Outgoing, Transport};
-use crate::turn::dialogue::{self, TurnRequest};
 use crate::turn::exchange::{End, Exchange};
 use crate::turn::trace::{Failure, Layer, TurnTrace};
 
@@ -79,13 +78,6 @@ impl<'a> TurnPlace<'a> {
     }
 }
 
-/// The part of a conversation that a request carries, and the response that holds the rest.
-#[derive(Clone, Copy)]
-pub(in crate::conduct) struct Conversation<'a> {
-    pub entries: &'a [dialogue::Entry],
-    pub previous: Option<&'a str>,
-}
-
 impl<T: Transport> Lane<'_, T> {
     /// One turn: its request is encoded, sent and, where it is worked on in the background, asked for until it
     /// is finished.
@@ -96,47 +88,19 @@ impl<T: Transport> Lane<'_, T> {
     ) -> TurnOutcome {
         let scenario = turn.place.scenario;
         let target = self.target;
-        let model = plan::model(scenario, target);
-        let row = self.conductor.catalog.model(&target.provider.id, model);
-        let mut body = dialect::encode_mapped(
-            target.dialect,
-            &target.agent,
-            &TurnRequest {
-                model,
-                stream: scenario.stream,
-                system: scenario.system.as_deref(),
-                tools: &scenario.tools,
-                wire_tools: &scenario.wire_tools,
-                settings: &scenario.settings,
-                effort_field: row.and_then(|row| row.effort_field.as_deref()),
-                format: scenario.format.as_ref(),
-                stored: scenario.conversation == scenario::model::Conversation::Stored,
-                previous: conversation.previous,
-                entries: conversation.entries,
-            },
-        );
-        if let Some(fields) = body.as_object_mut() {
-            fields.extend(scenario.wire_fields.clone());
-        }
-        let guarded = target.guardrail.as_ref().and_then(|guardrail| {
-            let place = target.provider.guardrails.get(target.dialect.word())?;
-            Some(guardrail::apply(
-                guardrail,
-                place,
-                scenario.stream,
-                &mut body,
-            ))
-        });
-        let route = plan::scenario_route(scenario, target);
+        let composed = compose::turn(self.conductor.catalog, target, scenario, conversation);
         let asked = Asked {
             method: "POST",
-            url: route.url(model, scenario.stream),
-            body: &body,
-            added: &guarded.unwrap_or_default(),
+            url: composed.url,
+            body: &composed.body,
+            added: &composed.added,
         };
         let mut answer = self.exchange(turn, asked).await;
         if scenario.settings.background == Some(true) {
-            answer = self.when_finished(turn, &route, &body, answer).await;
+            let route = plan::scenario_route(scenario, target);
+            answer = self
+                .when_finished(turn, &route, &composed.body, answer)
+                .await;
         }
         answer
     }
@@ -156,27 +120,8 @@ impl<T: Transport> Lane<'_, T> {
             "POST" => Bytes::from(body.to_string()),
             _ => Bytes::new(),
         };
-        let mut headers = vec![
-            ("content-type".to_owned(), "application/json".to_owned()),
-            (
-                "accept".to_owned(),
-                target.dialect.accept(scenario.stream).to_owned(),
-            ),
-            (
-                "user-agent".to_owned(),
-                concat!("sameturn/", env!("CARGO_PKG_VERSION")).to_owned(),
-            ),
-        ];
         let session_header = target.provider.session_header.as_deref();
-        headers.extend(session_header.map(|name| (name.to_owned(), turn.place.session.to_owned())));
-        headers.extend(asked.added.iter().cloned());
-        headers.extend(target.headers.iter().cloned());
-        headers.extend(
-            scenario
-                .wire_headers
-                .iter()
-                .map(|(name, value)| (name.to_lowercase(), value.clone())),
-        );
+        let mut headers = compose::headers(target, scenario, turn.place.session, asked.added);
         let shown = headers.clone();
         // Added after what is shown, so that they are blanked like what authorisation adds.
         headers.extend(self.identities.secret_headers());
