@@ -12,6 +12,7 @@ pub mod failures;
 pub mod files;
 pub mod inspect;
 pub mod lint;
+pub mod load;
 pub mod mock;
 pub mod models;
 pub mod rules;
@@ -48,6 +49,7 @@ pub fn main() -> Exit {
     let mut ui = Ui::new(cli.color.into());
     let outcome = match cli.command {
         Command::Check(args) => check::run(&args, &mut ui),
+        Command::Load(args) => load::run(&args, &mut ui),
         Command::Models(args) => models::run(&args, &mut ui),
         Command::Mock(args) => mock::run(&args, &mut ui),
         Command::Inspect(args) => inspect::run(&args, &mut ui),

@@ -15,6 +15,7 @@ pub mod guardrail;
 pub mod invoke;
 pub mod model_list;
 pub mod responses;
+pub mod stream;
 pub mod wire;
 
 use std::fmt;

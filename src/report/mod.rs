@@ -25,5 +25,8 @@ pub mod markdown;
 
 pub mod store;
 
+pub mod load_console;
+pub mod load_record;
+
 pub mod inspection;
 pub mod requests;

@@ -234,6 +234,7 @@ fn turn(turn: &Turn) -> Value {
         filler_words,
         wire_items,
         results,
+        think,
         expect,
     } = turn;
     let mut whole = vec![
@@ -244,6 +245,9 @@ fn turn(turn: &Turn) -> Value {
     ];
     if !wire_items.is_empty() {
         whole.push(json!(wire_items));
+    }
+    if let Some(think) = think {
+        whole.push(json!({ "think": think.as_millis() as u64 }));
     }
     Value::Array(whole)
 }

@@ -335,6 +335,10 @@ pub struct Turn {
     /// What each tool returns to the calls of the turn before, by tool name.
     #[serde(default)]
     pub results: IndexMap<String, Value>,
+    /// How long the user or the tools take before this turn, as `2s`; only `load` waits.
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub think: Option<Duration>,
     /// What must be true of the answer.
     #[serde(default)]
     pub expect: Expect,

@@ -6,6 +6,7 @@
 pub mod live;
 pub mod memory;
 pub mod trust;
+pub mod wire;
 
 use std::future::Future;
 use std::time::Duration;

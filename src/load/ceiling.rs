@@ -1,0 +1,152 @@
+//! What a run may spend: tokens and money, as the answers report them.
+//!
+//! Counts what was spent and what is under way, by the mean of the requests before it. Never waits.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What a million tokens cost, in US dollars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    pub input: f64,
+    /// Input read from a cache; as other input where it is not known.
+    pub cached: Option<f64>,
+    pub output: f64,
+}
+
+impl Price {
+    /// The cost of a request in millionths of a dollar.
+    pub fn micro_dollars(&self, input: u64, cached: u64, output: u64) -> u64 {
+        let cached = cached.min(input);
+        let cost = (input - cached) as f64 * self.input
+            + cached as f64 * self.cached.unwrap_or(self.input)
+            + output as f64 * self.output;
+        cost.ceil() as u64
+    }
+}
+
+/// The tokens of one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spending {
+    pub input: u64,
+    pub cached: u64,
+    pub output: u64,
+}
+
+/// Limits, and what counts towards them. Shared by all workers.
+#[derive(Debug, Default)]
+pub struct Ceiling {
+    /// Input and output tokens together.
+    pub most_tokens: Option<u64>,
+    /// Millionths of a dollar.
+    pub most_micro_dollars: Option<u64>,
+    tokens: AtomicU64,
+    micro_dollars: AtomicU64,
+    under_way: AtomicU64,
+    ended: AtomicU64,
+    reached: AtomicBool,
+}
+
+impl Ceiling {
+    pub fn new(most_tokens: Option<u64>, most_micro_dollars: Option<u64>) -> Ceiling {
+        Ceiling {
+            most_tokens,
+            most_micro_dollars,
+            ..Ceiling::default()
+        }
+    }
+
+    /// Whether one more request may start: what was spent, and what is under way if it costs as much as the mean
+    /// so far, leaves room for it. Counts it as under way where it may.
+    pub fn admit(&self) -> bool {
+        if self.most_tokens.is_none() && self.most_micro_dollars.is_none() {
+            return true;
+        }
+        let ended = self.ended.load(Ordering::Relaxed);
+        let with_this = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        let room = |most: Option<u64>, spent: &AtomicU64| {
+            let spent = spent.load(Ordering::Relaxed);
+            let mean = spent.checked_div(ended).unwrap_or(0);
+            most.is_none_or(|most| {
+                spent.saturating_add(mean.saturating_mul(with_this)) <= most && spent < most
+            })
+        };
+        let admitted = room(self.most_tokens, &self.tokens)
+            && room(self.most_micro_dollars, &self.micro_dollars);
+        if !admitted {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            self.reached.store(true, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    /// A request that was admitted has ended.
+    pub fn ended(&self, spending: Spending, price: Option<&Price>) {
+        self.tokens
+            .fetch_add(spending.input + spending.output, Ordering::Relaxed);
+        if let Some(price) = price {
+            let cost = price.micro_dollars(spending.input, spending.cached, spending.output);
+            self.micro_dollars.fetch_add(cost, Ordering::Relaxed);
+        }
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        if self.most_tokens.is_some() || self.most_micro_dollars.is_some() {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a request was refused.
+    pub fn reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// Tokens spent so far.
+    pub fn tokens(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Millionths of a dollar spent so far, at known prices.
+    pub fn micro_dollars(&self) -> u64 {
+        self.micro_dollars.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::ceiling::*;
+
+    #[test]
+    fn what_is_under_way_counts_at_the_mean() {
+        let ceiling = Ceiling::new(Some(1000), None);
+        let used = Spending {
+            input: 60,
+            cached: 0,
+            output: 40,
+        };
+        assert!(ceiling.admit());
+        ceiling.ended(used, None);
+        // 100 spent and 100 each: nine more fit, at once or one after the other.
+        for number in 0..9 {
+            assert!(ceiling.admit(), "{number}");
+        }
+        assert!(!ceiling.admit() && ceiling.reached());
+        for _ in 0..9 {
+            ceiling.ended(used, None);
+        }
+        assert_eq!(ceiling.tokens(), 1000);
+        assert!(!ceiling.admit());
+    }
+
+    #[test]
+    fn cached_input_has_its_own_price() {
+        let price = Price {
+            input: 2.0,
+            cached: Some(0.5),
+            output: 8.0,
+        };
+        assert_eq!(price.micro_dollars(1000, 400, 10), 1200 + 200 + 80);
+        let unknown = Price {
+            cached: None,
+            ..price
+        };
+        assert_eq!(unknown.micro_dollars(1000, 400, 0), 2000);
+    }
+}

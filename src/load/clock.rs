@@ -1,0 +1,77 @@
+//! The clock of an open loop: hands each arrival to a worker when it is due.
+//!
+//! Shell, on a thread of its own: sleeping there is precise to some tens of microseconds, where the timers
+//! of a runtime are precise to a millisecond. It must never wait for a worker.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::load::round::{Round, Start, Stop};
+use crate::load::sample::Phase;
+
+/// The longest sleep, so that a stop is noticed soon.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Deals the arrivals of this shard to the workers until they, the round's time or its requests are over.
+pub fn start(
+    round: Arc<Round>,
+    arrivals: impl Iterator<Item = (u64, Start)> + Send + 'static,
+    workers: Vec<UnboundedSender<Start>>,
+) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name("load-clock".to_owned())
+        .spawn(move || deal(&round, arrivals, &workers))
+}
+
+fn deal(
+    round: &Round,
+    arrivals: impl Iterator<Item = (u64, Start)>,
+    workers: &[UnboundedSender<Start>],
+) {
+    let mut measured: Vec<u64> = Vec::new();
+    let count = u64::from(round.shard.count());
+    for (number, start) in arrivals {
+        if round.window.ends().is_some_and(|end| start.intended >= end) {
+            return;
+        }
+        if let Some(most) = round.window.most
+            && round.window.phase(start.intended) == Phase::Measured
+        {
+            if measured.len() <= start.lane {
+                measured.resize(start.lane + 1, 0);
+            }
+            // Counted over all shards, so that each stops at the same place of the schedule.
+            if measured[start.lane] >= most {
+                if measured.iter().all(|count| *count >= most) && !measured.is_empty() {
+                    return;
+                }
+                continue;
+            }
+            measured[start.lane] += 1;
+        }
+        if !round.shard.takes(number) {
+            continue;
+        }
+        loop {
+            if *round.stop.borrow() != Stop::No {
+                return;
+            }
+            let now = round.now();
+            let Some(left) = start
+                .intended
+                .checked_sub(now)
+                .filter(|left| !left.is_zero())
+            else {
+                break;
+            };
+            thread::sleep(left.min(NAP));
+        }
+        let worker = (number / count) as usize % workers.len();
+        if workers[worker].send(start).is_err() {
+            return;
+        }
+    }
+}

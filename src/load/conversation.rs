@@ -1,0 +1,366 @@
+//! One conversation at a lane: each turn is composed, authorised, sent, heard and measured.
+//!
+//! Shell. The same street as `conduct`, without its rules and records; nothing is retried.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use crate::auth::authorize::authorize;
+use crate::conduct::circumstance;
+use crate::conduct::compose;
+use crate::load::ceiling::Spending;
+use crate::load::fleet::{Fleet, Lane};
+use crate::load::listening::{Arrivals, Listening, Manner};
+use crate::load::measure::Measure;
+use crate::load::round::{Round, Start};
+use crate::load::sample::{Connecting, Phase, Sample};
+use crate::load::worker::Desk;
+use crate::load::workload::Script;
+use crate::transport::Outgoing;
+use crate::transport::wire::{Flow, Hearing, Sent, Wire};
+use crate::turn::dialogue::{self, Entry};
+use crate::turn::exchange::{End, Exchange, Head};
+use crate::turn::trace::{Item, TurnTrace};
+
+/// Bytes of an error, or of an answer that is not streamed, that are read.
+const MOST_BODY: usize = 16 * 1024 * 1024;
+
+/// Holds one conversation to its end.
+pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start: Start) {
+    let lane = &fleet.lanes[start.lane];
+    let script = fleet.workload.script(start.arrival);
+    let scenario = &*script.scenario;
+    let phase = round.window.phase(start.intended);
+    let session = format!("{}-{:08x}-{:016x}", fleet.run_id, start.lane, start.arrival);
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut last: Option<TurnTrace> = None;
+    let mut intended = start.intended;
+    let (mut spent, mut whole) = (Duration::ZERO, true);
+    for (index, turn) in scenario.turns.iter().enumerate() {
+        if let (Some(think), true) = (turn.think, index > 0) {
+            tokio::time::sleep(think).await;
+            intended += think;
+        }
+        let answer: &[Item] = last.as_ref().map_or(&[], |trace| &trace.items);
+        if dialogue::advance(scenario, index, answer, &mut entries).is_err() {
+            whole = false;
+            break;
+        }
+        if let (0, Some(prompt)) = (index, &script.prompt) {
+            entries = vec![Entry::User {
+                text: prompt.clone(),
+            }];
+        }
+        let Ok(conversation) = compose::continued(scenario, index, &entries, last.as_ref()) else {
+            whole = false;
+            break;
+        };
+        let composed = compose::turn(fleet.catalog, &lane.target, scenario, conversation);
+        let place = Place {
+            start,
+            index,
+            intended,
+            phase,
+        };
+        let Some(heard) = exchange(
+            fleet, round, wire, desk, &script, &place, composed, &session,
+        )
+        .await
+        else {
+            // A ceiling was reached: the rest is not asked.
+            return;
+        };
+        spent += heard.took;
+        intended = heard.ended;
+        if heard.failed {
+            whole = false;
+            break;
+        }
+        last = Some(heard.trace);
+    }
+    if phase == Phase::Measured {
+        let mut tallies = desk.tallies.borrow_mut();
+        let tally = &mut tallies[start.lane];
+        tally.counts.conversations += 1;
+        match whole {
+            true => tally.measure(Measure::Loop, spent),
+            false => tally.counts.stuck += 1,
+        }
+    }
+}
+
+/// Which request of which conversation.
+struct Place {
+    start: Start,
+    index: usize,
+    intended: Duration,
+    phase: Phase,
+}
+
+/// What a request came to, as far as the conversation goes.
+struct HeardOut {
+    trace: TurnTrace,
+    failed: bool,
+    took: Duration,
+    /// From the start of the round.
+    ended: Duration,
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a value of its own")]
+async fn exchange(
+    fleet: &Fleet,
+    round: &Round,
+    wire: &Wire,
+    desk: &Desk,
+    script: &Script,
+    place: &Place,
+    composed: compose::Composed,
+    session: &str,
+) -> Option<HeardOut> {
+    if !fleet.ceiling.admit() {
+        return None;
+    }
+    let lane_index = place.start.lane;
+    let lane = &fleet.lanes[lane_index];
+    let scenario = &*script.scenario;
+    let mut headers = compose::headers(&lane.target, scenario, session, &composed.added);
+    headers.extend(lane.identities.secret_headers());
+    let body = Bytes::from(composed.body.to_string());
+    drop(composed.body);
+    let signed = lane.signed();
+    let signed_at = SystemTime::now();
+    let manner = Manner {
+        dialect: lane.target.dialect,
+        mapping: &lane.target.agent,
+        provider: &lane.target.provider.id,
+        failures: &fleet.catalog.failures,
+        streamed: scenario.stream,
+        most: MOST_BODY,
+    };
+    let mut ear = Ear {
+        listening: Listening::new(manner),
+        desk,
+        lane: lane_index,
+        measured: place.phase == Phase::Measured,
+    };
+    let authorised = signed.as_ref().map(|signed| {
+        authorize(
+            &signed.credentials,
+            "POST",
+            &composed.url,
+            &mut headers,
+            &body,
+            signed_at,
+        )
+    });
+    let begun = round.now();
+    let sent = match authorised {
+        Some(Ok(())) => {
+            desk.under_way.borrow_mut()[lane_index] += 1;
+            let outgoing = Outgoing {
+                method: "POST",
+                url: composed.url,
+                headers,
+                body,
+            };
+            let sent = wire.send(outgoing, &mut ear).await;
+            desk.under_way.borrow_mut()[lane_index] -= 1;
+            sent
+        }
+        Some(Err(failure)) => unsent(&failure.message),
+        None => unsent("not signed in"),
+    };
+    let (mut trace, exchange, arrivals) = ear.listening.finish(sent.end.clone(), sent.total);
+    if let (Some(failure), Some(signed)) = (&mut trace.failure, &signed) {
+        circumstance::reconsider(
+            failure,
+            &exchange,
+            &signed.credentials,
+            &lane.target,
+            signed_at,
+        );
+    }
+    let sample = sample(
+        place,
+        script.index,
+        begun,
+        &sent,
+        &trace,
+        &exchange,
+        &arrivals,
+    );
+    fleet.ceiling.ended(
+        Spending {
+            input: sample.input_tokens.unwrap_or(0),
+            cached: sample.cached_tokens.unwrap_or(0),
+            output: sample
+                .output_tokens
+                .unwrap_or(u64::from(sample.output_events)),
+        },
+        lane.price.as_ref(),
+    );
+    told(fleet, round, lane, desk, &sample, &trace, &arrivals);
+    let ended = begun + sample.ended;
+    Some(HeardOut {
+        failed: sample.failure.is_some(),
+        took: sample.ended,
+        ended,
+        trace,
+    })
+}
+
+/// Where the answer goes while it comes in.
+struct Ear<'a> {
+    listening: Listening<'a>,
+    desk: &'a Desk,
+    lane: usize,
+    measured: bool,
+}
+
+impl Hearing for Ear<'_> {
+    fn head(&mut self, head: &Head, _: Duration) {
+        self.listening.head(head.clone());
+    }
+
+    fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> Flow {
+        if self.measured {
+            let lag = read_at.saturating_sub(at);
+            self.desk.tallies.borrow_mut()[self.lane].measure(Measure::ReadLag, lag);
+        }
+        match self.listening.bytes(at, bytes) {
+            true => Flow::Go,
+            false => Flow::Stop,
+        }
+    }
+}
+
+/// A request that did not leave.
+fn unsent(reason: &str) -> Sent {
+    Sent {
+        start: std::time::Instant::now(),
+        dial: None,
+        queued: Duration::ZERO,
+        sent: None,
+        bytes_out: 0,
+        bytes_in: 0,
+        end: End::Unreachable {
+            reason: reason.to_owned(),
+        },
+        total: Duration::ZERO,
+        redialled: false,
+        stampless_reads: 0,
+        reads: 0,
+    }
+}
+
+fn sample(
+    place: &Place,
+    scenario: usize,
+    begun: Duration,
+    sent: &Sent,
+    trace: &TurnTrace,
+    exchange: &Exchange,
+    arrivals: &Arrivals,
+) -> Sample {
+    let usage = trace.usage;
+    let timing = &trace.timing;
+    // What is not streamed has no first output before its last byte.
+    let streamed = arrivals.events > 0;
+    Sample {
+        lane: place.start.lane,
+        arrival: place.start.arrival,
+        turn: u32::try_from(place.index).unwrap_or(u32::MAX),
+        scenario,
+        phase: place.phase,
+        intended: place.intended,
+        begun,
+        connecting: sent.dial.map(|dial| Connecting {
+            dns: dial.dns,
+            tcp: dial.tcp,
+            tls: dial.tls,
+        }),
+        queued: sent.queued,
+        sent: sent.sent,
+        headers: exchange.head.as_ref().map(|head| head.at),
+        first_output: arrivals.first,
+        first_reasoning: timing.first_reasoning.filter(|_| streamed),
+        first_text: timing.first_text.filter(|_| streamed),
+        first_call_output: timing.first_call_output.filter(|_| streamed),
+        first_call: timing.first_call.filter(|_| streamed),
+        last_output: arrivals.last,
+        ended: sent.total,
+        output_events: arrivals.events,
+        output_reads: arrivals.reads,
+        first_read_events: arrivals.first_read_events,
+        input_tokens: usage.map(|usage| usage.input),
+        output_tokens: usage.map(|usage| usage.output),
+        cached_tokens: usage.and_then(|usage| usage.cached),
+        reasoning_tokens: usage.and_then(|usage| usage.reasoning),
+        bytes_out: sent.bytes_out,
+        bytes_in: sent.bytes_in,
+        reads: sent.reads,
+        stampless_reads: sent.stampless_reads,
+        redialled: sent.redialled,
+        status: exchange.head.as_ref().map(|head| head.status),
+        failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
+        retry_after: trace
+            .failure
+            .as_ref()
+            .and_then(|failure| failure.retry_after),
+    }
+}
+
+/// Adds the request to the worker's books, and closes or opens the lane's gate.
+fn told(
+    fleet: &Fleet,
+    round: &Round,
+    lane: &Lane,
+    desk: &Desk,
+    sample: &Sample,
+    trace: &TurnTrace,
+    arrivals: &Arrivals,
+) {
+    let ended = sample.begun + sample.ended;
+    let throttled = sample.status == Some(429)
+        || sample
+            .failure
+            .as_deref()
+            .is_some_and(|class| class == "throttled");
+    if fleet.back_off {
+        let gate = &round.gates[sample.lane];
+        match throttled {
+            true => gate.refused(ended, sample.retry_after),
+            false if sample.failure.is_none() => gate.answered(),
+            false => {}
+        }
+    }
+    let good = sample.failure.is_none() && (round.good)(sample, &arrivals.gaps);
+    let mut tallies = desk.tallies.borrow_mut();
+    let tally = &mut tallies[sample.lane];
+    let counts = &mut tally.counts;
+    counts.live_requests += 1;
+    counts.live_errors += u64::from(sample.failure.is_some());
+    counts.live_tokens += sample.output_tokens.unwrap_or(0);
+    counts.live_input_tokens += sample.input_tokens.unwrap_or(0);
+    if round.window.phase(ended) == Phase::Measured {
+        counts.completed += 1;
+        counts.completed_whole += u64::from(sample.failure.is_none());
+        counts.completed_good += u64::from(good);
+        counts.completed_tokens += sample.output_tokens.unwrap_or(0);
+    }
+    if sample.phase == Phase::Measured {
+        tally.record(sample, &arrivals.gaps, good);
+        if let Some(failure) = &trace.failure
+            && !tally.examples.contains_key(&failure.class)
+        {
+            let message = fleet.seen.redact(&failure.message);
+            tally.example(&failure.class, failure.status, &message);
+        }
+    }
+    let _ = lane;
+    drop(tallies);
+    if round.keep_samples {
+        desk.samples.borrow_mut().push(sample.clone());
+    }
+}

@@ -1,0 +1,88 @@
+//! What all workers share: the lanes (a target in a region, and who asks there), what is asked, and limits.
+//!
+//! Holds credentials, never shows them.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::auth::SignInFailure;
+use crate::auth::Wanted;
+use crate::auth::credentials::SignedIn;
+use crate::auth::seen::Seen;
+use crate::auth::shared::SignIns;
+use crate::auth::sign_in::sign_in_shared;
+use crate::catalog::Catalog;
+use crate::conduct::identity::Identities;
+use crate::load::ceiling::{Ceiling, Price};
+use crate::load::workload::Workload;
+use crate::plan::PlannedTarget;
+use crate::transport::Limits;
+
+/// A target in a region.
+#[derive(Debug)]
+pub struct Lane {
+    pub target: PlannedTarget,
+    pub identities: Identities,
+    pub price: Option<Price>,
+    signed: RwLock<Option<Arc<SignedIn>>>,
+}
+
+impl Lane {
+    /// A lane that has not signed in yet.
+    pub fn new(target: PlannedTarget, identities: Identities, price: Option<Price>) -> Lane {
+        Lane {
+            target,
+            identities,
+            price,
+            signed: RwLock::new(None),
+        }
+    }
+
+    /// `name region`, for people.
+    pub fn label(&self) -> String {
+        match &self.target.region {
+            Some(region) => format!("{} {region}", self.target.name),
+            None => self.target.name.clone(),
+        }
+    }
+
+    /// The credentials of now; `None` before the first sign-in.
+    pub fn signed(&self) -> Option<Arc<SignedIn>> {
+        self.signed
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Signs in, and again where the credentials are due. What was there stays where that fails.
+    pub async fn sign_in(&self, shared: &SignIns, seen: &Seen) -> Result<(), SignInFailure> {
+        if self.signed().is_some_and(|signed| !signed.is_due()) {
+            return Ok(());
+        }
+        let own = &self.identities.own;
+        let wanted = Wanted {
+            provider: &self.target.provider,
+            auth: own.auth.as_ref(),
+            region: self.target.region.as_deref(),
+        };
+        let signed = sign_in_shared(&wanted, &own.environment, &own.limits, shared).await?;
+        seen.learn(&signed.credentials);
+        *self.signed.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(signed));
+        Ok(())
+    }
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Fleet {
+    pub lanes: Vec<Lane>,
+    pub catalog: &'static Catalog,
+    pub workload: Workload,
+    pub limits: Limits,
+    pub ceiling: Ceiling,
+    /// Removes secrets from the messages of failures.
+    pub seen: Arc<Seen>,
+    /// Whether a lane that is refused as too many waits.
+    pub back_off: bool,
+    /// Names this run in the sessions of managed agents; no secret.
+    pub run_id: String,
+}

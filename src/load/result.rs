@@ -1,0 +1,119 @@
+//! What a run of load came to: per lane its tally, and the harness's own share.
+//!
+//! Core: plain data, folded from what workers tell. What is written to disk is `report::load_record`'s.
+
+use std::time::Duration;
+
+use crate::load::measure::Measure;
+use crate::load::tally::Tally;
+use crate::load::trust::{self, Share};
+
+/// Whose times of arrival these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArrivalClock {
+    /// The kernel's receive timestamps.
+    Kernel,
+    /// The time of the read.
+    Read,
+}
+
+impl ArrivalClock {
+    pub fn word(self) -> &'static str {
+        match self {
+            ArrivalClock::Kernel => "kernel",
+            ArrivalClock::Read => "read",
+        }
+    }
+}
+
+/// A target in a region, and what was measured there.
+#[derive(Debug, Clone)]
+pub struct LaneResult {
+    pub target: String,
+    pub region: Option<String>,
+    pub provider: String,
+    pub dialect: String,
+    pub model: String,
+    pub endpoint: String,
+    /// How it signed in; safe to print.
+    pub sign_in: String,
+    pub tally: Tally,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// As planned.
+    Planned,
+    /// By Ctrl-C or SIGTERM.
+    Interrupted,
+    /// A ceiling of tokens or cost was reached.
+    Ceiling,
+}
+
+/// The harness's own part.
+#[derive(Debug, Clone, Default)]
+pub struct Harness {
+    pub workers: usize,
+    /// Processor time of each worker.
+    pub cpu: Vec<Duration>,
+    /// Processor time of the whole process, mocks in it included.
+    pub process_cpu: Duration,
+    /// Of the whole process, in bytes; `None` where it cannot be read.
+    pub peak_rss: Option<u64>,
+    /// Time the load took, drain included.
+    pub wall: Duration,
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct LoadResult {
+    pub run_id: String,
+    pub started_at: String,
+    pub finished_at: String,
+    /// Whom it asked, in words.
+    pub mode: String,
+    /// How it was loaded, in words.
+    pub load: String,
+    pub seed: u64,
+    pub clock: ArrivalClock,
+    /// How long was measured.
+    pub measured: Duration,
+    pub ending: Ending,
+    pub lanes: Vec<LaneResult>,
+    pub harness: Harness,
+}
+
+impl LoadResult {
+    /// All lanes' figures of the harness together.
+    pub fn harness_tally(&self) -> Tally {
+        let mut all = Tally::default();
+        for lane in &self.lanes {
+            all.add(&lane.tally);
+        }
+        all
+    }
+
+    /// The harness's own share.
+    pub fn share(&self) -> Share {
+        let all = self.harness_tally();
+        let p99 = |measure| {
+            let histogram = all.measured(measure)?;
+            Some(Duration::from_micros(histogram.value_at_quantile(0.99)))
+        };
+        let wall = self.harness.wall.as_secs_f64();
+        let busiest = self.harness.cpu.iter().max();
+        Share {
+            start_lag: p99(Measure::StartLag),
+            read_lag: p99(Measure::ReadLag),
+            busiest: busiest
+                .filter(|_| wall > 0.0)
+                .map(|cpu| cpu.as_secs_f64() / wall),
+        }
+    }
+
+    /// Why the client was the bottleneck; empty where it was not.
+    pub fn bottleneck(&self) -> Vec<String> {
+        trust::bottleneck(&self.share())
+    }
+}

@@ -1,0 +1,147 @@
+//! One stretch of load: how conversations arrive, for how long, and who is told.
+//!
+//! Plain data and the counters that workers share. Starts nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::load::gate::Gate;
+use crate::load::sample::Sample;
+use crate::load::tally::Tally;
+use crate::load::window::Window;
+use crate::plan::shard::Shard;
+
+/// How far a round has been told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// It goes on.
+    No,
+    /// Nothing is started any more; what runs may end.
+    Starting,
+    /// What runs is cut.
+    Now,
+}
+
+/// A request's fitness for the objective: the sample and the microseconds between its output events.
+pub type Good = Arc<dyn Fn(&Sample, &[u32]) -> bool + Send + Sync>;
+
+/// How many virtual clients of each lane there may be at a time.
+pub type Allowed = Arc<dyn Fn(Duration) -> u32 + Send + Sync>;
+
+/// How conversations of all lanes arrive.
+#[derive(Clone)]
+pub enum Arriving {
+    /// Each lane has virtual clients that start the next when the one before has ended.
+    Closed {
+        /// The most virtual clients of each lane, in this shard.
+        most: u32,
+        allowed: Allowed,
+    },
+    /// By a clock, whatever became of those before.
+    Open,
+}
+
+/// A conversation that is to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    pub lane: usize,
+    /// Its number in the lane, from 0, over all shards.
+    pub arrival: u64,
+    /// From the start of the round.
+    pub intended: Duration,
+}
+
+/// What workers need to know of the round that they are in.
+pub struct Round {
+    /// What all times are from.
+    pub origin: Instant,
+    pub window: Window,
+    pub arriving: Arriving,
+    pub shard: Shard,
+    /// Requests of one worker that may be under way at a time.
+    pub most_under_way: usize,
+    pub good: Good,
+    /// Whether each sample is told.
+    pub keep_samples: bool,
+    pub stop: watch::Receiver<Stop>,
+    /// One per lane.
+    pub gates: Vec<Gate>,
+    /// One per lane: how many virtual clients' conversations have begun, of this shard.
+    begun: Vec<AtomicU64>,
+    /// The same, of the measured ones.
+    measured: Vec<AtomicU64>,
+}
+
+impl Round {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a value of its own, named where it is made"
+    )]
+    pub fn new(
+        origin: Instant,
+        window: Window,
+        arriving: Arriving,
+        shard: Shard,
+        most_under_way: usize,
+        good: Good,
+        keep_samples: bool,
+        stop: watch::Receiver<Stop>,
+        lanes: usize,
+    ) -> Round {
+        Round {
+            origin,
+            window,
+            arriving,
+            shard,
+            most_under_way,
+            good,
+            keep_samples,
+            stop,
+            gates: (0..lanes).map(|_| Gate::default()).collect(),
+            begun: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            measured: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Time since the start.
+    pub fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// The next number of a lane's conversation in a closed loop; `None` where all are begun.
+    pub fn next(&self, lane: usize, now: Duration) -> Option<u64> {
+        let (index, count) = (u64::from(self.shard.index()), u64::from(self.shard.count()));
+        if let (Some(most), crate::load::sample::Phase::Measured) =
+            (self.window.most, self.window.phase(now))
+        {
+            let own = self.measured[lane].fetch_add(1, Ordering::Relaxed);
+            if own.saturating_mul(count).saturating_add(index) >= most {
+                return None;
+            }
+        }
+        let own = self.begun[lane].fetch_add(1, Ordering::Relaxed);
+        Some(own * count + index)
+    }
+}
+
+/// What a worker tells.
+#[derive(Debug)]
+pub enum Heard {
+    /// What was measured since it told before.
+    Interval {
+        worker: usize,
+        /// One per lane.
+        tallies: Vec<Tally>,
+        /// One per lane: requests under way now.
+        under_way: Vec<u32>,
+    },
+    Samples(Vec<Sample>),
+    /// It is done with the round; its processor time.
+    Ended {
+        worker: usize,
+        cpu: Duration,
+    },
+}

@@ -1,0 +1,365 @@
+//! What many requests of one lane came to: counts, and a histogram per measure. Tallies add without loss.
+//!
+//! Core. Its size does not depend on how many requests it has seen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::load::measure::Measure;
+use crate::load::sample::Sample;
+
+/// Microseconds that a histogram has room for from the start, so that its pages are not touched for the
+/// first time while it measures. Longer ones make it grow.
+const ROOM: u64 = 60_000_000;
+
+/// No duration is longer than this, in microseconds: a day.
+const LONGEST: u64 = 86_400_000_000;
+
+/// An empty histogram of microseconds, three significant digits, its pages touched.
+pub fn histogram() -> Box<Histogram<u64>> {
+    let mut histogram =
+        Histogram::new_with_bounds(1, ROOM, 3).expect("three digits from 1 are in its range");
+    histogram.auto(true);
+    // A write to each page; `reset` writes them all.
+    histogram.reset();
+    Box::new(histogram)
+}
+
+/// How many there were of what. All but `live_*` are of measured requests only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that ended, well or not.
+    pub requests: u64,
+    /// Of these, whole answers.
+    pub whole: u64,
+    /// Of these, within the objective.
+    pub good: u64,
+    /// Requests whose end fell into the measured window, whenever they began, and the tokens of these.
+    pub completed: u64,
+    pub completed_tokens: u64,
+    /// Whole answers of these.
+    pub completed_whole: u64,
+    pub completed_good: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cached_tokens: u64,
+    pub reasoning_tokens: u64,
+    /// Whole answers of which the provider reported no tokens.
+    pub without_usage: u64,
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+    pub connections: u64,
+    pub reused: u64,
+    pub redialled: u64,
+    pub reads: u64,
+    pub stampless_reads: u64,
+    pub output_events: u64,
+    /// Reads that completed an output event; fewer than events where several came together.
+    pub output_reads: u64,
+    /// Answers whose first read of output held several output events.
+    pub first_read_several: u64,
+    /// Requests the provider refused as too many.
+    pub throttled: u64,
+    /// Throttled ones that said how long to wait, and the longest wait in microseconds.
+    pub retry_after: u64,
+    pub retry_after_most: u64,
+    /// Conversations that ended, and those that the answers did not let go on.
+    pub conversations: u64,
+    pub stuck: u64,
+    /// Arrivals that were not sent while the provider asked to wait.
+    pub held_back: u64,
+    /// Requests that were cut when the run ended.
+    pub cut: u64,
+    /// Requests of all phases that ended, and that failed.
+    pub live_requests: u64,
+    pub live_errors: u64,
+    pub live_tokens: u64,
+    pub live_input_tokens: u64,
+}
+
+impl Counts {
+    /// The fields with their names, for adding, writing and reading them in one place.
+    pub fn fields(&mut self) -> [(&'static str, &mut u64); 33] {
+        [
+            ("requests", &mut self.requests),
+            ("whole", &mut self.whole),
+            ("good", &mut self.good),
+            ("completed", &mut self.completed),
+            ("completed_tokens", &mut self.completed_tokens),
+            ("completed_whole", &mut self.completed_whole),
+            ("completed_good", &mut self.completed_good),
+            ("input_tokens", &mut self.input_tokens),
+            ("output_tokens", &mut self.output_tokens),
+            ("cached_tokens", &mut self.cached_tokens),
+            ("reasoning_tokens", &mut self.reasoning_tokens),
+            ("without_usage", &mut self.without_usage),
+            ("bytes_out", &mut self.bytes_out),
+            ("bytes_in", &mut self.bytes_in),
+            ("connections", &mut self.connections),
+            ("reused", &mut self.reused),
+            ("redialled", &mut self.redialled),
+            ("reads", &mut self.reads),
+            ("stampless_reads", &mut self.stampless_reads),
+            ("output_events", &mut self.output_events),
+            ("output_reads", &mut self.output_reads),
+            ("first_read_several", &mut self.first_read_several),
+            ("throttled", &mut self.throttled),
+            ("retry_after", &mut self.retry_after),
+            ("retry_after_most", &mut self.retry_after_most),
+            ("conversations", &mut self.conversations),
+            ("stuck", &mut self.stuck),
+            ("held_back", &mut self.held_back),
+            ("cut", &mut self.cut),
+            ("live_requests", &mut self.live_requests),
+            ("live_errors", &mut self.live_errors),
+            ("live_tokens", &mut self.live_tokens),
+            ("live_input_tokens", &mut self.live_input_tokens),
+        ]
+    }
+
+    fn add(&mut self, other: &Counts) {
+        let mut other = other.clone();
+        for ((name, own), (_, others)) in self.fields().into_iter().zip(other.fields()) {
+            match name {
+                "retry_after_most" => *own = (*own).max(*others),
+                _ => *own += *others,
+            }
+        }
+    }
+}
+
+/// An error class as it showed first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    pub status: Option<u16>,
+    pub message: String,
+}
+
+/// One lane's requests, of one worker and one interval or of all.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    pub counts: Counts,
+    /// By failure class.
+    pub errors: BTreeMap<String, u64>,
+    /// The first failure of each class.
+    pub examples: BTreeMap<String, Example>,
+    measures: [Option<Box<Histogram<u64>>>; Measure::ALL.len()],
+    /// Output tokens per second of each answer, in thousandths.
+    pub token_rate: Option<Box<Histogram<u64>>>,
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).map_or(LONGEST, |micros| micros.min(LONGEST))
+}
+
+impl Tally {
+    /// An empty tally with the histograms that every stream fills already in memory.
+    pub fn warm() -> Tally {
+        let mut tally = Tally::default();
+        for measure in [
+            Measure::Ttft,
+            Measure::TtftText,
+            Measure::Itl,
+            Measure::ItlToken,
+            Measure::Tpot,
+            Measure::E2e,
+            Measure::Response,
+            Measure::ResponseTtft,
+            Measure::Headers,
+            Measure::Send,
+            Measure::Loop,
+            Measure::StartLag,
+            Measure::ReadLag,
+        ] {
+            tally.measures[measure.index()] = Some(histogram());
+        }
+        tally
+    }
+
+    /// Adds one duration.
+    pub fn measure(&mut self, measure: Measure, duration: Duration) {
+        self.measure_micros(measure, micros(duration), 1);
+    }
+
+    /// Adds a duration in microseconds, several times.
+    pub fn measure_micros(&mut self, measure: Measure, micros: u64, times: u64) {
+        let histogram = self.measures[measure.index()].get_or_insert_with(histogram);
+        histogram
+            .record_n(micros.min(LONGEST), times)
+            .expect("the histogram grows to hold a day");
+    }
+
+    /// What was measured; `None` where nothing was.
+    pub fn measured(&self, measure: Measure) -> Option<&Histogram<u64>> {
+        self.measures[measure.index()]
+            .as_deref()
+            .filter(|histogram| !histogram.is_empty())
+    }
+
+    /// Takes over a histogram that was written down.
+    pub fn restore(&mut self, measure: Measure, histogram: Histogram<u64>) {
+        self.measures[measure.index()] = Some(Box::new(histogram));
+    }
+
+    /// Adds a measured request. `gaps` are the microseconds between its output events.
+    pub fn record(&mut self, sample: &Sample, gaps: &[u32], good: bool) {
+        self.record_counts(sample, good);
+        self.measure(Measure::StartLag, sample.start_lag());
+        if let Some(connecting) = sample.connecting {
+            self.measure(Measure::Connect, connecting.total());
+            self.measure(Measure::Tcp, connecting.tcp);
+            for (measure, part) in [
+                (Measure::Dns, connecting.dns),
+                (Measure::Tls, connecting.tls),
+            ] {
+                if let Some(part) = part {
+                    self.measure(measure, part);
+                }
+            }
+        }
+        if !sample.queued.is_zero() {
+            self.measure(Measure::Queued, sample.queued);
+        }
+        let connected = sample
+            .connecting
+            .map_or(Duration::ZERO, |connecting| connecting.total());
+        if let Some(sent) = sample.sent {
+            let before = connected + sample.queued;
+            self.measure(Measure::Send, sent.saturating_sub(before));
+        }
+        // What failed says nothing about how fast answers are.
+        if sample.failure.is_some() {
+            return;
+        }
+        for (measure, duration) in [
+            (Measure::Headers, sample.since_sent(sample.headers)),
+            (Measure::Ttft, sample.ttft()),
+            (
+                Measure::TtftReasoning,
+                sample.since_sent(sample.first_reasoning),
+            ),
+            (Measure::TtftText, sample.since_sent(sample.first_text)),
+            (
+                Measure::TtftCall,
+                sample.since_sent(sample.first_call_output),
+            ),
+            (Measure::FirstCall, sample.since_sent(sample.first_call)),
+            (Measure::Tpot, sample.tpot()),
+            (Measure::E2e, Some(sample.ended)),
+            (Measure::Response, Some(sample.response())),
+            (
+                Measure::ResponseTtft,
+                sample
+                    .first_output
+                    .map(|at| (sample.begun + at).saturating_sub(sample.intended)),
+            ),
+        ] {
+            if let Some(duration) = duration {
+                self.measure(measure, duration);
+            }
+        }
+        self.record_gaps(sample, gaps);
+        let seconds = sample.ended.as_secs_f64();
+        if let Some(tokens) = sample.output_tokens
+            && seconds > 0.0
+        {
+            let rate = (tokens as f64 / seconds * 1000.0).round() as u64;
+            let _ = self
+                .token_rate
+                .get_or_insert_with(histogram)
+                .record(rate.min(LONGEST));
+        }
+    }
+
+    fn record_gaps(&mut self, sample: &Sample, gaps: &[u32]) {
+        let per_event = sample
+            .output_tokens
+            .filter(|tokens| *tokens > 0 && sample.output_events > 1)
+            .map(|tokens| tokens as f64 / f64::from(sample.output_events));
+        for gap in gaps {
+            self.measure_micros(Measure::Itl, u64::from(*gap), 1);
+            if let Some(per_event) = per_event {
+                let per_token = (f64::from(*gap) / per_event).round() as u64;
+                self.measure_micros(Measure::ItlToken, per_token, 1);
+            }
+        }
+    }
+
+    fn record_counts(&mut self, sample: &Sample, good: bool) {
+        let counts = &mut self.counts;
+        counts.requests += 1;
+        counts.whole += u64::from(sample.failure.is_none());
+        counts.good += u64::from(good);
+        counts.input_tokens += sample.input_tokens.unwrap_or(0);
+        counts.output_tokens += sample.output_tokens.unwrap_or(0);
+        counts.cached_tokens += sample.cached_tokens.unwrap_or(0);
+        counts.reasoning_tokens += sample.reasoning_tokens.unwrap_or(0);
+        counts.without_usage +=
+            u64::from(sample.failure.is_none() && sample.output_tokens.is_none());
+        counts.bytes_out += sample.bytes_out;
+        counts.bytes_in += sample.bytes_in;
+        counts.connections += u64::from(sample.connecting.is_some());
+        counts.reused += u64::from(sample.connecting.is_none() && sample.sent.is_some());
+        counts.redialled += u64::from(sample.redialled);
+        counts.reads += u64::from(sample.reads);
+        counts.stampless_reads += u64::from(sample.stampless_reads);
+        counts.output_events += u64::from(sample.output_events);
+        counts.output_reads += u64::from(sample.output_reads);
+        counts.first_read_several += u64::from(sample.first_read_events > 1);
+        if let Some(class) = &sample.failure {
+            *self.errors.entry(class.clone()).or_default() += 1;
+        }
+        if sample.status == Some(429) {
+            counts.throttled += 1;
+            if let Some(wait) = sample.retry_after {
+                counts.retry_after += 1;
+                counts.retry_after_most = counts.retry_after_most.max(micros(wait));
+            }
+        }
+    }
+
+    /// Keeps how a class of failure showed first.
+    pub fn example(&mut self, class: &str, status: Option<u16>, message: &str) {
+        if !self.examples.contains_key(class) {
+            let message = message.to_owned();
+            self.examples
+                .insert(class.to_owned(), Example { status, message });
+        }
+    }
+
+    /// Adds all of another tally.
+    pub fn add(&mut self, other: &Tally) {
+        self.counts.add(&other.counts);
+        for (class, count) in &other.errors {
+            *self.errors.entry(class.clone()).or_default() += count;
+        }
+        for (class, example) in &other.examples {
+            self.examples
+                .entry(class.clone())
+                .or_insert_with(|| example.clone());
+        }
+        let pairs = self.measures.iter_mut().zip(&other.measures);
+        for (own, others) in pairs.chain([(&mut self.token_rate, &other.token_rate)]) {
+            let Some(others) = others.as_deref().filter(|others| !others.is_empty()) else {
+                continue;
+            };
+            own.get_or_insert_with(histogram)
+                .add(others)
+                .expect("the histogram grows to hold the other");
+        }
+    }
+
+    /// Empties it, and keeps its memory.
+    pub fn clear(&mut self) {
+        self.counts = Counts::default();
+        self.errors.clear();
+        self.examples.clear();
+        for histogram in self.measures.iter_mut().chain([&mut self.token_rate]) {
+            if let Some(histogram) = histogram.as_deref_mut().filter(|one| !one.is_empty()) {
+                histogram.reset();
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether the figures can be trusted: the harness's own share in them.
+//!
+//! Core. Decides by the limits below, and never hides a figure.
+
+use std::time::Duration;
+
+/// A scheduler that starts one request in a hundred later than this could not keep up.
+pub const LATE_START: Duration = Duration::from_millis(10);
+/// A worker that is busy for more than this share of the time has no room to be on time.
+pub const BUSY: f64 = 0.9;
+/// Bytes that lie in the kernel longer than this, one read in a hundred, come together with later ones.
+pub const LATE_READ: Duration = Duration::from_millis(20);
+
+/// The harness's own share.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Share {
+    /// p99 of how late requests were started.
+    pub start_lag: Option<Duration>,
+    /// p99 of how long bytes lay in the kernel.
+    pub read_lag: Option<Duration>,
+    /// The busiest worker: processor time by time.
+    pub busiest: Option<f64>,
+}
+
+/// Why the client was the bottleneck; empty where it was not.
+pub fn bottleneck(share: &Share) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let ms = |duration: Duration| format!("{:.1} ms", duration.as_secs_f64() * 1000.0);
+    if let Some(lag) = share.start_lag.filter(|lag| *lag > LATE_START) {
+        reasons.push(format!(
+            "one request in a hundred was started more than {} late",
+            ms(lag)
+        ));
+    }
+    if let Some(lag) = share.read_lag.filter(|lag| *lag > LATE_READ) {
+        reasons.push(format!(
+            "one read in a hundred came more than {} after the bytes had arrived",
+            ms(lag)
+        ));
+    }
+    if let Some(busy) = share.busiest.filter(|busy| *busy > BUSY) {
+        reasons.push(format!(
+            "a worker thread was busy for {:.0} % of the time",
+            busy * 100.0
+        ));
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::trust::*;
+
+    #[test]
+    fn each_limit_is_a_reason() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let fine = Share {
+            start_lag: ms(10),
+            read_lag: ms(20),
+            busiest: Some(0.9),
+        };
+        assert!(bottleneck(&fine).is_empty());
+        for (share, word) in [
+            (
+                Share {
+                    start_lag: ms(11),
+                    ..fine
+                },
+                "started",
+            ),
+            (
+                Share {
+                    read_lag: ms(21),
+                    ..fine
+                },
+                "read",
+            ),
+            (
+                Share {
+                    busiest: Some(0.91),
+                    ..fine
+                },
+                "busy",
+            ),
+        ] {
+            let reasons = bottleneck(&share);
+            assert!(
+                reasons.len() == 1 && reasons[0].contains(word),
+                "{reasons:?}"
+            );
+        }
+    }
+}

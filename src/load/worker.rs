@@ -1,0 +1,262 @@
+//! A worker: one thread with its own runtime, connections and books.
+//!
+//! Shell. Workers share nothing that they write often, so that they do not wait for each other.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{MissedTickBehavior, interval_at, sleep};
+
+use crate::load::conversation::hold;
+use crate::load::fleet::Fleet;
+use crate::load::round::{Arriving, Heard, Round, Start, Stop};
+use crate::load::sample::{Phase, Sample};
+use crate::load::tally::Tally;
+use crate::transport::wire::{Wire, WireSettings};
+
+/// How often a worker tells what it has measured.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// Samples that are told together at most.
+const SAMPLES: usize = 1024;
+
+/// A worker's books.
+#[derive(Debug)]
+pub struct Desk {
+    /// One per lane.
+    pub tallies: RefCell<Vec<Tally>>,
+    pub under_way: RefCell<Vec<u32>>,
+    pub samples: RefCell<Vec<Sample>>,
+}
+
+/// A round as a worker gets it.
+pub struct Order {
+    pub round: Arc<Round>,
+    pub starts: UnboundedReceiver<Start>,
+    pub tell: Sender<Heard>,
+}
+
+/// Starts worker `index` of `count`. It ends when the sender of orders is dropped.
+pub fn start(
+    index: usize,
+    count: usize,
+    fleet: Arc<Fleet>,
+    settings: Arc<WireSettings>,
+    mut orders: UnboundedReceiver<Order>,
+) -> std::io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("load-{index}"))
+        .spawn(move || {
+            LocalSet::new().block_on(&runtime, async move {
+                let wire = Rc::new(Wire::new(settings));
+                let desk = Rc::new(Desk {
+                    tallies: RefCell::new(fleet.lanes.iter().map(|_| Tally::warm()).collect()),
+                    under_way: RefCell::new(vec![0; fleet.lanes.len()]),
+                    samples: RefCell::default(),
+                });
+                while let Some(order) = orders.recv().await {
+                    let worker = Worker {
+                        index,
+                        count,
+                        fleet: Arc::clone(&fleet),
+                        wire: Rc::clone(&wire),
+                        desk: Rc::clone(&desk),
+                        round: order.round,
+                        tell: order.tell,
+                    };
+                    worker.run(order.starts).await;
+                }
+            });
+        })
+}
+
+struct Worker {
+    index: usize,
+    count: usize,
+    fleet: Arc<Fleet>,
+    wire: Rc<Wire>,
+    desk: Rc<Desk>,
+    round: Arc<Round>,
+    tell: Sender<Heard>,
+}
+
+impl Worker {
+    async fn run(&self, mut starts: UnboundedReceiver<Start>) {
+        let cpu = thread_cpu();
+        let mut stop = self.round.stop.clone();
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        let mut waiting: VecDeque<Start> = VecDeque::new();
+        let mut open = matches!(self.round.arriving, Arriving::Open);
+        if let Arriving::Closed { most, .. } = self.round.arriving {
+            self.open_slots(most, &mut tasks);
+        }
+        let first = tokio::time::Instant::now() + TOLD_EVERY;
+        let mut seconds = interval_at(first, TOLD_EVERY);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while open || !tasks.is_empty() || !waiting.is_empty() {
+            tokio::select! {
+                biased;
+                stopped = stop.wait_for(|stop| *stop == Stop::Now) => {
+                    drop(stopped);
+                    self.cut(&mut tasks, &waiting).await;
+                    break;
+                }
+                start = starts.recv(), if open => match start {
+                    None => open = false,
+                    Some(start) if tasks.len() < self.round.most_under_way => self.begin(start, &mut tasks),
+                    Some(start) => waiting.push_back(start),
+                },
+                Some(_) = tasks.join_next() => {
+                    if let Some(start) = waiting.pop_front() {
+                        self.begin(start, &mut tasks);
+                    }
+                }
+                _ = seconds.tick() => self.tell_interval(),
+            }
+        }
+        self.tell_interval();
+        // Nobody listens only when the program ends.
+        let _ = self.tell.send(Heard::Ended {
+            worker: self.index,
+            cpu: thread_cpu().saturating_sub(cpu),
+        });
+    }
+
+    /// Starts a conversation of the schedule, unless its lane backs off.
+    fn begin(&self, start: Start, tasks: &mut JoinSet<()>) {
+        let gate = &self.round.gates[start.lane];
+        if self.fleet.back_off && gate.closed_until(self.round.now()).is_some() {
+            if self.round.window.phase(start.intended) == Phase::Measured {
+                self.desk.tallies.borrow_mut()[start.lane].counts.held_back += 1;
+            }
+            return;
+        }
+        let (fleet, round) = (Arc::clone(&self.fleet), Arc::clone(&self.round));
+        let (wire, desk) = (Rc::clone(&self.wire), Rc::clone(&self.desk));
+        tasks.spawn_local(async move { hold(&fleet, &round, &wire, &desk, start).await });
+    }
+
+    /// The virtual clients of this worker: client `s` of each lane belongs to worker `s` mod the number of them.
+    fn open_slots(&self, most: u32, tasks: &mut JoinSet<()>) {
+        for slot in 0..most {
+            for lane in 0..self.fleet.lanes.len() {
+                // Another lane begins with another worker, so that few clients do not all sit on the first.
+                if (slot as usize + lane) % self.count != self.index {
+                    continue;
+                }
+                let (fleet, round) = (Arc::clone(&self.fleet), Arc::clone(&self.round));
+                let (wire, desk) = (Rc::clone(&self.wire), Rc::clone(&self.desk));
+                tasks.spawn_local(async move {
+                    virtual_client(&fleet, &round, &wire, &desk, lane, slot).await;
+                });
+            }
+        }
+    }
+
+    /// Ends everything that runs, and counts it.
+    async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<Start>) {
+        tasks.shutdown().await;
+        let mut tallies = self.desk.tallies.borrow_mut();
+        let mut under_way = self.desk.under_way.borrow_mut();
+        for (tally, under_way) in tallies.iter_mut().zip(under_way.iter_mut()) {
+            tally.counts.cut += u64::from(std::mem::take(under_way));
+        }
+        for start in waiting {
+            tallies[start.lane].counts.cut += 1;
+        }
+    }
+
+    fn tell_interval(&self) {
+        let mut tallies = self.desk.tallies.borrow_mut();
+        let told = tallies
+            .iter_mut()
+            .map(|tally| std::mem::replace(tally, Tally::warm()))
+            .collect();
+        drop(tallies);
+        let _ = self.tell.send(Heard::Interval {
+            worker: self.index,
+            tallies: told,
+            under_way: self.desk.under_way.borrow().clone(),
+        });
+        let samples = std::mem::take(&mut *self.desk.samples.borrow_mut());
+        let mut samples = samples.into_iter().peekable();
+        while samples.peek().is_some() {
+            let some: Vec<Sample> = samples.by_ref().take(SAMPLES).collect();
+            let _ = self.tell.send(Heard::Samples(some));
+        }
+    }
+}
+
+/// A virtual client: one conversation after the other, until the round is over.
+async fn virtual_client(
+    fleet: &Fleet,
+    round: &Round,
+    wire: &Wire,
+    desk: &Desk,
+    lane: usize,
+    slot: u32,
+) {
+    let Arriving::Closed { allowed, .. } = &round.arriving else {
+        return;
+    };
+    let mut stop = round.stop.clone();
+    loop {
+        let now = round.now();
+        if *stop.borrow() != Stop::No || round.window.ends().is_some_and(|end| now >= end) {
+            return;
+        }
+        let gate = round.gates[lane]
+            .closed_until(now)
+            .filter(|_| fleet.back_off);
+        let pause = match gate {
+            Some(until) => Some(until - now),
+            // Looked at often enough for a ramp to be smooth.
+            None if slot >= allowed(now) => Some(Duration::from_millis(20)),
+            None => None,
+        };
+        if let Some(pause) = pause {
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = stop.wait_for(|stop| *stop != Stop::No) => {}
+            }
+            continue;
+        }
+        let Some(arrival) = round.next(lane, now) else {
+            return;
+        };
+        let start = Start {
+            lane,
+            arrival,
+            intended: now,
+        };
+        hold(fleet, round, wire, desk, start).await;
+        if fleet.ceiling.reached() {
+            return;
+        }
+    }
+}
+
+/// Processor time of this thread so far.
+#[cfg(target_os = "linux")]
+fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+fn thread_cpu() -> Duration {
+    Duration::ZERO
+}

@@ -1,0 +1,204 @@
+//! The final table of a run of load, for people.
+//!
+//! Pure. Text that came from outside is escaped here.
+
+use crate::report::escape;
+use crate::report::layout::{hanging, pad, pad_left, width};
+use crate::report::load_record::{LoadRecord, Spread, TargetRecord};
+
+/// How it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub width: usize,
+    /// Where the files are; `None` where none were written.
+    pub results: Option<String>,
+    pub exit_code: u8,
+}
+
+/// The table and what must be known to read it.
+pub fn render(run: &LoadRecord, settings: &Settings) -> String {
+    let mut out = format!(
+        "sameturn load: {}\n{}; {:.1} s measured\n\n",
+        escape::line(&run.mode),
+        escape::line(&run.load),
+        run.measured_s
+    );
+    out.push_str(&table(run));
+    for target in &run.targets {
+        out.push_str(&remarks(target, settings.width));
+    }
+    out.push('\n');
+    out.push_str(&trust(run, settings.width));
+    if run.ended != "planned" {
+        out.push_str(&format!("\nended early: {}\n", run.ended));
+    }
+    out.push_str(&format!("\nexit code {}", settings.exit_code));
+    if let Some(results) = &settings.results {
+        out.push_str(&format!("; results in {}", escape::line(results)));
+    }
+    out.push('\n');
+    out
+}
+
+fn label(target: &TargetRecord) -> String {
+    let name = escape::line(&target.target);
+    match &target.region {
+        Some(region) => format!("{name} {}", escape::line(region)),
+        None => name,
+    }
+}
+
+/// A percentile in milliseconds; `-` where the run is too short for it.
+fn ms(spread: Option<&Spread>, name: &str) -> String {
+    let value = spread
+        .and_then(|spread| spread.percentiles.get(name))
+        .copied()
+        .flatten();
+    match value {
+        None => "-".to_owned(),
+        Some(value) if value < 1000.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.0}"),
+    }
+}
+
+fn table(run: &LoadRecord) -> String {
+    const HEAD: [&str; 14] = [
+        "", "requests", "errors", "req/s", "tok/s", "TTFT p50", "p95", "p99", "ITL p50", "p99",
+        "TPOT p50", "E2E p50", "p95", "p99",
+    ];
+    let mut rows: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec()];
+    for target in &run.targets {
+        let errors: u64 = target.errors.values().sum();
+        let (ttft, itl) = (target.ttft_ms.as_ref(), target.itl_ms.as_ref());
+        let (tpot, e2e) = (target.tpot_ms.as_ref(), target.e2e_ms.as_ref());
+        rows.push(vec![
+            label(target),
+            target.requests.to_string(),
+            errors.to_string(),
+            format!("{:.1}", target.requests_per_s),
+            format!("{:.0}", target.output_tokens_per_s),
+            ms(ttft, "p50"),
+            ms(ttft, "p95"),
+            ms(ttft, "p99"),
+            ms(itl, "p50"),
+            ms(itl, "p99"),
+            ms(tpot, "p50"),
+            ms(e2e, "p50"),
+            ms(e2e, "p95"),
+            ms(e2e, "p99"),
+        ]);
+    }
+    let widths: Vec<usize> = (0..HEAD.len())
+        .map(|column| {
+            rows.iter()
+                .map(|row| width(&row[column]))
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::from("  ");
+        for (column, cell) in row.iter().enumerate() {
+            match column {
+                0 => line.push_str(&pad(cell, widths[0])),
+                _ => line.push_str(&format!("  {}", pad_left(cell, widths[column]))),
+            }
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out.push_str("  times in ms; - where the run is too short for the percentile\n");
+    out
+}
+
+fn remarks(target: &TargetRecord, width: usize) -> String {
+    let mut out = String::new();
+    let count = |name: &str| target.counts.get(name).copied().unwrap_or(0);
+    for (class, number) in &target.errors {
+        let said = target
+            .examples
+            .get(class)
+            .map(|example| {
+                let status = example
+                    .status
+                    .map(|status| format!("{status} "))
+                    .unwrap_or_default();
+                format!(", e.g. {status}{}", escape::line(&example.message))
+            })
+            .unwrap_or_default();
+        out.push_str(&hanging(
+            "  ",
+            &format!(
+                "{}: {number} x {}{said}",
+                label(target),
+                escape::line(class)
+            ),
+            width,
+        ));
+    }
+    let mut told = |count: u64, words: &str| {
+        if count > 0 {
+            out.push_str(&hanging(
+                "  ",
+                &format!("{}: {count} {words}", label(target)),
+                width,
+            ));
+        }
+    };
+    told(
+        count("without_usage"),
+        "answers without token counts: TPOT and tokens per second leave them out",
+    );
+    told(
+        count("first_read_several"),
+        "answers whose first read held several output events: something on the way batches",
+    );
+    told(
+        count("held_back"),
+        "arrivals not sent while the provider asked to wait",
+    );
+    told(
+        count("stuck"),
+        "conversations that did not get to their end",
+    );
+    told(count("cut"), "requests cut when the run ended");
+    out
+}
+
+fn trust(run: &LoadRecord, width: usize) -> String {
+    let harness = &run.harness;
+    let spread = |spread: &Option<Spread>| match spread {
+        None => "-".to_owned(),
+        Some(one) => format!(
+            "p50 {}, p99 {}, most {:.1}",
+            ms(Some(one), "p50"),
+            ms(Some(one), "p99"),
+            one.max
+        ),
+    };
+    let mut out = format!(
+        "Harness: requests started late by (ms) {}; bytes lay in the kernel (ms) {}; {:.2} s of processor time on {} workers; {}; times of arrival by the {}\n",
+        spread(&harness.scheduler_lag_ms),
+        spread(&harness.read_lag_ms),
+        harness.cpu_s,
+        harness.workers,
+        harness
+            .peak_rss_mb
+            .map_or("memory not known".to_owned(), |mb| format!(
+                "{mb:.0} MB at most"
+            )),
+        match run.clock {
+            "kernel" => "kernel",
+            _ => "read (this system has no receive timestamps)",
+        },
+    );
+    for reason in &harness.client_bottleneck {
+        out.push_str(&hanging(
+            "  ",
+            &format!("the client was the bottleneck: {reason}"),
+            width,
+        ));
+    }
+    out
+}
