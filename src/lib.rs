@@ -24,6 +24,7 @@ pub mod parity;
 
 pub mod auth;
 pub mod conduct;
+pub mod load;
 pub mod transport;
 
 pub mod mock;
