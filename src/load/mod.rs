@@ -1,24 +1,35 @@
 //! Load: many turns by a clock, and what was measured of them.
 //!
-//! A shell (`worker`, `conversation`, `clock`, `round`) around a core. What is to run is a value; how it is
-//! shown is `report`'s. Nothing here prints or knows a provider's name.
+//! A shell around a core. The core's modules take values and give values, and the same seed gives the same
+//! run: they never open a socket, read a clock or wait. Nothing here prints or knows a provider's name.
 
-pub mod measure;
-pub mod sample;
-pub mod tally;
+// What is asked, and when.
+pub mod arrival;
+pub mod draw;
+pub mod mix;
+pub mod profile;
+pub mod size;
 pub mod window;
-
 pub mod workload;
 
+// What is measured of it, and what that is worth.
+pub mod listening;
+pub mod measure;
+pub mod result;
+pub mod sample;
+pub mod slo;
+pub mod tally;
+pub mod trust;
+
+// How far to go.
 pub mod ceiling;
+pub mod find;
 pub mod gate;
 
+// The shell: threads, clocks, connections.
 pub mod clock;
 pub mod conversation;
 pub mod engine;
 pub mod fleet;
-pub mod listening;
-pub mod result;
 pub mod round;
-pub mod trust;
 pub mod worker;
