@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::load::args::LoadArgs;
 use crate::cli::ui::ColourChoice;
 use crate::scenario::model::parse_duration;
 
@@ -125,79 +126,6 @@ pub struct CheckArgs {
     pub idle_timeout: Duration,
     /// The longest exchange as a whole.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
-    pub timeout: Duration,
-}
-
-/// Flags of `load`.
-#[derive(Debug, Clone, Args)]
-pub struct LoadArgs {
-    /// Scenario files or folders to draw from; generated prompts where none is named.
-    pub scenarios: Vec<PathBuf>,
-    /// The target file; ./sameturn.yaml where there is one, else the built-in mocks.
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with = "base_url",
-        help_heading = "Whom to ask"
-    )]
-    pub targets: Option<PathBuf>,
-    /// Use the built-in mocks although there is a ./sameturn.yaml; with --targets, they stand in for the
-    /// providers of that file.
-    #[arg(long, conflicts_with = "base_url", help_heading = "Whom to ask")]
-    pub mocks: bool,
-    /// Only these targets; may be repeated.
-    #[arg(long, value_name = "NAME", help_heading = "Whom to ask")]
-    pub target: Vec<String>,
-    #[command(flatten)]
-    pub server: ServerArgs,
-    /// Closed loop: this many conversations at a time at each target and region.
-    #[arg(
-        long,
-        value_name = "N",
-        conflicts_with = "rate",
-        help_heading = "Arrivals"
-    )]
-    pub concurrency: Option<u32>,
-    /// Open loop: this many conversations a second at each target and region.
-    #[arg(long, value_name = "R", help_heading = "Arrivals")]
-    pub rate: Option<f64>,
-    /// How long is measured.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
-    pub duration: Option<Duration>,
-    /// How many conversations are measured at each target and region.
-    #[arg(long, value_name = "N", help_heading = "Arrivals")]
-    pub requests: Option<u64>,
-    /// Load before the measured part.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
-    pub warm_up: Option<Duration>,
-    /// Load after the measured part, so that the last measured requests end under load.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
-    pub cool_down: Option<Duration>,
-    /// The seed of everything random.
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Arrivals")]
-    pub seed: u64,
-    /// Threads that send; as many as there are processors where absent.
-    #[arg(long, value_name = "N", help_heading = "Harness")]
-    pub workers: Option<usize>,
-    /// What to print on stdout.
-    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
-    pub format: Format,
-    /// Where run folders are made.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "results",
-        help_heading = "Output"
-    )]
-    pub results: PathBuf,
-    /// Replace AWS account ids in everything written and printed.
-    #[arg(long, help_heading = "Output")]
-    pub redact_accounts: bool,
-    /// The longest silence of an endpoint.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, help_heading = "Limits")]
-    pub idle_timeout: Duration,
-    /// The longest exchange as a whole.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration, help_heading = "Limits")]
     pub timeout: Duration,
 }
 

@@ -198,6 +198,7 @@ fn server(args: &ServerArgs, url: &str) -> anyhow::Result<TargetFile> {
         query: added("--query", '=', &args.query)?,
         organization: None,
         project: None,
+        price: None,
         guardrail: None,
     };
     Ok(TargetFile {

@@ -32,13 +32,13 @@ fn deal(
     workers: &[UnboundedSender<Start>],
 ) {
     let mut measured: Vec<u64> = Vec::new();
-    let count = u64::from(round.shard.count());
+    let count = u64::from(round.settings.shard.count);
     for (number, start) in arrivals {
-        if round.window.ends().is_some_and(|end| start.intended >= end) {
+        if round.settings.window.ends().is_some_and(|end| start.intended >= end) {
             return;
         }
-        if let Some(most) = round.window.most
-            && round.window.phase(start.intended) == Phase::Measured
+        if let Some(most) = round.settings.window.most
+            && round.settings.window.phase(start.intended) == Phase::Measured
         {
             if measured.len() <= start.lane {
                 measured.resize(start.lane + 1, 0);
@@ -52,11 +52,11 @@ fn deal(
             }
             measured[start.lane] += 1;
         }
-        if !round.shard.takes(number) {
+        if !round.settings.shard.takes(number) {
             continue;
         }
         loop {
-            if *round.stop.borrow() != Stop::No {
+            if *round.settings.stop.borrow() != Stop::No {
                 return;
             }
             let now = round.now();

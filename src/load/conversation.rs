@@ -29,9 +29,11 @@ const MOST_BODY: usize = 16 * 1024 * 1024;
 /// Holds one conversation to its end.
 pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start: Start) {
     let lane = &fleet.lanes[start.lane];
-    let script = fleet.workload.script(start.arrival);
+    let script = fleet
+        .workload
+        .script(start.arrival, round.unique(start.arrival));
     let scenario = &*script.scenario;
-    let phase = round.window.phase(start.intended);
+    let phase = round.settings.window.phase(start.intended);
     let session = format!("{}-{:08x}-{:016x}", fleet.run_id, start.lane, start.arrival);
     let mut entries: Vec<Entry> = Vec::new();
     let mut last: Option<TurnTrace> = None;
@@ -335,7 +337,7 @@ fn told(
             false => {}
         }
     }
-    let good = sample.failure.is_none() && (round.good)(sample, &arrivals.gaps);
+    let good = sample.failure.is_none() && (round.settings.good)(sample, &arrivals.gaps);
     let mut tallies = desk.tallies.borrow_mut();
     let tally = &mut tallies[sample.lane];
     let counts = &mut tally.counts;
@@ -343,7 +345,7 @@ fn told(
     counts.live_errors += u64::from(sample.failure.is_some());
     counts.live_tokens += sample.output_tokens.unwrap_or(0);
     counts.live_input_tokens += sample.input_tokens.unwrap_or(0);
-    if round.window.phase(ended) == Phase::Measured {
+    if round.settings.window.phase(ended) == Phase::Measured {
         counts.completed += 1;
         counts.completed_whole += u64::from(sample.failure.is_none());
         counts.completed_good += u64::from(good);
@@ -360,7 +362,7 @@ fn told(
     }
     let _ = lane;
     drop(tallies);
-    if round.keep_samples {
+    if round.settings.keep_samples {
         desk.samples.borrow_mut().push(sample.clone());
     }
 }

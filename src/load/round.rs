@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::load::gate::Gate;
-use crate::load::sample::Sample;
+use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
 use crate::load::window::Window;
 use crate::plan::shard::Shard;
@@ -54,8 +54,10 @@ pub struct Start {
     pub intended: Duration,
 }
 
-/// What workers need to know of the round that they are in.
-pub struct Round {
+/// What a round is to be.
+pub struct RoundSettings {
+    /// Counts the rounds of a run, from 0.
+    pub number: u32,
     /// What all times are from.
     pub origin: Instant,
     pub window: Window,
@@ -67,6 +69,11 @@ pub struct Round {
     /// Whether each sample is told.
     pub keep_samples: bool,
     pub stop: watch::Receiver<Stop>,
+}
+
+/// What workers need to know of the round that they are in.
+pub struct Round {
+    pub settings: RoundSettings,
     /// One per lane.
     pub gates: Vec<Gate>,
     /// One per lane: how many virtual clients' conversations have begun, of this shard.
@@ -76,30 +83,9 @@ pub struct Round {
 }
 
 impl Round {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a value of its own, named where it is made"
-    )]
-    pub fn new(
-        origin: Instant,
-        window: Window,
-        arriving: Arriving,
-        shard: Shard,
-        most_under_way: usize,
-        good: Good,
-        keep_samples: bool,
-        stop: watch::Receiver<Stop>,
-        lanes: usize,
-    ) -> Round {
+    pub fn new(settings: RoundSettings, lanes: usize) -> Round {
         Round {
-            origin,
-            window,
-            arriving,
-            shard,
-            most_under_way,
-            good,
-            keep_samples,
-            stop,
+            settings,
             gates: (0..lanes).map(|_| Gate::default()).collect(),
             begun: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             measured: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
@@ -108,14 +94,20 @@ impl Round {
 
     /// Time since the start.
     pub fn now(&self) -> Duration {
-        self.origin.elapsed()
+        self.settings.origin.elapsed()
+    }
+
+    /// A number for an arrival that no other round has.
+    pub fn unique(&self, arrival: u64) -> u64 {
+        u64::from(self.settings.number) << 40 | arrival
     }
 
     /// The next number of a lane's conversation in a closed loop; `None` where all are begun.
     pub fn next(&self, lane: usize, now: Duration) -> Option<u64> {
-        let (index, count) = (u64::from(self.shard.index()), u64::from(self.shard.count()));
-        if let (Some(most), crate::load::sample::Phase::Measured) =
-            (self.window.most, self.window.phase(now))
+        let Shard { index, count } = self.settings.shard;
+        let (index, count) = (u64::from(index), u64::from(count));
+        let window = &self.settings.window;
+        if let (Some(most), Phase::Measured) = (window.most, window.phase(now))
         {
             let own = self.measured[lane].fetch_add(1, Ordering::Relaxed);
             if own.saturating_mul(count).saturating_add(index) >= most {

@@ -92,11 +92,11 @@ struct Worker {
 impl Worker {
     async fn run(&self, mut starts: UnboundedReceiver<Start>) {
         let cpu = thread_cpu();
-        let mut stop = self.round.stop.clone();
+        let mut stop = self.round.settings.stop.clone();
         let mut tasks: JoinSet<()> = JoinSet::new();
         let mut waiting: VecDeque<Start> = VecDeque::new();
-        let mut open = matches!(self.round.arriving, Arriving::Open);
-        if let Arriving::Closed { most, .. } = self.round.arriving {
+        let mut open = matches!(self.round.settings.arriving, Arriving::Open);
+        if let Arriving::Closed { most, .. } = self.round.settings.arriving {
             self.open_slots(most, &mut tasks);
         }
         let first = tokio::time::Instant::now() + TOLD_EVERY;
@@ -112,7 +112,7 @@ impl Worker {
                 }
                 start = starts.recv(), if open => match start {
                     None => open = false,
-                    Some(start) if tasks.len() < self.round.most_under_way => self.begin(start, &mut tasks),
+                    Some(start) if tasks.len() < self.round.settings.most_under_way => self.begin(start, &mut tasks),
                     Some(start) => waiting.push_back(start),
                 },
                 Some(_) = tasks.join_next() => {
@@ -135,7 +135,7 @@ impl Worker {
     fn begin(&self, start: Start, tasks: &mut JoinSet<()>) {
         let gate = &self.round.gates[start.lane];
         if self.fleet.back_off && gate.closed_until(self.round.now()).is_some() {
-            if self.round.window.phase(start.intended) == Phase::Measured {
+            if self.round.settings.window.phase(start.intended) == Phase::Measured {
                 self.desk.tallies.borrow_mut()[start.lane].counts.held_back += 1;
             }
             return;
@@ -205,13 +205,13 @@ async fn virtual_client(
     lane: usize,
     slot: u32,
 ) {
-    let Arriving::Closed { allowed, .. } = &round.arriving else {
+    let Arriving::Closed { allowed, .. } = &round.settings.arriving else {
         return;
     };
-    let mut stop = round.stop.clone();
+    let mut stop = round.settings.stop.clone();
     loop {
         let now = round.now();
-        if *stop.borrow() != Stop::No || round.window.ends().is_some_and(|end| now >= end) {
+        if *stop.borrow() != Stop::No || round.settings.window.ends().is_some_and(|end| now >= end) {
             return;
         }
         let gate = round.gates[lane]

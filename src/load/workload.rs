@@ -1,10 +1,24 @@
 //! What is asked: scenarios by weight, or generated prompts of set sizes.
 //!
-//! Core: the same seed and number give the same conversation, on whatever machine.
+//! Core: the same seed and arrival give the same conversation, at whatever target and on whatever machine.
 
 use std::sync::Arc;
 
+use serde_json::json;
+
+use crate::load::draw::Purpose;
+use crate::load::mix::Choice;
+use crate::load::prompt::Prompts;
+use crate::load::replay::Recorded;
+use crate::load::size::Size;
 use crate::scenario::model::Scenario;
+
+/// The name of the conversation that is made of a generated prompt.
+pub const GENERATED: &str = "generated";
+
+/// The least that the Responses API takes as `max_output_tokens`
+/// (https://platform.openai.com/docs/api-reference/responses/create, 2026-08-21).
+const LEAST_LIMIT: u32 = 16;
 
 /// One conversation about to be held.
 #[derive(Debug, Clone)]
@@ -16,20 +30,98 @@ pub struct Script {
     pub prompt: Option<String>,
 }
 
+/// Prompts that are made up.
+#[derive(Debug, Clone)]
+pub struct Generated {
+    pub prompts: Prompts,
+    pub prompt_tokens: Size,
+    pub output_tokens: Size,
+    /// Whether the request limits the answer to the tokens that it asks for.
+    pub limited: bool,
+    pub seed: u64,
+}
+
+/// Where conversations come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    Scenarios {
+        scenarios: Vec<Arc<Scenario>>,
+        choice: Choice,
+    },
+    Generated(Generated),
+}
+
 /// All that may be asked.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    pub scenarios: Vec<Arc<Scenario>>,
+    pub source: Source,
+    /// Sizes of recorded requests, in the order of their arrival; empty where nothing is replayed.
+    pub recorded: Arc<[Recorded]>,
 }
 
 impl Workload {
-    /// The conversation of an arrival.
-    pub fn script(&self, arrival: u64) -> Script {
-        let index = (arrival % self.scenarios.len() as u64) as usize;
-        Script {
-            index,
-            scenario: Arc::clone(&self.scenarios[index]),
-            prompt: None,
+    /// The names of what is asked, in the order of [`Script::index`].
+    pub fn names(&self) -> Vec<String> {
+        match &self.source {
+            Source::Scenarios { scenarios, .. } => {
+                scenarios.iter().map(|one| one.name.clone()).collect()
+            }
+            Source::Generated(_) => vec![GENERATED.to_owned()],
         }
     }
+
+    /// The conversation of an arrival. `number` must differ between rounds, so that no prompt comes twice.
+    pub fn script(&self, arrival: u64, number: u64) -> Script {
+        match &self.source {
+            Source::Scenarios { scenarios, choice } => {
+                let index = choice.item(arrival);
+                Script {
+                    index,
+                    scenario: Arc::clone(&scenarios[index]),
+                    prompt: None,
+                }
+            }
+            Source::Generated(generated) => {
+                let recorded = usize::try_from(arrival)
+                    .ok()
+                    .and_then(|index| self.recorded.get(index));
+                generated.script(number, recorded)
+            }
+        }
+    }
+}
+
+impl Generated {
+    fn script(&self, number: u64, recorded: Option<&Recorded>) -> Script {
+        let size = |said: Option<u32>, size: &Size, purpose| {
+            said.unwrap_or_else(|| size.draw(self.seed, purpose, number))
+        };
+        let input = size(
+            recorded.and_then(|one| one.prompt_tokens),
+            &self.prompt_tokens,
+            Purpose::PromptSize,
+        );
+        let output = size(
+            recorded.and_then(|one| one.output_tokens),
+            &self.output_tokens,
+            Purpose::OutputSize,
+        );
+        let limit = self.limited.then_some(output.max(LEAST_LIMIT));
+        Script {
+            index: 0,
+            scenario: Arc::new(conversation(limit)),
+            prompt: Some(self.prompts.text(number, input, output)),
+        }
+    }
+}
+
+/// A single turn, whose text is put in later.
+fn conversation(limit: Option<u32>) -> Scenario {
+    serde_json::from_value(json!({
+        "name": GENERATED,
+        "about": "A generated prompt.",
+        "settings": { "max_output_tokens": limit },
+        "turns": [{ "user": "" }],
+    }))
+    .expect("the fields are those of a scenario")
 }

@@ -75,6 +75,20 @@ pub struct Target {
     /// The project that requests are for; as the provider's variable says where absent.
     #[serde(default)]
     pub project: Option<String>,
+    /// What its tokens cost, for `load`.
+    #[serde(default)]
+    pub price: Option<Price>,
+}
+
+/// US dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub input: f64,
+    /// Input read from a cache; as other input where absent.
+    #[serde(default)]
+    pub cached: Option<f64>,
+    pub output: f64,
 }
 
 /// A guardrail of the customer's.

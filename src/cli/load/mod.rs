@@ -1,0 +1,470 @@
+//! `sameturn load`: settings → targets and identities → rounds of load → reports.
+
+pub mod args;
+pub mod collect;
+pub mod preflight;
+pub mod progress;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, bail};
+use tokio::sync::watch;
+
+use crate::auth::environment::Environment;
+use crate::auth::seen::Seen;
+use crate::auth::shared::SignIns;
+use crate::catalog;
+use crate::cli::args::Format;
+use crate::cli::exit::{self, Exit};
+use crate::cli::lint;
+use crate::cli::load::args::{HttpArg, LoadArgs};
+use crate::cli::load::collect::Collected;
+use crate::cli::load::progress::LoadProgress;
+use crate::cli::load::settings::{Load, LoadSettings};
+use crate::cli::settings::Mode;
+use crate::cli::signals;
+use crate::cli::targets::{self, Column};
+use crate::cli::ui::Ui;
+use crate::load::arrival::Merged;
+use crate::load::ceiling::{Ceiling, Price};
+use crate::load::engine::{Engine, Schedule};
+use crate::load::fleet::{Fleet, Lane};
+use crate::load::result::{ArrivalClock, Ending, Harness, LaneResult, LoadResult};
+use crate::load::round::{Arriving, Good, Round, RoundSettings, Start, Stop};
+use crate::load::slo::Objective;
+use crate::load::tally::Tally;
+use crate::load::workload::Workload;
+use crate::mock::data::MockData;
+use crate::mock::server::MockServer;
+use crate::plan::{self, PlannedScenario};
+use crate::plan::shard::Shard;
+use crate::report::load_console;
+use crate::report::load_record::LoadRecord;
+use crate::report::store;
+use crate::transport::wire::WireSettings;
+
+/// Runs the command. An error is bad input: nothing was sent.
+pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let settings = settings::resolve(args, nonce())?;
+    lint::warn(ui, &settings.warnings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime did not start")?;
+    runtime.block_on(load(args, settings, ui))
+}
+
+/// Different in each run, so that no prompt is in a cache from the run before.
+fn nonce() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// The built-in mocks on threads of their own, so that they and the load share processors only.
+struct Mocks {
+    server: MockServer,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Mocks {
+    fn start(seed: u64) -> anyhow::Result<Mocks> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("mock")
+            .build()
+            .context("the mocks' runtime did not start")?;
+        let data = MockData::shipped().map_err(anyhow::Error::msg)?;
+        let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let handle = runtime.handle().clone();
+        let server = std::thread::scope(|scope| {
+            let start = scope.spawn(|| handle.block_on(MockServer::start(any_port, data, seed)));
+            start.join()
+        });
+        let server = server
+            .map_err(|_| anyhow::anyhow!("the built-in mocks broke"))?
+            .context("the built-in mocks could not listen on loopback")?;
+        Ok(Mocks { server, runtime })
+    }
+}
+
+async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let environment = Environment::of_process();
+    let mocks = match settings.mode {
+        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(Mocks::start(args.seed)?),
+        Mode::TargetFile(_) | Mode::Server(_) => None,
+    };
+    let mock = mocks.as_ref().map(|mocks| &mocks.server);
+    let catalog = catalog::shipped();
+    let columns = targets::expand(&settings.targets, catalog, &environment, mock).await?;
+    let (columns, skipped) = applicable(columns, &settings.planned, &settings.workload)?;
+    ui.err(&format!("loading {}: {}\n", settings.mode.words(), settings.load.words()))?;
+    ui.err(&targets::remarks(&columns))?;
+    ui.err(&skipped)?;
+    let seen = Arc::new(Seen::new(args.redact_accounts));
+    targets::teach(&columns, &seen);
+    let prices = prices(&columns, &settings)?;
+    let lanes: Vec<Lane> = columns
+        .into_iter()
+        .zip(prices)
+        .map(|(column, price)| Lane::new(column.target, column.identities, price))
+        .collect();
+    preflight::confirm(&lanes, &settings.load.words(), args.yes, ui)?;
+    let room = preflight::room();
+    let most_under_way = match &settings.load {
+        Load::Closed(profile) => {
+            let each = profile.peak().ceil() as u64;
+            let all = each.saturating_mul(lanes.len() as u64);
+            preflight::check_room(room, all, each)?;
+            usize::MAX
+        }
+        _ => {
+            let most = preflight::affordable(room, args.max_in_flight, lanes.len());
+            if most < args.max_in_flight {
+                ui.err(&format!(
+                    "warning: at most {most} conversations at a time: open files or local ports allow no more\n"
+                ))?;
+            }
+            (most as usize).div_ceil(settings.workers)
+        }
+    };
+    let run_id = store::new_run_id();
+    let fleet = Arc::new(Fleet {
+        lanes,
+        catalog,
+        workload: settings.workload.clone(),
+        limits: settings.limits,
+        ceiling: Ceiling::new(args.max_tokens, settings.most_micro_dollars),
+        seen: Arc::clone(&seen),
+        back_off: !args.no_back_off,
+        run_id: run_id.clone(),
+    });
+    let shared = Arc::new(SignIns::default());
+    let mut signed = true;
+    for lane in &fleet.lanes {
+        if let Err(failure) = lane.sign_in(&shared, &seen).await {
+            signed = false;
+            let fix = failure.fix.as_deref().map(|fix| format!("\n  fix: {fix}"));
+            ui.err(&format!(
+                "error: {}: {}/{}: {}{}\n",
+                lane.label(),
+                failure.class,
+                failure.cause,
+                seen.redact(&failure.message),
+                fix.unwrap_or_default()
+            ))?;
+        }
+    }
+    if !signed {
+        ui.err("nothing was sent\n")?;
+        return Ok(Exit::Undetermined);
+    }
+    let keeper = tokio::spawn(keep_signed_in(Arc::clone(&fleet), shared, Arc::clone(&seen)));
+
+    let wire = Arc::new(wire_settings(args, &settings)?);
+    let engine = Engine::start(settings.workers, &fleet, &wire).context("the workers did not start")?;
+    let (stop, stopped) = watch::channel(Stop::No);
+    let stop = Arc::new(stop);
+    let watcher = tokio::spawn(stop_when_told(Arc::clone(&stop)));
+
+    let started_at = store::format_time(SystemTime::now());
+    let cpu = process_cpu();
+    let (arriving, schedule) = arriving(&settings, args.seed, fleet.lanes.len());
+    let round = Arc::new(Round::new(
+        RoundSettings {
+            number: 0,
+            origin: Instant::now(),
+            window: settings.window,
+            arriving,
+            shard: Shard { index: 0, count: 1 },
+            most_under_way,
+            good: good(settings.objective.as_ref()),
+            keep_samples: false,
+            stop: stopped,
+        },
+        fleet.lanes.len(),
+    ));
+    let heard = engine.begin(&round, schedule).context("the clock did not start")?;
+    let labels: Vec<String> = fleet.lanes.iter().map(Lane::label).collect();
+    let mut progress = LoadProgress::new(&labels, settings.window.ends());
+    let collected = {
+        let fleet = Arc::clone(&fleet);
+        tokio::task::spawn_blocking(move || collect::round(&heard, &fleet, &mut progress))
+    };
+    let collected = collected.await.context("the figures could not be collected")?;
+    let wall = round.now();
+    watcher.abort();
+    keeper.abort();
+    engine.end();
+    let ending = match *stop.borrow() {
+        Stop::No if fleet.ceiling.reached() => Ending::Ceiling,
+        Stop::No => Ending::Planned,
+        Stop::Starting | Stop::Now => Ending::Interrupted,
+    };
+    let result = LoadResult {
+        run_id,
+        started_at,
+        finished_at: store::format_time(SystemTime::now()),
+        mode: settings.mode.words(),
+        load: settings.load.words(),
+        seed: args.seed,
+        clock: ArrivalClock::Read,
+        measured: measured(&settings, wall),
+        ending,
+        harness: Harness {
+            workers: settings.workers,
+            cpu: collected.cpu.clone(),
+            process_cpu: process_cpu().saturating_sub(cpu),
+            peak_rss: peak_rss(),
+            wall,
+        },
+        lanes: lane_results(&fleet, collected),
+    };
+    if let Some(mocks) = mocks {
+        mocks.server.stop().await;
+        mocks.runtime.shutdown_background();
+    }
+    finish(args, &result, ui)
+}
+
+/// How long was measured: the window, or as much of it as there was.
+fn measured(settings: &LoadSettings, wall: Duration) -> Duration {
+    let since = wall.saturating_sub(settings.window.warm_up);
+    settings
+        .window
+        .measured
+        .map_or(since, |measured| measured.min(since))
+}
+
+fn finish(args: &LoadArgs, result: &LoadResult, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let record = LoadRecord::new(result);
+    let exit = match result.ending {
+        Ending::Interrupted => Exit::Interrupted,
+        _ => Exit::Ok,
+    };
+    match args.format {
+        Format::Json => ui.out(&record.to_json())?,
+        Format::Text => ui.out(&load_console::render(
+            &record,
+            &load_console::Settings {
+                width: ui.width,
+                results: None,
+                exit_code: exit.code(),
+            },
+        ))?,
+    }
+    Ok(exit)
+}
+
+fn lane_results(fleet: &Fleet, collected: Collected) -> Vec<LaneResult> {
+    let tallies = collected.tallies.into_iter().chain(std::iter::repeat_with(Tally::default));
+    fleet
+        .lanes
+        .iter()
+        .zip(tallies)
+        .map(|(lane, tally)| LaneResult {
+            target: lane.target.name.clone(),
+            region: lane.target.region.clone(),
+            provider: lane.target.provider.id.clone(),
+            dialect: lane.target.dialect.word().to_owned(),
+            model: lane.target.model.clone(),
+            endpoint: lane.target.route.base_url(),
+            sign_in: lane
+                .signed()
+                .map(|signed| signed.how.clone())
+                .unwrap_or_default(),
+            tally,
+        })
+        .collect()
+}
+
+/// The columns where every scenario of the workload applies, and a line for each that was left out.
+fn applicable(
+    columns: Vec<Column>,
+    planned: &[PlannedScenario],
+    workload: &Workload,
+) -> anyhow::Result<(Vec<Column>, String)> {
+    let names = workload.names();
+    let mut kept = Vec::new();
+    let mut skipped = String::new();
+    for column in columns {
+        let refused = planned
+            .iter()
+            .filter(|one| names.contains(&one.scenario.name))
+            .find_map(|one| {
+                let reason = plan::applies(&one.scenario, &column.target).err()?;
+                Some(format!("{}: {reason}", one.scenario.name))
+            });
+        match refused {
+            None => kept.push(column),
+            Some(reason) => {
+                let region = column.target.region.as_deref().unwrap_or_default();
+                let name = format!("{} {region}", column.target.name);
+                skipped.push_str(&format!("warning: {} is left out: {reason}\n", name.trim_end()));
+            }
+        }
+    }
+    if kept.is_empty() {
+        bail!("no target is left to load\n{}", skipped.trim_end());
+    }
+    Ok((kept, skipped))
+}
+
+/// The price of each column's tokens. With a ceiling of cost, each must have one.
+fn prices(columns: &[Column], settings: &LoadSettings) -> anyhow::Result<Vec<Option<Price>>> {
+    let price = |column: &Column| {
+        let said = settings.targets.targets.get(&column.target.name)?.price.as_ref()?;
+        Some(Price {
+            input: said.input,
+            cached: said.cached,
+            output: said.output,
+        })
+    };
+    let prices: Vec<Option<Price>> = columns.iter().map(price).collect();
+    if settings.most_micro_dollars.is_some() {
+        for (column, price) in columns.iter().zip(&prices) {
+            if price.is_none() && !column.target.mocked {
+                bail!(
+                    "--max-cost: the price of `{}` is not known\n  help: give target `{}` \
+                     `price: {{ input: 1.25, cached: 0.125, output: 10 }}`, in US dollars for a million tokens, or \
+                     use --max-tokens",
+                    column.target.model,
+                    column.target.name
+                );
+            }
+        }
+    }
+    Ok(prices)
+}
+
+fn wire_settings(args: &LoadArgs, settings: &LoadSettings) -> anyhow::Result<WireSettings> {
+    let _ = (args.fresh_connections, args.read_times);
+    if args.http == HttpArg::Two {
+        bail!("--http 2: not yet");
+    }
+    Ok(WireSettings {
+        limits: settings.limits,
+    })
+}
+
+/// How conversations arrive, and the schedule where there is one.
+fn arriving(settings: &LoadSettings, seed: u64, lanes: usize) -> (Arriving, Option<Schedule>) {
+    match &settings.load {
+        Load::Closed(profile) => {
+            let most = profile.peak().ceil() as u32;
+            let profile = profile.clone();
+            let allowed = Arc::new(move |at| profile.at(at).round() as u32);
+            (Arriving::Closed { most, allowed }, None)
+        }
+        Load::Open { profile, spacing } => {
+            let merged = Merged::new(profile, *spacing, seed, lanes);
+            (Arriving::Open, Some(Box::new(merged.map(start))))
+        }
+        Load::FindMax { .. } => (Arriving::Open, None),
+        Load::Replay(recorded) => {
+            let recorded = Arc::clone(recorded);
+            let arrivals = (0..recorded.len()).flat_map(move |index| {
+                let intended = recorded[index].at;
+                (0..lanes).map(move |lane| {
+                    let start = Start {
+                        lane,
+                        arrival: index as u64,
+                        intended,
+                    };
+                    ((index * lanes + lane) as u64, start)
+                })
+            });
+            (Arriving::Open, Some(Box::new(arrivals)))
+        }
+    }
+}
+
+fn start(arrival: crate::load::arrival::Arrival) -> (u64, Start) {
+    let start = Start {
+        lane: arrival.lane,
+        arrival: arrival.index,
+        intended: arrival.due,
+    };
+    (arrival.number, start)
+}
+
+/// Whether a request keeps the objective; every whole one does where there is none.
+fn good(objective: Option<&Objective>) -> Good {
+    use crate::load::sample::Sample;
+    use crate::load::slo::{Metric, OneRequest};
+    let Some(objective) = objective.cloned() else {
+        return Arc::new(|_, _| true);
+    };
+    Arc::new(move |sample: &Sample, gaps: &[u32]| {
+        let gaps: Vec<Duration> = gaps
+            .iter()
+            .map(|gap| Duration::from_micros(u64::from(*gap)))
+            .collect();
+        let value = |metric: Metric| match metric {
+            Metric::Headers => sample.since_sent(sample.headers),
+            Metric::Ttft => sample.ttft(),
+            Metric::Itl => None,
+            Metric::Tpot => sample.tpot(),
+            Metric::E2e => Some(sample.ended),
+            Metric::Response => Some(sample.response()),
+            // A part of a loop says nothing of the whole.
+            Metric::Loop => Some(Duration::ZERO),
+        };
+        objective.is_good(&OneRequest {
+            succeeded: sample.failure.is_none(),
+            value: &value,
+            gaps: &gaps,
+        })
+    })
+}
+
+/// Renews credentials before they end.
+async fn keep_signed_in(fleet: Arc<Fleet>, shared: Arc<SignIns>, seen: Arc<Seen>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        ticks.tick().await;
+        for lane in &fleet.lanes {
+            // What the server says to the old ones is counted; there is nobody to tell here.
+            let _ = lane.sign_in(&shared, &seen).await;
+        }
+    }
+}
+
+/// The first Ctrl-C starts nothing any more, the second cuts what runs, the third ends at once.
+async fn stop_when_told(stop: Arc<watch::Sender<Stop>>) {
+    for next in [Stop::Starting, Stop::Now] {
+        if signals::told_to_stop().await.is_err() {
+            return;
+        }
+        let _ = stop.send(next);
+    }
+    if signals::told_to_stop().await.is_ok() {
+        exit::now(Exit::Interrupted);
+    }
+}
+
+/// Processor time of this process so far.
+fn process_cpu() -> Duration {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Duration::new(
+            u64::try_from(time.tv_sec).unwrap_or(0),
+            u32::try_from(time.tv_nsec).unwrap_or(0),
+        )
+    }
+    #[cfg(not(unix))]
+    {
+        Duration::ZERO
+    }
+}
+
+/// The most memory this process has had, in bytes.
+fn peak_rss() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

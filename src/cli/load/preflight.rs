@@ -1,0 +1,176 @@
+//! What must be true before load is sent: room for connections, and a yes where it costs money.
+
+use std::io::{BufRead, IsTerminal};
+use std::net::IpAddr;
+
+use anyhow::bail;
+
+use crate::cli::ui::Ui;
+use crate::load::fleet::Lane;
+use crate::report::escape;
+
+/// Files that the program has open besides connections: standard streams, logs, runtimes, results.
+const OTHER_FILES: u64 = 64;
+
+/// What the system allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Open files; `None` where there is no limit, or none that is known.
+    pub files: Option<u64>,
+    /// Ports of this machine for connections to one address and port; `None` where not known.
+    pub ports: Option<u64>,
+}
+
+/// What this system allows, after raising the limit of open files as far as it goes without being anybody
+/// special.
+#[cfg(unix)]
+pub fn room() -> Room {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || (limit.current.is_some() && limit.maximum.is_none()) {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
+    let ports = range.and_then(|text| {
+        let mut ends = text.split_whitespace().map(str::parse::<u64>);
+        let (low, high) = (ends.next()?.ok()?, ends.next()?.ok()?);
+        Some(high.saturating_sub(low) + 1)
+    });
+    Room {
+        files: limit.current,
+        ports,
+    }
+}
+
+/// Nothing is known here.
+#[cfg(not(unix))]
+pub fn room() -> Room {
+    Room {
+        files: None,
+        ports: None,
+    }
+}
+
+/// Whether so many connections at a time have room, of which so many go to one address.
+pub fn check_room(room: Room, connections: u64, to_one: u64) -> anyhow::Result<()> {
+    if let Some(files) = room.files
+        && connections.saturating_add(OTHER_FILES) > files
+    {
+        bail!(
+            "{connections} connections at a time need {} open files, and this process may have {files}\n  \
+             help: `ulimit -n {}` in this shell (as root, or with a higher hard limit in \
+             /etc/security/limits.conf), or less load, or --shard on several machines",
+            connections + OTHER_FILES,
+            connections + OTHER_FILES
+        );
+    }
+    if let Some(ports) = room.ports
+        && to_one > ports
+    {
+        bail!(
+            "{to_one} connections at a time to one address need as many local ports, and there are {ports}\n  \
+             help: `sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"`, or less load, or --shard on several \
+             machines"
+        );
+    }
+    Ok(())
+}
+
+/// How many connections an open loop may have at a time, when the wish is this.
+pub fn affordable(room: Room, wish: u32, lanes: usize) -> u32 {
+    let files = room.files.map(|files| files.saturating_sub(OTHER_FILES));
+    let ports = room.ports.map(|ports| ports.saturating_mul(lanes as u64));
+    let most = files.into_iter().chain(ports).min().unwrap_or(u64::MAX);
+    u32::try_from(most).unwrap_or(u32::MAX).clamp(1, wish)
+}
+
+/// Whether requests to this URL stay on this machine or its private network, where nobody charges for them.
+pub fn is_private(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost") || !host.contains('.'),
+    }
+}
+
+/// Asks before anything is spent. `what` says how much is about to be sent.
+pub fn confirm(lanes: &[Lane], what: &str, yes: bool, ui: &mut Ui) -> anyhow::Result<()> {
+    let spending: Vec<String> = lanes
+        .iter()
+        .filter(|lane| !lane.target.mocked && !is_private(&lane.target.route.base_url()))
+        .map(|lane| {
+            format!(
+                "  {}: {} at {}\n",
+                escape::line(&lane.label()),
+                escape::line(&lane.target.model),
+                escape::line(&lane.target.route.base_url())
+            )
+        })
+        .collect();
+    if spending.is_empty() || yes {
+        return Ok(());
+    }
+    let list = spending.concat();
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        bail!(
+            "this sends {what} to providers that charge for it:\n{list}  help: --yes says that this is meant; \
+             --max-tokens and --max-cost limit it; --mocks rehearses it for nothing"
+        );
+    }
+    ui.err(&format!(
+        "This sends {what} to providers that charge for it:\n{list}Go on? [y/N] "
+    ))?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => bail!("nothing was sent"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::load::preflight::*;
+
+    #[test]
+    fn too_little_room_is_told_with_its_remedy() {
+        let room = Room { files: Some(1024), ports: Some(28_232) };
+        assert!(check_room(room, 900, 900).is_ok());
+        let files = check_room(room, 1000, 10).unwrap_err().to_string();
+        assert!(files.contains("ulimit -n 1064"), "{files}");
+        let many = Room { files: None, ..room };
+        let ports = check_room(many, 30_000, 30_000).unwrap_err().to_string();
+        assert!(ports.contains("ip_local_port_range"), "{ports}");
+        assert!(check_room(many, 60_000, 20_000).is_ok());
+        assert_eq!(affordable(room, 20_000, 1), 960);
+        assert_eq!(affordable(many, 50_000, 1), 28_232);
+    }
+
+    #[test]
+    fn only_private_addresses_are_free() {
+        for url in [
+            "http://127.0.0.1:8000/v1",
+            "http://[::1]:1/v1",
+            "http://localhost:1",
+            "http://10.1.2.3/v1",
+            "http://vllm:8000/v1",
+        ] {
+            assert!(is_private(url), "{url}");
+        }
+        for url in ["https://api.openai.com/v1", "http://8.8.8.8/", "nonsense"] {
+            assert!(!is_private(url), "{url}");
+        }
+    }
+}

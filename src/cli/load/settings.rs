@@ -1,0 +1,261 @@
+//! Flags, files and environment, resolved: what `load` will do, with no option left that has a default.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::catalog;
+use crate::cli::files;
+use crate::cli::load::args::{LoadArgs, SpacingArg};
+use crate::cli::settings::{Mode, Whom, choose_targets, mode};
+use crate::diagnostic::Diagnostics;
+use crate::load::arrival::Spacing;
+use crate::load::find;
+use crate::load::mix::Mix;
+use crate::load::profile::Profile;
+use crate::load::prompt::{Prefix, Prompts};
+use crate::load::replay::{self, Recorded};
+use crate::load::slo::Objective;
+use crate::load::window::Window;
+use crate::load::workload::{Generated, Source, Workload};
+use crate::plan::PlannedScenario;
+use crate::target::model::TargetFile;
+use crate::transport::Limits;
+
+/// How conversations arrive at each target and region.
+#[derive(Debug, Clone)]
+pub enum Load {
+    Closed(Profile),
+    Open {
+        profile: Profile,
+        spacing: Spacing,
+    },
+    Replay(Arc<[Recorded]>),
+    /// A search for the highest rate.
+    FindMax {
+        start: f64,
+        search: find::Settings,
+        spacing: Spacing,
+        step: Duration,
+    },
+}
+
+impl Load {
+    /// In words, for the head of a report.
+    pub fn words(&self) -> String {
+        let each = "at each target and region";
+        match self {
+            Load::Closed(profile) => {
+                format!("closed loop, {profile} conversations at a time {each}")
+            }
+            Load::Open { profile, spacing } => format!(
+                "open loop, {profile} conversations a second {each}, {}",
+                spacing_words(*spacing)
+            ),
+            Load::Replay(recorded) => {
+                format!("open loop, {} recorded arrivals {each}", recorded.len())
+            }
+            Load::FindMax { spacing, step, .. } => format!(
+                "search for the highest rate {each}, {} s a step, {}",
+                step.as_secs_f64(),
+                spacing_words(*spacing)
+            ),
+        }
+    }
+}
+
+fn spacing_words(spacing: Spacing) -> &'static str {
+    match spacing {
+        Spacing::Constant => "evenly spaced",
+        Spacing::Poisson => "as a Poisson process",
+    }
+}
+
+/// What `load` will do.
+#[derive(Debug)]
+pub struct LoadSettings {
+    pub mode: Mode,
+    pub targets: TargetFile,
+    pub workload: Workload,
+    /// The scenarios of the workload, for whoever asks whether they apply somewhere.
+    pub planned: Vec<PlannedScenario>,
+    pub load: Load,
+    pub window: Window,
+    pub objective: Option<Objective>,
+    pub limits: Limits,
+    pub workers: usize,
+    /// Millionths of a dollar.
+    pub most_micro_dollars: Option<u64>,
+    pub warnings: Diagnostics,
+}
+
+/// Resolves the flags of `load`. Every error is bad input: nothing has been sent.
+pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
+    let catalog = catalog::shipped();
+    let whom = Whom {
+        server: &args.server,
+        targets: args.targets.as_deref(),
+        mocks: args.mocks || args.calibrate,
+        gaps: false,
+    };
+    let (mode, file) = mode(&whom, catalog)?;
+    let mut warnings = file.warnings;
+    let targets = choose_targets(file.value, &args.target)?;
+    let load = load(args)?;
+    let recorded: Arc<[Recorded]> = match &load {
+        Load::Replay(recorded) => Arc::clone(recorded),
+        _ => Arc::from([]),
+    };
+    let mut planned = Vec::new();
+    let source = if args.scenarios.is_empty() && args.mix.is_none() {
+        Source::Generated(Generated {
+            prompts: Prompts::new(args.seed, nonce, prefix(&args.prefix)?),
+            prompt_tokens: args.prompt_tokens,
+            output_tokens: args.output_tokens,
+            limited: !args.unlimited_output,
+            seed: args.seed,
+        })
+    } else {
+        let read = files::scenarios(&args.scenarios, catalog)?;
+        warnings.0.extend(read.warnings.0);
+        planned = read.value;
+        mixed(&mut planned, args.mix.as_ref(), args.seed)?
+    };
+    let micro = |dollars: f64| (dollars * 1e6).round() as u64;
+    if let Some(cost) = args.max_cost
+        && (!cost.is_finite() || cost <= 0.0)
+    {
+        bail!("--max-cost: {cost} must be more than nothing, in US dollars");
+    }
+    if !args.speed.is_finite() || args.speed <= 0.0 {
+        bail!("--speed: {} must be more than 0; 2 is twice as fast", args.speed);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(LoadSettings {
+        mode,
+        targets,
+        workload: Workload { source, recorded },
+        planned,
+        window: window(args, &load),
+        load,
+        objective: args.slo.clone(),
+        limits: Limits {
+            idle: args.idle_timeout,
+            total: args.timeout,
+            ..Limits::CHECK
+        },
+        workers: args.workers.map_or(cores, usize::from),
+        most_micro_dollars: args.max_cost.map(micro),
+        warnings,
+    })
+}
+
+/// Closed loop where nothing is said, with so many conversations at a time.
+const CONCURRENCY: f64 = 8.0;
+/// How long is measured where nothing says it.
+const DURATION: Duration = Duration::from_secs(10);
+
+fn load(args: &LoadArgs) -> anyhow::Result<Load> {
+    let spacing = match args.spacing {
+        SpacingArg::Poisson => Spacing::Poisson,
+        SpacingArg::Constant => Spacing::Constant,
+    };
+    if args.find_max {
+        let start = args.rate.as_ref().map_or(1.0, |rate| rate.at(Duration::ZERO));
+        let usual = find::Settings::default();
+        if args.rate.as_ref().is_some_and(|rate| rate.length().is_some()) || start <= 0.0 {
+            bail!("--find-max: --rate is where it starts: one number above 0");
+        }
+        if let Some(most) = args.max_rate
+            && (!most.is_finite() || most < start)
+        {
+            bail!("--max-rate: {most} must be at least the rate that the search starts with, {start}");
+        }
+        return Ok(Load::FindMax {
+            start,
+            search: find::Settings {
+                ceiling: args.max_rate.unwrap_or(usual.ceiling),
+                ..usual
+            },
+            spacing,
+            step: args.step,
+        });
+    }
+    if let Some(file) = &args.arrivals {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("--arrivals: {} cannot be read", file.display()))?;
+        let recorded = replay::read(&file.display().to_string(), &text, args.speed)
+            .map_err(|wrong| anyhow::anyhow!("{}", wrong.to_string().trim_end()))?;
+        return Ok(Load::Replay(recorded.into()));
+    }
+    Ok(match (&args.rate, &args.concurrency) {
+        (Some(profile), _) => Load::Open {
+            profile: profile.clone(),
+            spacing,
+        },
+        (None, Some(profile)) => Load::Closed(profile.clone()),
+        (None, None) => Load::Closed(Profile::constant(CONCURRENCY, None)),
+    })
+}
+
+fn window(args: &LoadArgs, load: &Load) -> Window {
+    let warm_up = args.warm_up.unwrap_or_default();
+    let cool_down = args.cool_down.unwrap_or_default();
+    let length = match load {
+        Load::Closed(profile) | Load::Open { profile, .. } => profile.length(),
+        Load::Replay(recorded) => recorded
+            .last()
+            // The last one belongs to it.
+            .map(|last| last.at + Duration::from_millis(1)),
+        Load::FindMax { step, .. } => Some(*step + warm_up + cool_down),
+    };
+    let of_profile = length.map(|length| length.saturating_sub(warm_up + cool_down));
+    Window {
+        warm_up,
+        measured: match (args.duration, args.requests) {
+            (Some(duration), _) => Some(duration),
+            (None, Some(_)) => of_profile,
+            (None, None) => of_profile.or(Some(DURATION)),
+        },
+        cool_down,
+        most: args.requests,
+    }
+}
+
+fn mixed(
+    planned: &mut Vec<PlannedScenario>,
+    mix: Option<&Mix>,
+    seed: u64,
+) -> anyhow::Result<Source> {
+    let names: Vec<&str> = planned.iter().map(|one| one.scenario.name.as_str()).collect();
+    let choice = match mix {
+        None => Mix::even(&names, seed),
+        Some(mix) => mix.over(&names, seed).map_err(|reason| anyhow::anyhow!("--mix: {reason}"))?,
+    };
+    if let Some(background) = planned
+        .iter()
+        .find(|one| one.scenario.settings.background == Some(true))
+        .filter(|_| mix.is_none())
+    {
+        bail!(
+            "`{}` is answered in the background, where there is no stream to measure: choose others with --mix",
+            background.scenario.name
+        );
+    }
+    let scenarios = planned.iter().map(|one| Arc::new(one.scenario.clone())).collect();
+    Ok(Source::Scenarios { scenarios, choice })
+}
+
+fn prefix(text: &str) -> anyhow::Result<Prefix> {
+    if text == "unique" {
+        return Ok(Prefix::Unique);
+    }
+    let tokens = text
+        .strip_prefix("shared:")
+        .and_then(|tokens| tokens.parse().ok())
+        .filter(|tokens| (1..=crate::load::size::LARGEST).contains(tokens));
+    tokens
+        .map(Prefix::Shared)
+        .with_context(|| format!("--prefix: `{text}` must be `unique`, or `shared:N` with N tokens"))
+}
