@@ -8,5 +8,6 @@ pub mod draw;
 pub mod find;
 pub mod mix;
 pub mod profile;
+pub mod prompt;
 pub mod size;
 pub mod slo;
