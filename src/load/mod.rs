@@ -9,5 +9,6 @@ pub mod find;
 pub mod mix;
 pub mod profile;
 pub mod prompt;
+pub mod replay;
 pub mod size;
 pub mod slo;
