@@ -8,6 +8,8 @@ pub mod arrival;
 pub mod draw;
 pub mod mix;
 pub mod profile;
+pub mod prompt;
+pub mod replay;
 pub mod size;
 pub mod window;
 pub mod workload;

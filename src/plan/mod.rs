@@ -4,6 +4,7 @@
 //! Core. Knows providers as rows of the catalog only.
 
 pub mod dated;
+pub mod shard;
 
 use crate::catalog::provider::{Model, Provider, ProviderAuth, glob};
 use crate::dialect::Dialect;
