@@ -32,9 +32,14 @@ fn deal(
     workers: &[UnboundedSender<Start>],
 ) {
     let mut measured: Vec<u64> = Vec::new();
-    let count = u64::from(round.settings.shard.count);
+    let count = u64::from(round.settings.shard.count());
     for (number, start) in arrivals {
-        if round.settings.window.ends().is_some_and(|end| start.intended >= end) {
+        if round
+            .settings
+            .window
+            .ends()
+            .is_some_and(|end| start.intended >= end)
+        {
             return;
         }
         if let Some(most) = round.settings.window.most

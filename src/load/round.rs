@@ -104,11 +104,10 @@ impl Round {
 
     /// The next number of a lane's conversation in a closed loop; `None` where all are begun.
     pub fn next(&self, lane: usize, now: Duration) -> Option<u64> {
-        let Shard { index, count } = self.settings.shard;
-        let (index, count) = (u64::from(index), u64::from(count));
+        let shard = self.settings.shard;
+        let (index, count) = (u64::from(shard.index()), u64::from(shard.count()));
         let window = &self.settings.window;
-        if let (Some(most), Phase::Measured) = (window.most, window.phase(now))
-        {
+        if let (Some(most), Phase::Measured) = (window.most, window.phase(now)) {
             let own = self.measured[lane].fetch_add(1, Ordering::Relaxed);
             if own.saturating_mul(count).saturating_add(index) >= most {
                 return None;

@@ -211,7 +211,8 @@ async fn virtual_client(
     let mut stop = round.settings.stop.clone();
     loop {
         let now = round.now();
-        if *stop.borrow() != Stop::No || round.settings.window.ends().is_some_and(|end| now >= end) {
+        if *stop.borrow() != Stop::No || round.settings.window.ends().is_some_and(|end| now >= end)
+        {
             return;
         }
         let gate = round.gates[lane]

@@ -19,7 +19,12 @@ pub struct LoadArgs {
     pub scenarios: Vec<PathBuf>,
 
     /// The target file; ./sameturn.yaml where there is one, else the built-in mocks.
-    #[arg(long, value_name = "FILE", conflicts_with = "base_url", help_heading = "Whom to ask")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "base_url",
+        help_heading = "Whom to ask"
+    )]
     pub targets: Option<PathBuf>,
     /// Use the built-in mocks although there is a ./sameturn.yaml; with --targets, they stand in for the
     /// providers of that file.
@@ -37,7 +42,12 @@ pub struct LoadArgs {
     pub concurrency: Option<Profile>,
     /// Open loop: so many conversations a second at each target and region, whatever became of those before.
     /// A number, or how it develops: `5..50/60s,50/2m`.
-    #[arg(long, value_name = "PROFILE", conflicts_with = "arrivals", help_heading = "Arrivals")]
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        conflicts_with = "arrivals",
+        help_heading = "Arrivals"
+    )]
     pub rate: Option<Profile>,
     /// How the arrivals of --rate are spaced.
     #[arg(long, value_enum, default_value_t = SpacingArg::Poisson, requires = "rate", help_heading = "Arrivals")]
@@ -46,7 +56,13 @@ pub struct LoadArgs {
     #[arg(long, value_name = "FILE", help_heading = "Arrivals")]
     pub arrivals: Option<PathBuf>,
     /// How much faster than recorded.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, requires = "arrivals", help_heading = "Arrivals")]
+    #[arg(
+        long,
+        value_name = "FACTOR",
+        default_value_t = 1.0,
+        requires = "arrivals",
+        help_heading = "Arrivals"
+    )]
     pub speed: f64,
     /// How long is measured. [default: the length of the profile, else 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
@@ -96,7 +112,12 @@ pub struct LoadArgs {
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration, requires = "find_max", help_heading = "Objective")]
     pub step: Duration,
     /// The highest rate that --find-max tries.
-    #[arg(long, value_name = "R", requires = "find_max", help_heading = "Objective")]
+    #[arg(
+        long,
+        value_name = "R",
+        requires = "find_max",
+        help_heading = "Objective"
+    )]
     pub max_rate: Option<f64>,
 
     /// Stop before more tokens than this are spent, input and output together.
@@ -132,7 +153,12 @@ pub struct LoadArgs {
     #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
     pub format: Format,
     /// Where run folders are made.
-    #[arg(long, value_name = "DIR", default_value = "results", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "results",
+        help_heading = "Output"
+    )]
     pub results: PathBuf,
     /// Replace AWS account ids in everything written and printed.
     #[arg(long, help_heading = "Output")]

@@ -38,8 +38,8 @@ use crate::load::tally::Tally;
 use crate::load::workload::Workload;
 use crate::mock::data::MockData;
 use crate::mock::server::MockServer;
-use crate::plan::{self, PlannedScenario};
 use crate::plan::shard::Shard;
+use crate::plan::{self, PlannedScenario};
 use crate::report::load_console;
 use crate::report::load_record::LoadRecord;
 use crate::report::store;
@@ -66,7 +66,17 @@ fn nonce() -> u64 {
 /// The built-in mocks on threads of their own, so that they and the load share processors only.
 struct Mocks {
     server: MockServer,
-    runtime: tokio::runtime::Runtime,
+    /// There until it is dropped.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Mocks {
+    /// A runtime cannot be waited for inside of another one.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Mocks {
@@ -86,7 +96,10 @@ impl Mocks {
         let server = server
             .map_err(|_| anyhow::anyhow!("the built-in mocks broke"))?
             .context("the built-in mocks could not listen on loopback")?;
-        Ok(Mocks { server, runtime })
+        Ok(Mocks {
+            server,
+            runtime: Some(runtime),
+        })
     }
 }
 
@@ -100,7 +113,11 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
     let catalog = catalog::shipped();
     let columns = targets::expand(&settings.targets, catalog, &environment, mock).await?;
     let (columns, skipped) = applicable(columns, &settings.planned, &settings.workload)?;
-    ui.err(&format!("loading {}: {}\n", settings.mode.words(), settings.load.words()))?;
+    ui.err(&format!(
+        "loading {}: {}\n",
+        settings.mode.words(),
+        settings.load.words()
+    ))?;
     ui.err(&targets::remarks(&columns))?;
     ui.err(&skipped)?;
     let seen = Arc::new(Seen::new(args.redact_accounts));
@@ -161,10 +178,15 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         ui.err("nothing was sent\n")?;
         return Ok(Exit::Undetermined);
     }
-    let keeper = tokio::spawn(keep_signed_in(Arc::clone(&fleet), shared, Arc::clone(&seen)));
+    let keeper = tokio::spawn(keep_signed_in(
+        Arc::clone(&fleet),
+        shared,
+        Arc::clone(&seen),
+    ));
 
     let wire = Arc::new(wire_settings(args, &settings)?);
-    let engine = Engine::start(settings.workers, &fleet, &wire).context("the workers did not start")?;
+    let engine =
+        Engine::start(settings.workers, &fleet, &wire).context("the workers did not start")?;
     let (stop, stopped) = watch::channel(Stop::No);
     let stop = Arc::new(stop);
     let watcher = tokio::spawn(stop_when_told(Arc::clone(&stop)));
@@ -178,7 +200,7 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
             origin: Instant::now(),
             window: settings.window,
             arriving,
-            shard: Shard { index: 0, count: 1 },
+            shard: Shard::WHOLE,
             most_under_way,
             good: good(settings.objective.as_ref()),
             keep_samples: false,
@@ -186,14 +208,18 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         },
         fleet.lanes.len(),
     ));
-    let heard = engine.begin(&round, schedule).context("the clock did not start")?;
+    let heard = engine
+        .begin(&round, schedule)
+        .context("the clock did not start")?;
     let labels: Vec<String> = fleet.lanes.iter().map(Lane::label).collect();
     let mut progress = LoadProgress::new(&labels, settings.window.ends());
     let collected = {
         let fleet = Arc::clone(&fleet);
         tokio::task::spawn_blocking(move || collect::round(&heard, &fleet, &mut progress))
     };
-    let collected = collected.await.context("the figures could not be collected")?;
+    let collected = collected
+        .await
+        .context("the figures could not be collected")?;
     let wall = round.now();
     watcher.abort();
     keeper.abort();
@@ -222,10 +248,7 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         },
         lanes: lane_results(&fleet, collected),
     };
-    if let Some(mocks) = mocks {
-        mocks.server.stop().await;
-        mocks.runtime.shutdown_background();
-    }
+    drop(mocks);
     finish(args, &result, ui)
 }
 
@@ -259,7 +282,10 @@ fn finish(args: &LoadArgs, result: &LoadResult, ui: &mut Ui) -> anyhow::Result<E
 }
 
 fn lane_results(fleet: &Fleet, collected: Collected) -> Vec<LaneResult> {
-    let tallies = collected.tallies.into_iter().chain(std::iter::repeat_with(Tally::default));
+    let tallies = collected
+        .tallies
+        .into_iter()
+        .chain(std::iter::repeat_with(Tally::default));
     fleet
         .lanes
         .iter()
@@ -302,7 +328,10 @@ fn applicable(
             Some(reason) => {
                 let region = column.target.region.as_deref().unwrap_or_default();
                 let name = format!("{} {region}", column.target.name);
-                skipped.push_str(&format!("warning: {} is left out: {reason}\n", name.trim_end()));
+                skipped.push_str(&format!(
+                    "warning: {} is left out: {reason}\n",
+                    name.trim_end()
+                ));
             }
         }
     }
@@ -315,7 +344,12 @@ fn applicable(
 /// The price of each column's tokens. With a ceiling of cost, each must have one.
 fn prices(columns: &[Column], settings: &LoadSettings) -> anyhow::Result<Vec<Option<Price>>> {
     let price = |column: &Column| {
-        let said = settings.targets.targets.get(&column.target.name)?.price.as_ref()?;
+        let said = settings
+            .targets
+            .targets
+            .get(&column.target.name)?
+            .price
+            .as_ref()?;
         Some(Price {
             input: said.input,
             cached: said.cached,
@@ -464,7 +498,9 @@ fn process_cpu() -> Duration {
 /// The most memory this process has had, in bytes.
 fn peak_rss() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -146,11 +146,17 @@ mod tests {
 
     #[test]
     fn too_little_room_is_told_with_its_remedy() {
-        let room = Room { files: Some(1024), ports: Some(28_232) };
+        let room = Room {
+            files: Some(1024),
+            ports: Some(28_232),
+        };
         assert!(check_room(room, 900, 900).is_ok());
         let files = check_room(room, 1000, 10).unwrap_err().to_string();
         assert!(files.contains("ulimit -n 1064"), "{files}");
-        let many = Room { files: None, ..room };
+        let many = Room {
+            files: None,
+            ..room
+        };
         let ports = check_room(many, 30_000, 30_000).unwrap_err().to_string();
         assert!(ports.contains("ip_local_port_range"), "{ports}");
         assert!(check_room(many, 60_000, 20_000).is_ok());

@@ -129,7 +129,10 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
         bail!("--max-cost: {cost} must be more than nothing, in US dollars");
     }
     if !args.speed.is_finite() || args.speed <= 0.0 {
-        bail!("--speed: {} must be more than 0; 2 is twice as fast", args.speed);
+        bail!(
+            "--speed: {} must be more than 0; 2 is twice as fast",
+            args.speed
+        );
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(LoadSettings {
@@ -162,15 +165,25 @@ fn load(args: &LoadArgs) -> anyhow::Result<Load> {
         SpacingArg::Constant => Spacing::Constant,
     };
     if args.find_max {
-        let start = args.rate.as_ref().map_or(1.0, |rate| rate.at(Duration::ZERO));
+        let start = args
+            .rate
+            .as_ref()
+            .map_or(1.0, |rate| rate.at(Duration::ZERO));
         let usual = find::Settings::default();
-        if args.rate.as_ref().is_some_and(|rate| rate.length().is_some()) || start <= 0.0 {
+        if args
+            .rate
+            .as_ref()
+            .is_some_and(|rate| rate.length().is_some())
+            || start <= 0.0
+        {
             bail!("--find-max: --rate is where it starts: one number above 0");
         }
         if let Some(most) = args.max_rate
             && (!most.is_finite() || most < start)
         {
-            bail!("--max-rate: {most} must be at least the rate that the search starts with, {start}");
+            bail!(
+                "--max-rate: {most} must be at least the rate that the search starts with, {start}"
+            );
         }
         return Ok(Load::FindMax {
             start,
@@ -228,10 +241,15 @@ fn mixed(
     mix: Option<&Mix>,
     seed: u64,
 ) -> anyhow::Result<Source> {
-    let names: Vec<&str> = planned.iter().map(|one| one.scenario.name.as_str()).collect();
+    let names: Vec<&str> = planned
+        .iter()
+        .map(|one| one.scenario.name.as_str())
+        .collect();
     let choice = match mix {
         None => Mix::even(&names, seed),
-        Some(mix) => mix.over(&names, seed).map_err(|reason| anyhow::anyhow!("--mix: {reason}"))?,
+        Some(mix) => mix
+            .over(&names, seed)
+            .map_err(|reason| anyhow::anyhow!("--mix: {reason}"))?,
     };
     if let Some(background) = planned
         .iter()
@@ -243,7 +261,10 @@ fn mixed(
             background.scenario.name
         );
     }
-    let scenarios = planned.iter().map(|one| Arc::new(one.scenario.clone())).collect();
+    let scenarios = planned
+        .iter()
+        .map(|one| Arc::new(one.scenario.clone()))
+        .collect();
     Ok(Source::Scenarios { scenarios, choice })
 }
 
@@ -255,7 +276,7 @@ fn prefix(text: &str) -> anyhow::Result<Prefix> {
         .strip_prefix("shared:")
         .and_then(|tokens| tokens.parse().ok())
         .filter(|tokens| (1..=crate::load::size::LARGEST).contains(tokens));
-    tokens
-        .map(Prefix::Shared)
-        .with_context(|| format!("--prefix: `{text}` must be `unique`, or `shared:N` with N tokens"))
+    tokens.map(Prefix::Shared).with_context(|| {
+        format!("--prefix: `{text}` must be `unique`, or `shared:N` with N tokens")
+    })
 }
