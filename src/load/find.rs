@@ -173,6 +173,14 @@ impl Search {
         }
     }
 
+    /// The result as far as it is known, for a search that has to end here.
+    pub fn so_far(&self) -> Found {
+        match self.next() {
+            Step::Done(found) => found,
+            Step::Try { .. } => self.found(self.bound(), true),
+        }
+    }
+
     /// Takes the outcome of the trial that was asked for.
     pub fn told(&mut self, outcome: Outcome) {
         let confirm = match self.decide() {

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use crate::load::find::{BoundedBy, Found};
+use crate::load::judge::{self, Judged};
 use crate::load::measure::Measure;
+use crate::load::slo::{Objective, Outcome};
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Share};
 
@@ -51,6 +54,17 @@ pub enum Ending {
     Ceiling,
 }
 
+/// What the whole run says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The objective was kept, or there was none.
+    Kept,
+    /// It was not.
+    Broken,
+    /// That could not be told, or nothing was answered.
+    Undetermined,
+}
+
 /// The harness's own part.
 #[derive(Debug, Clone, Default)]
 pub struct Harness {
@@ -80,11 +94,22 @@ pub struct LoadResult {
     /// How long was measured.
     pub measured: Duration,
     pub ending: Ending,
+    pub objective: Option<Objective>,
+    /// One per lane, where the highest rate was searched.
+    pub searches: Vec<Found>,
     pub lanes: Vec<LaneResult>,
     pub harness: Harness,
 }
 
 impl LoadResult {
+    /// Classes of failure that say nothing about the provider.
+    const UNREACHED: [&'static str; 4] = [
+        "unreachable",
+        "no_credentials",
+        "credentials_expired",
+        "invalid_credentials",
+    ];
+
     /// All lanes' figures of the harness together.
     pub fn harness_tally(&self) -> Tally {
         let mut all = Tally::default();
@@ -109,6 +134,59 @@ impl LoadResult {
             busiest: busiest
                 .filter(|_| wall > 0.0)
                 .map(|cpu| cpu.as_secs_f64() / wall),
+        }
+    }
+
+    /// How each lane kept the objective; empty where there is none.
+    pub fn judged(&self) -> Vec<Vec<Judged>> {
+        let objective = self.objective.iter();
+        objective
+            .flat_map(|objective| {
+                let lanes = self.lanes.iter();
+                lanes.map(|lane| judge::judge(objective, &lane.tally))
+            })
+            .collect()
+    }
+
+    /// What the whole run says. Where the client was the bottleneck, what was broken may be its fault.
+    pub fn verdict(&self) -> Verdict {
+        if !self.searches.is_empty() {
+            // A limit was looked for; that there is one is no finding.
+            let nothing = |found: &Found| found.highest.is_none();
+            return match self.searches.iter().any(nothing) {
+                true if self
+                    .searches
+                    .iter()
+                    .any(|found| found.bounded_by == BoundedBy::Floor) =>
+                {
+                    Verdict::Broken
+                }
+                true => Verdict::Undetermined,
+                false => Verdict::Kept,
+            };
+        }
+        if self.lanes.iter().any(|lane| lane.tally.counts.whole == 0) {
+            let answered = |lane: &LaneResult| {
+                let errors = &lane.tally.errors;
+                errors
+                    .keys()
+                    .any(|class| !Self::UNREACHED.contains(&class.as_str()))
+            };
+            return match self.lanes.iter().any(answered) {
+                true => Verdict::Broken,
+                false => Verdict::Undetermined,
+            };
+        }
+        let outcomes: Vec<Outcome> = self
+            .judged()
+            .into_iter()
+            .flatten()
+            .map(|one| one.outcome)
+            .collect();
+        match (self.objective.is_some(), crate::load::slo::all(&outcomes)) {
+            (false, _) | (_, Outcome::Held) => Verdict::Kept,
+            (_, Outcome::Broken) if self.bottleneck().is_empty() => Verdict::Broken,
+            _ => Verdict::Undetermined,
         }
     }
 

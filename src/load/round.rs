@@ -61,6 +61,8 @@ pub struct RoundSettings {
     /// What all times are from.
     pub origin: Instant,
     pub window: Window,
+    /// How long requests may go on after the last start, before they are cut.
+    pub drain: Duration,
     pub arriving: Arriving,
     pub shard: Shard,
     /// Requests of one worker that may be under way at a time.

@@ -102,11 +102,17 @@ impl Worker {
         let first = tokio::time::Instant::now() + TOLD_EVERY;
         let mut seconds = interval_at(first, TOLD_EVERY);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let ends = self.round.settings.window.ends();
+        let cut_at = ends.map(|ends| self.round.settings.origin + ends + self.round.settings.drain);
         while open || !tasks.is_empty() || !waiting.is_empty() {
             tokio::select! {
                 biased;
                 stopped = stop.wait_for(|stop| *stop == Stop::Now) => {
                     drop(stopped);
+                    self.cut(&mut tasks, &waiting).await;
+                    break;
+                }
+                () = until(cut_at) => {
                     self.cut(&mut tasks, &waiting).await;
                     break;
                 }
@@ -243,6 +249,14 @@ async fn virtual_client(
         if fleet.ceiling.reached() {
             return;
         }
+    }
+}
+
+/// Waits until a time; for ever where there is none.
+async fn until(at: Option<std::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -27,6 +27,9 @@ pub fn render(run: &LoadRecord, settings: &Settings) -> String {
     for target in &run.targets {
         out.push_str(&remarks(target, settings.width));
     }
+    for target in &run.targets {
+        out.push_str(&objective(target, settings.width));
+    }
     out.push('\n');
     out.push_str(&trust(run, settings.width));
     if run.ended != "planned" {
@@ -163,6 +166,35 @@ fn remarks(target: &TargetRecord, width: usize) -> String {
         "conversations that did not get to their end",
     );
     told(count("cut"), "requests cut when the run ended");
+    out
+}
+
+/// How the objective was kept, or the highest rate that keeps it.
+fn objective(target: &TargetRecord, width: usize) -> String {
+    let name = label(target);
+    if let Some(search) = &target.search {
+        return format!("\n{name}: {}\n{}", search.words(), search.knee(width));
+    }
+    let mut out = String::new();
+    for term in &target.objective {
+        let value = match (term.value, term.interval) {
+            (Some(value), Some([low, high])) if term.term.starts_with("errors") => format!(
+                "{:.2} % ({:.2} to {:.2})",
+                value * 100.0,
+                low * 100.0,
+                high * 100.0
+            ),
+            (Some(value), Some([low, high])) => {
+                format!("{value:.1} ms ({low:.1} to {high:.1})")
+            }
+            _ => "too few requests to tell".to_owned(),
+        };
+        out.push_str(&hanging(
+            "  ",
+            &format!("{name}: {} {}: {value}", term.term, term.outcome),
+            width,
+        ));
+    }
     out
 }
 

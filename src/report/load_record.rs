@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::load::measure::Measure;
 use crate::load::result::{Ending, LaneResult, LoadResult};
 use crate::load::tally::Tally;
+use crate::report::load_objective::{SearchRecord, TermRecord};
 
 /// The version of the format.
 pub const SCHEMA: u32 = 1;
@@ -65,6 +66,10 @@ pub struct TargetRecord {
     pub measures_ms: BTreeMap<&'static str, Spread>,
     pub output_tokens_per_s_of_a_request: Option<Spread>,
     pub counts: BTreeMap<&'static str, u64>,
+    /// How the objective was kept; empty where there is none.
+    pub objective: Vec<TermRecord>,
+    /// The search for the highest rate, where there was one.
+    pub search: Option<SearchRecord>,
     /// How each class of failure showed first.
     pub examples: BTreeMap<String, ExampleRecord>,
 }
@@ -149,6 +154,7 @@ impl LoadRecord {
     pub fn new(result: &LoadResult) -> LoadRecord {
         let seconds = result.measured.as_secs_f64();
         let all = result.harness_tally();
+        let judged = result.judged();
         LoadRecord {
             schema: SCHEMA,
             run: result.run_id.clone(),
@@ -167,7 +173,15 @@ impl LoadRecord {
             targets: result
                 .lanes
                 .iter()
-                .map(|lane| target(lane, seconds))
+                .enumerate()
+                .map(|(index, lane)| TargetRecord {
+                    objective: judged
+                        .get(index)
+                        .map(|judged| judged.iter().map(TermRecord::new).collect())
+                        .unwrap_or_default(),
+                    search: result.searches.get(index).map(SearchRecord::new),
+                    ..target(lane, seconds)
+                })
                 .collect(),
             harness: HarnessRecord {
                 scheduler_lag_ms: spread(&all, Measure::StartLag),
@@ -231,6 +245,8 @@ fn target(lane: &LaneResult, seconds: f64) -> TargetRecord {
             .into_iter()
             .map(|(name, count)| (name, *count))
             .collect(),
+        objective: Vec::new(),
+        search: None,
         examples: tally
             .examples
             .iter()

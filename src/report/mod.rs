@@ -26,6 +26,7 @@ pub mod markdown;
 pub mod store;
 
 pub mod load_console;
+pub mod load_objective;
 pub mod load_record;
 
 pub mod inspection;

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod collect;
+pub mod find_max;
 pub mod preflight;
 pub mod progress;
 pub mod settings;
@@ -31,10 +32,11 @@ use crate::load::arrival::Merged;
 use crate::load::ceiling::{Ceiling, Price};
 use crate::load::engine::{Engine, Schedule};
 use crate::load::fleet::{Fleet, Lane};
-use crate::load::result::{ArrivalClock, Ending, Harness, LaneResult, LoadResult};
+use crate::load::result::{ArrivalClock, Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::round::{Arriving, Good, Round, RoundSettings, Start, Stop};
 use crate::load::slo::Objective;
 use crate::load::tally::Tally;
+use crate::load::window::Window;
 use crate::load::workload::Workload;
 use crate::mock::data::MockData;
 use crate::mock::server::MockServer;
@@ -193,37 +195,42 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
 
     let started_at = store::format_time(SystemTime::now());
     let cpu = process_cpu();
-    let (arriving, schedule) = arriving(&settings, args.seed, fleet.lanes.len());
-    let round = Arc::new(Round::new(
-        RoundSettings {
-            number: 0,
-            origin: Instant::now(),
-            window: settings.window,
-            arriving,
-            shard: Shard::WHOLE,
-            most_under_way,
-            good: good(settings.objective.as_ref()),
-            keep_samples: false,
-            stop: stopped,
-        },
-        fleet.lanes.len(),
-    ));
-    let heard = engine
-        .begin(&round, schedule)
-        .context("the clock did not start")?;
-    let labels: Vec<String> = fleet.lanes.iter().map(Lane::label).collect();
-    let mut progress = LoadProgress::new(&labels, settings.window.ends());
-    let collected = {
-        let fleet = Arc::clone(&fleet);
-        tokio::task::spawn_blocking(move || collect::round(&heard, &fleet, &mut progress))
+    let begun = Instant::now();
+    let running = Running {
+        fleet: Arc::clone(&fleet),
+        engine,
+        stopped,
+        most_under_way,
+        good: good(settings.objective.as_ref()),
     };
-    let collected = collected
-        .await
-        .context("the figures could not be collected")?;
-    let wall = round.now();
+    let mut searches = Vec::new();
+    let (collected, measured) = match &settings.load {
+        Load::FindMax { .. } => {
+            let found = find_max::run(&running, &settings, args.seed, ui).await?;
+            searches = found.searches;
+            (found.collected, found.measured)
+        }
+        _ => {
+            let (arriving, schedule) = arriving(&settings, args.seed, fleet.lanes.len());
+            let progress = LoadProgress::new(&running.labels(), settings.window.ends());
+            let one = running
+                .round(
+                    0,
+                    settings.window,
+                    settings.limits.total,
+                    arriving,
+                    schedule,
+                    progress,
+                )
+                .await?;
+            let measured = measured(&settings.window, one.took);
+            (one.collected, measured)
+        }
+    };
+    let wall = begun.elapsed();
     watcher.abort();
     keeper.abort();
-    engine.end();
+    running.engine.end();
     let ending = match *stop.borrow() {
         Stop::No if fleet.ceiling.reached() => Ending::Ceiling,
         Stop::No => Ending::Planned,
@@ -237,8 +244,10 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         load: settings.load.words(),
         seed: args.seed,
         clock: ArrivalClock::Read,
-        measured: measured(&settings, wall),
+        measured,
         ending,
+        objective: settings.objective.clone(),
+        searches,
         harness: Harness {
             workers: settings.workers,
             cpu: collected.cpu.clone(),
@@ -252,11 +261,75 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
     finish(args, &result, ui)
 }
 
+/// Workers at work, and what every round of a run has in common.
+pub struct Running {
+    pub fleet: Arc<Fleet>,
+    engine: Engine,
+    stopped: watch::Receiver<Stop>,
+    most_under_way: usize,
+    good: Good,
+}
+
+/// A round that is over.
+pub struct Rounded {
+    pub collected: Collected,
+    /// From its start to the end of its last request.
+    pub took: Duration,
+}
+
+impl Running {
+    pub fn labels(&self) -> Vec<String> {
+        self.fleet.lanes.iter().map(Lane::label).collect()
+    }
+
+    /// Whether the run was told to end.
+    pub fn is_stopped(&self) -> bool {
+        *self.stopped.borrow() != Stop::No || self.fleet.ceiling.reached()
+    }
+
+    /// Runs one round to its end.
+    pub async fn round(
+        &self,
+        number: u32,
+        window: Window,
+        drain: Duration,
+        arriving: Arriving,
+        schedule: Option<Schedule>,
+        mut progress: LoadProgress,
+    ) -> anyhow::Result<Rounded> {
+        let settings = RoundSettings {
+            number,
+            origin: Instant::now(),
+            window,
+            drain,
+            arriving,
+            shard: Shard::WHOLE,
+            most_under_way: self.most_under_way,
+            good: Arc::clone(&self.good),
+            keep_samples: false,
+            stop: self.stopped.clone(),
+        };
+        let round = Arc::new(Round::new(settings, self.fleet.lanes.len()));
+        let heard = self
+            .engine
+            .begin(&round, schedule)
+            .context("the clock did not start")?;
+        let fleet = Arc::clone(&self.fleet);
+        let collected =
+            tokio::task::spawn_blocking(move || collect::round(&heard, &fleet, &mut progress));
+        Ok(Rounded {
+            collected: collected
+                .await
+                .context("the figures could not be collected")?,
+            took: round.now(),
+        })
+    }
+}
+
 /// How long was measured: the window, or as much of it as there was.
-fn measured(settings: &LoadSettings, wall: Duration) -> Duration {
-    let since = wall.saturating_sub(settings.window.warm_up);
-    settings
-        .window
+fn measured(window: &Window, took: Duration) -> Duration {
+    let since = took.saturating_sub(window.warm_up);
+    window
         .measured
         .map_or(since, |measured| measured.min(since))
 }
@@ -265,7 +338,11 @@ fn finish(args: &LoadArgs, result: &LoadResult, ui: &mut Ui) -> anyhow::Result<E
     let record = LoadRecord::new(result);
     let exit = match result.ending {
         Ending::Interrupted => Exit::Interrupted,
-        _ => Exit::Ok,
+        _ => match result.verdict() {
+            Verdict::Kept => Exit::Ok,
+            Verdict::Broken => Exit::Findings,
+            Verdict::Undetermined => Exit::Undetermined,
+        },
     };
     match args.format {
         Format::Json => ui.out(&record.to_json())?,

@@ -34,7 +34,8 @@ pub enum Load {
     Replay(Arc<[Recorded]>),
     /// A search for the highest rate.
     FindMax {
-        start: f64,
+        /// Chosen by the objective where absent.
+        start: Option<f64>,
         search: find::Settings,
         spacing: Spacing,
         step: Duration,
@@ -165,24 +166,20 @@ fn load(args: &LoadArgs) -> anyhow::Result<Load> {
         SpacingArg::Constant => Spacing::Constant,
     };
     if args.find_max {
-        let start = args
-            .rate
-            .as_ref()
-            .map_or(1.0, |rate| rate.at(Duration::ZERO));
+        let start = args.rate.as_ref().map(|rate| rate.at(Duration::ZERO));
         let usual = find::Settings::default();
-        if args
+        let developing = args
             .rate
             .as_ref()
-            .is_some_and(|rate| rate.length().is_some())
-            || start <= 0.0
-        {
+            .is_some_and(|rate| rate.length().is_some());
+        if developing || start.is_some_and(|start| start <= 0.0) {
             bail!("--find-max: --rate is where it starts: one number above 0");
         }
         if let Some(most) = args.max_rate
-            && (!most.is_finite() || most < start)
+            && (!most.is_finite() || most <= 0.0 || start.is_some_and(|start| most < start))
         {
             bail!(
-                "--max-rate: {most} must be at least the rate that the search starts with, {start}"
+                "--max-rate: {most} must be above 0, and not below the rate that the search starts with"
             );
         }
         return Ok(Load::FindMax {

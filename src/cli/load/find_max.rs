@@ -1,0 +1,194 @@
+//! `--find-max`: rounds at the rates that a search per lane asks for, all lanes in the same round.
+
+use std::time::Duration;
+
+use crate::cli::load::collect::Collected;
+use crate::cli::load::progress::LoadProgress;
+use crate::cli::load::settings::{Load, LoadSettings};
+use crate::cli::load::{Running, start};
+use crate::cli::ui::Ui;
+use crate::load::arrival::{Arrivals, Merged};
+use crate::load::find::{Found, Outcome, Search, Step};
+use crate::load::judge;
+use crate::load::measure::Measure;
+use crate::load::profile::Profile;
+use crate::load::round::Arriving;
+use crate::load::slo;
+use crate::load::tally::Tally;
+use crate::load::trust::{self, Share};
+use crate::load::window::Window;
+use crate::report::escape;
+
+/// A step at a low rate takes as many times its length at most, to have enough requests.
+const LONGEST: u32 = 10;
+/// Requests more than the least that decides, so that a few slow ones do not leave it undecided.
+const MARGIN: f64 = 1.5;
+
+/// All searches, over.
+pub struct FoundAll {
+    /// One per lane.
+    pub searches: Vec<Found>,
+    /// All that was measured.
+    pub collected: Collected,
+    pub measured: Duration,
+}
+
+/// Searches each lane's highest rate.
+pub async fn run(
+    running: &Running,
+    settings: &LoadSettings,
+    seed: u64,
+    ui: &mut Ui,
+) -> anyhow::Result<FoundAll> {
+    let (
+        Load::FindMax {
+            start: first,
+            search,
+            spacing,
+            step,
+        },
+        Some(objective),
+    ) = (&settings.load, &settings.objective)
+    else {
+        anyhow::bail!("--find-max needs --slo");
+    };
+    let lanes = running.fleet.lanes.len();
+    let needed = judge::needed(objective) as f64 * MARGIN;
+    // A rate at which a step has enough requests, unless one was named.
+    let first = first.unwrap_or_else(|| (needed / step.as_secs_f64()).ceil().min(search.ceiling));
+    let mut searches: Vec<Search> = (0..lanes).map(|_| Search::new(first, *search)).collect();
+    let mut all = FoundAll {
+        searches: Vec::new(),
+        collected: Collected {
+            tallies: (0..lanes).map(|_| Tally::default()).collect(),
+            cpu: Vec::new(),
+        },
+        measured: Duration::ZERO,
+    };
+    let labels = running.labels();
+    for number in 0.. {
+        let rates: Vec<Option<f64>> = searches
+            .iter()
+            .map(|search| match search.next() {
+                Step::Try { rate, .. } => Some(rate),
+                Step::Done(_) => None,
+            })
+            .collect();
+        let Some(slowest) = rates.iter().flatten().copied().reduce(f64::min) else {
+            break;
+        };
+        if running.is_stopped() {
+            break;
+        }
+        let long_enough = Duration::from_secs_f64((needed / slowest).min(86_400.0));
+        let measured = long_enough.clamp(*step, *step * LONGEST);
+        let window = Window {
+            measured: Some(measured),
+            ..settings.window
+        };
+        let length = window.ends().unwrap_or(measured);
+        let arrivals = rates.iter().enumerate().map(|(lane, rate)| {
+            let profile = Profile::constant(rate.unwrap_or(0.0), Some(length));
+            Arrivals::new(
+                &profile,
+                *spacing,
+                seed.wrapping_add(number.into()),
+                lane,
+                lanes,
+            )
+        });
+        let merged = Merged::of(arrivals.collect());
+        let progress = LoadProgress::new(&labels, window.ends());
+        progress.say(&format!("step {}", number + 1));
+        let one = running
+            .round(
+                number,
+                window,
+                *step,
+                Arriving::Open,
+                Some(Box::new(merged.map(start))),
+                progress,
+            )
+            .await?;
+        if running.is_stopped() {
+            // A step that was cut short tells nothing.
+            break;
+        }
+        all.measured += measured;
+        let share = share(&one.collected, one.took);
+        let client_bound = !trust::bottleneck(&share).is_empty();
+        for (lane, (search, rate)) in searches.iter_mut().zip(&rates).enumerate() {
+            let Some(rate) = *rate else { continue };
+            let tally = &one.collected.tallies[lane];
+            let judged = judge::judge(objective, tally);
+            let outcomes: Vec<slo::Outcome> = judged.iter().map(|one| one.outcome).collect();
+            let seconds = measured.as_secs_f64();
+            let counts = &tally.counts;
+            let held = slo::all(&outcomes);
+            let outcome = Outcome {
+                rate,
+                offered: (counts.requests + counts.cut + counts.held_back) as f64 / seconds,
+                achieved: counts.completed_whole as f64 / seconds,
+                held,
+                goodput: counts.completed_good as f64 / seconds,
+                client_bound,
+            };
+            let word = match held {
+                slo::Outcome::Held => "kept",
+                slo::Outcome::Broken => "broken",
+                slo::Outcome::Undecided => "undecided",
+            };
+            let which = judged
+                .iter()
+                .filter(|one| one.outcome == held && held != slo::Outcome::Held)
+                .map(|one| format!(" {}", one.term))
+                .collect::<String>();
+            ui.err(&format!(
+                "  step {:>2}  {:24}  {rate:>9.2}/s offered, {:>9.2}/s good: {word}{which}{}\n",
+                number + 1,
+                escape::line(&labels[lane]),
+                outcome.goodput,
+                if client_bound {
+                    " (this machine was the bottleneck)"
+                } else {
+                    ""
+                }
+            ))?;
+            search.told(outcome);
+        }
+        for (sum, tally) in all.collected.tallies.iter_mut().zip(&one.collected.tallies) {
+            sum.add(tally);
+        }
+        for (worker, cpu) in one.collected.cpu.into_iter().enumerate() {
+            match all.collected.cpu.get_mut(worker) {
+                Some(sum) => *sum += cpu,
+                None => all.collected.cpu.push(cpu),
+            }
+        }
+    }
+    all.searches = searches.iter().map(Search::so_far).collect();
+    Ok(all)
+}
+
+/// The harness's share in one round.
+fn share(collected: &Collected, took: Duration) -> Share {
+    let mut sum = Tally::default();
+    for tally in &collected.tallies {
+        sum.add(tally);
+    }
+    let p99 = |measure| {
+        let histogram = sum.measured(measure)?;
+        Some(Duration::from_micros(histogram.value_at_quantile(0.99)))
+    };
+    let seconds = took.as_secs_f64();
+    Share {
+        start_lag: p99(Measure::StartLag),
+        read_lag: p99(Measure::ReadLag),
+        busiest: collected
+            .cpu
+            .iter()
+            .max()
+            .filter(|_| seconds > 0.0)
+            .map(|cpu| cpu.as_secs_f64() / seconds),
+    }
+}

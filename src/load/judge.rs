@@ -1,0 +1,175 @@
+//! Whether a lane kept the objective, by what was measured there.
+//!
+//! Core. A value counts with its interval: what cannot be told apart from the limit is undecided.
+
+use std::time::Duration;
+
+use crate::load::measure::Measure;
+use crate::load::slo::{Measured, Metric, Objective, Outcome, Statistic, Term};
+use crate::load::tally::Tally;
+use crate::metric::estimate::{estimate, share};
+
+/// The 97.5th percentile of the standard normal distribution.
+const Z975: f64 = 1.959_963_984_540_054;
+/// A mean of fewer samples has no interval that is worth anything.
+const MEAN_OF: u64 = 30;
+
+/// One term of the objective, and how it came out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judged {
+    pub term: Term,
+    pub outcome: Outcome,
+    /// `None` where the run was too short.
+    pub measured: Option<Measured>,
+}
+
+/// The outcome of each term, in their order.
+pub fn judge(objective: &Objective, tally: &Tally) -> Vec<Judged> {
+    objective
+        .terms
+        .iter()
+        .map(|term| {
+            let measured = measured(term, tally);
+            Judged {
+                term: *term,
+                outcome: term.judge(measured),
+                measured,
+            }
+        })
+        .collect()
+}
+
+fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
+    match term {
+        Term::Errors { .. } => {
+            let failed: u64 = tally.errors.values().sum();
+            // What had to be cut was not answered.
+            let cut = tally.counts.cut;
+            let share = share(failed + cut, tally.counts.requests + cut)?;
+            Some(Measured {
+                low: share.low,
+                value: share.value,
+                high: share.high,
+            })
+        }
+        Term::Latency {
+            metric, statistic, ..
+        } => {
+            let histogram = tally.measured(measure(*metric))?;
+            let micros = Duration::from_micros;
+            match statistic {
+                Statistic::Quantile(quantile) => {
+                    let found = estimate(histogram, *quantile)?;
+                    Some(Measured::duration(
+                        micros(found.low),
+                        micros(found.value),
+                        micros(found.high),
+                    ))
+                }
+                Statistic::Max => {
+                    let most = micros(histogram.max());
+                    Some(Measured::duration(most, most, most))
+                }
+                Statistic::Mean => {
+                    if histogram.len() < MEAN_OF {
+                        return None;
+                    }
+                    let half = Z975 * histogram.stdev() / (histogram.len() as f64).sqrt();
+                    let mean = histogram.mean();
+                    Some(Measured {
+                        low: (mean - half).max(0.0) / 1e6,
+                        value: mean / 1e6,
+                        high: (mean + half) / 1e6,
+                    })
+                }
+            }
+        }
+    }
+}
+
+/// What a word of the objective measures.
+pub fn measure(metric: Metric) -> Measure {
+    match metric {
+        Metric::Headers => Measure::Headers,
+        Metric::Ttft => Measure::Ttft,
+        Metric::Itl => Measure::Itl,
+        Metric::Tpot => Measure::Tpot,
+        Metric::E2e => Measure::E2e,
+        Metric::Response => Measure::Response,
+        Metric::Loop => Measure::Loop,
+    }
+}
+
+/// How many requests it takes at least to decide an objective that is kept with room.
+pub fn needed(objective: &Objective) -> u64 {
+    let of = |term: &Term| -> f64 {
+        match term {
+            // Of gaps there are many in each request.
+            Term::Latency {
+                metric: Metric::Itl,
+                ..
+            } => 10.0,
+            // The highest rank must be outside of the interval of the quantile: q^n <= 2.5 %.
+            Term::Latency {
+                statistic: Statistic::Quantile(quantile),
+                ..
+            } => 0.025_f64.ln() / quantile.max(0.01).ln(),
+            Term::Latency { .. } => MEAN_OF as f64,
+            // Wilson's interval of no error in n ends at z²/(n + z²).
+            Term::Errors { limit, .. } => Z975 * Z975 * (1.0 - limit) / limit.max(1e-6),
+        }
+    };
+    let most = objective.terms.iter().map(of).fold(1.0, f64::max);
+    most.ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::judge::*;
+
+    fn objective(text: &str) -> Objective {
+        text.parse().unwrap()
+    }
+
+    fn with(requests: u64, ms: u64, failed: u64) -> Tally {
+        let mut tally = Tally::default();
+        for _ in 0..requests - failed {
+            tally.measure(Measure::Ttft, Duration::from_millis(ms));
+        }
+        tally.counts.requests = requests;
+        if failed > 0 {
+            tally.errors.insert("throttled".to_owned(), failed);
+        }
+        tally
+    }
+
+    #[test]
+    fn too_few_decide_nothing() {
+        let wanted = objective("ttft:p95<800ms, errors<1%");
+        let outcomes = |tally: &Tally| -> Vec<Outcome> {
+            judge(&wanted, tally)
+                .iter()
+                .map(|one| one.outcome)
+                .collect()
+        };
+        use Outcome::{Broken, Held, Undecided};
+        assert_eq!(outcomes(&with(10, 100, 0)), [Undecided, Undecided]);
+        assert_eq!(outcomes(&with(1000, 100, 0)), [Held, Held]);
+        assert_eq!(outcomes(&with(1000, 900, 100)), [Broken, Broken]);
+        // The least that decides is enough, and one less is not.
+        let least = needed(&wanted);
+        assert_eq!(outcomes(&with(least + 1, 100, 0)), [Held, Held], "{least}");
+        assert!(
+            outcomes(&with(least - 2, 100, 0)).contains(&Undecided),
+            "{least}"
+        );
+    }
+
+    #[test]
+    fn what_was_cut_was_not_answered() {
+        let wanted = objective("errors<5%");
+        let mut tally = with(1000, 100, 0);
+        tally.counts.cut = 500;
+        assert_eq!(judge(&wanted, &tally)[0].outcome, Outcome::Broken);
+    }
+}
