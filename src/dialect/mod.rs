@@ -15,6 +15,8 @@ pub mod guardrail;
 pub mod invoke;
 pub mod model_list;
 pub mod responses;
+mod shallow;
+pub mod stream;
 pub mod wire;
 
 use std::fmt;
