@@ -2,7 +2,8 @@
 //!
 //! The floor splits lines and parses the JSON of each `data:` line, with no protocol at all: what
 //! any correct client must do at least. Times differ between machines; the ratio to the floor does
-//! so much less, and is the figure to quote. `cargo bench --bench decode`.
+//! so much less, and is the figure to quote. `cargo bench --bench decode`. `incremental` is an answer
+//! as load generation decodes it: one read for each event, and no events kept.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,6 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sameturn::catalog;
+use sameturn::catalog::failure::Failures;
+use sameturn::dialect::agentcore::mapping::Mapping;
+use sameturn::dialect::stream::AnswerStream;
 use sameturn::dialect::{Dialect, decode};
 use sameturn::frame::sse::SseDecoder;
 use sameturn::turn::exchange::{End, Exchange, Head, Read};
@@ -52,6 +56,57 @@ fn stream(tokens: usize) -> Vec<u8> {
         body.extend_from_slice(format!("event: {kind}\ndata: {event}\n\n").as_bytes());
     }
     body
+}
+
+/// The same as Chat Completions chunks.
+fn chat_stream(tokens: usize) -> Vec<u8> {
+    let chunk = |delta: Value, finish: Value| {
+        json!({"id": "chatcmpl-0123456789abcdef", "object": "chat.completion.chunk", "created": 1_763_000_000,
+            "model": "m", "service_tier": "default", "system_fingerprint": "fp_0123456789",
+            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}],
+            "usage": null, "obfuscation": "aX3kd9Qw"})
+    };
+    let mut chunks = vec![chunk(
+        json!({"role": "assistant", "content": ""}),
+        Value::Null,
+    )];
+    chunks.extend((0..tokens).map(|token| {
+        chunk(
+            json!({"content": format!("word{} ", token % 97)}),
+            Value::Null,
+        )
+    }));
+    chunks.push(chunk(json!({}), "stop".into()));
+    let mut counts = chunk(json!({}), Value::Null);
+    counts["choices"] = json!([]);
+    counts["usage"] =
+        json!({"prompt_tokens": 100, "completion_tokens": tokens, "total_tokens": 100 + tokens});
+    chunks.push(counts);
+    let mut body = String::new();
+    for chunk in chunks {
+        body.push_str(&format!("data: {chunk}\n\n"));
+    }
+    body.into_bytes()
+}
+
+/// The reads of a live stream, one for each event.
+fn events(body: &[u8]) -> Vec<&[u8]> {
+    let text = std::str::from_utf8(body).expect("UTF-8");
+    text.split_inclusive("\n\n").map(str::as_bytes).collect()
+}
+
+fn incremental(dialect: Dialect, failures: &Failures, head: &Head, reads: &[&[u8]]) -> usize {
+    let mut stream = AnswerStream::new(dialect, &Mapping::default());
+    let mut outputs = 0;
+    for (index, bytes) in reads.iter().enumerate() {
+        let at = Duration::from_micros(index as u64);
+        stream.push(at, black_box(bytes), &mut |output| {
+            black_box(output);
+            outputs += 1;
+        });
+    }
+    black_box(stream.finish("", failures, head, &End::Complete));
+    outputs
 }
 
 /// Lines and JSON, and nothing of the protocol.
@@ -102,8 +157,7 @@ fn exchange(body: &[u8], read: usize) -> Exchange {
 fn benches(criterion: &mut Criterion) {
     for (name, tokens) in [("64-tokens", 64), ("4000-tokens", 4000)] {
         let body = stream(tokens);
-        let events = floor(&body) as u64;
-        assert_eq!(frames(&body, 4096) as u64, events);
+        assert_eq!(frames(&body, 4096), floor(&body));
 
         let mut group = criterion.benchmark_group(format!("frame/{name}"));
         group.throughput(Throughput::Bytes(body.len() as u64));
@@ -114,17 +168,28 @@ fn benches(criterion: &mut Criterion) {
         }
         group.finish();
 
-        let mut group = criterion.benchmark_group(format!("decode/{name}"));
-        group.throughput(Throughput::Elements(events));
-        group.bench_function("floor", |bencher| {
-            bencher.iter(|| floor(black_box(&body)));
-        });
         let failures = &catalog::shipped().failures;
-        let exchange = exchange(&body, 200);
-        group.bench_function("responses", |bencher| {
-            bencher.iter(|| decode(Dialect::Responses, "", failures, black_box(&exchange), true));
-        });
-        group.finish();
+        for (dialect, body) in [
+            (Dialect::Responses, body),
+            (Dialect::Chat, chat_stream(tokens)),
+        ] {
+            let mut group = criterion.benchmark_group(format!("decode/{dialect}/{name}"));
+            group.throughput(Throughput::Elements(floor(&body) as u64));
+            group.bench_function("floor", |bencher| {
+                bencher.iter(|| floor(black_box(&body)));
+            });
+            let exchange = exchange(&body, 200);
+            group.bench_function("whole", |bencher| {
+                bencher.iter(|| decode(dialect, "", failures, black_box(&exchange), true));
+            });
+            let reads = events(&body);
+            let head = exchange.head.as_ref().expect("a head");
+            assert_eq!(incremental(dialect, failures, head, &reads), tokens);
+            group.bench_function("incremental", |bencher| {
+                bencher.iter(|| incremental(dialect, failures, head, &reads));
+            });
+            group.finish();
+        }
     }
 }
 

@@ -11,12 +11,13 @@ use serde_json::Value;
 
 use crate::catalog::failure::Failures;
 use crate::dialect::Decoded;
-use crate::dialect::carrier::{Carried, Carrier, Frames, named_message, wire_event};
+use crate::dialect::carrier::{Carried, Carrier, Frames, data_event, named_message, wire_event};
 use crate::dialect::failure::{Envelope, Judge, broken, own};
+use crate::dialect::stream::{Output, OutputCount, Outputs};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::event_stream::{CRC, Message, TRUNCATED};
-use crate::frame::sse::Place;
-use crate::turn::exchange::{Exchange, Head};
+use crate::frame::sse::{Place, SseData};
+use crate::turn::exchange::{End, Exchange, Head};
 use crate::turn::trace::{Failure, Irregularity, Layer, TurnTrace};
 
 /// How many irregularities of one id are told one by one; the rest are counted.
@@ -51,10 +52,20 @@ pub trait Fold: Default {
     fn name_of(_: &Value) -> Option<String> {
         None
     }
-    /// Takes the next event of a stream.
-    fn take(&mut self, event: &WireEvent);
+    /// Takes the next event of a stream, and says what output it carried.
+    fn take(&mut self, event: &WireEvent) -> Outputs;
+    /// Takes the next event of a stream by its `event:` field and its data, where that can be done without
+    /// reading all of it: `None` leaves everything to [`Fold::take`], and what it takes must come to
+    /// what `take` makes of it. It must be an event of this dialect, without a flaw.
+    fn take_data(&mut self, _name: Option<&str>, _data: &str, _at: Duration) -> Option<Outputs> {
+        None
+    }
     /// Takes a plain answer, whole.
-    fn take_whole(&mut self, event: &WireEvent);
+    fn take_whole(&mut self, event: &WireEvent) -> Outputs;
+    /// Whether the last event came that belongs to a turn; what ends a turn may not be the last.
+    fn closed(&self) -> bool {
+        false
+    }
     /// How the turn ended; `None` while it has not.
     fn over(&self) -> Option<Over>;
     /// Whether this event is the first of another answer, in a file that has several.
@@ -97,18 +108,74 @@ pub fn exchange_with<F: Fold>(
     streamed: bool,
 ) -> Decoded {
     let judge = Judge { provider, failures };
-    let mut decoded = match &exchange.head {
-        None => failed(broken(&exchange.end, None)),
-        Some(head) if !(200..300).contains(&head.status) => {
-            failed(Some(judge.status(head, &exchange.body)))
+    let Some(head) = &exchange.head else {
+        let mut decoded = failed(broken(&exchange.end, None));
+        decoded.trace.timing.total = exchange.reads.last().map(|read| read.at);
+        return decoded;
+    };
+    let mut decoder = AnswerDecoder::with(fold, true);
+    if streamed && is_success(head) {
+        let mut rest: &[u8] = &exchange.body;
+        for read in &exchange.reads {
+            let (bytes, later) = rest.split_at(read.len.min(rest.len()));
+            decoder.push(read.at, bytes);
+            rest = later;
         }
-        Some(head) if streamed => stream(fold, &judge, head, exchange),
-        Some(head) => plain_exchange(fold, &judge, head, exchange),
+        if !rest.is_empty() {
+            // The reads do not cover the body; what is left came by the end.
+            decoder.push(exchange.total, rest);
+        }
+    }
+    let body = Body {
+        bytes: Some(&exchange.body),
+        len: exchange.body.len() as u64,
+        reads: u32::try_from(exchange.reads.len()).unwrap_or(u32::MAX),
+        last_read: exchange.reads.last().map(|read| read.at),
+        total: exchange.total,
+    };
+    conclude(decoder, &judge, head, &exchange.end, &body, streamed)
+}
+
+/// A body that has ended, as far as it was kept.
+pub(crate) struct Body<'a> {
+    /// Its beginning or all of it; `None` where it was not kept because output came.
+    pub(crate) bytes: Option<&'a [u8]>,
+    pub(crate) len: u64,
+    pub(crate) reads: u32,
+    pub(crate) last_read: Option<Duration>,
+    /// When the exchange ended.
+    pub(crate) total: Duration,
+}
+
+/// What an exchange came to whose bytes were given to the decoder, where they were a stream.
+pub(crate) fn conclude<F: Fold>(
+    decoder: AnswerDecoder<F>,
+    judge: &Judge<'_>,
+    head: &Head,
+    end: &End,
+    body: &Body<'_>,
+    streamed: bool,
+) -> Decoded {
+    let broken = broken(end, Some(head));
+    let mut decoded = if !is_success(head) {
+        failed(Some(judge.status(head, body.bytes.unwrap_or_default())))
+    } else if streamed {
+        stream(decoder, judge, head, broken, body)
+    } else {
+        match broken {
+            Some(failure) => failed(Some(failure)),
+            None => plain(decoder.answer.fold, judge, Some(head), body),
+        }
     };
     let timing = &mut decoded.trace.timing;
-    timing.headers = exchange.head.as_ref().map(|head| head.at);
-    timing.total = last_byte(exchange);
+    timing.headers = Some(head.at);
+    // The last byte: of the body, or of the head where there is no body.
+    timing.total = body.last_read.or(Some(head.at));
     decoded
+}
+
+fn is_success(head: &Head) -> bool {
+    (200..300).contains(&head.status)
 }
 
 fn failed(failure: Option<Failure>) -> Decoded {
@@ -123,42 +190,26 @@ fn failed(failure: Option<Failure>) -> Decoded {
     }
 }
 
-/// When the last byte came: of the body, or of the head where there is no body.
-fn last_byte(exchange: &Exchange) -> Option<Duration> {
-    let body = exchange.reads.last().map(|read| read.at);
-    body.or_else(|| exchange.head.as_ref().map(|head| head.at))
-}
-
-fn stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
-    let broken = broken(&exchange.end, Some(head));
-    if broken.is_none() && !F::CARRIER.may_begin(&exchange.body) {
-        return no_stream(fold, judge, head, exchange);
-    }
-    let mut decoder = AnswerDecoder {
-        fold,
-        ..AnswerDecoder::new()
-    };
-    let mut rest: &[u8] = &exchange.body;
-    for read in &exchange.reads {
-        let (bytes, later) = rest.split_at(read.len.min(rest.len()));
-        decoder.push(read.at, bytes);
-        rest = later;
-    }
-    if !rest.is_empty() {
-        // The reads do not cover the body; what is left came by the end.
-        decoder.push(exchange.total, rest);
-    }
+fn stream<F: Fold>(
+    mut decoder: AnswerDecoder<F>,
+    judge: &Judge<'_>,
+    head: &Head,
+    broken: Option<Failure>,
+    body: &Body<'_>,
+) -> Decoded {
+    // A body of which output was read began as it should.
+    let begins = body.bytes.is_none_or(|bytes| F::CARRIER.may_begin(bytes));
     decoder.end_frames();
-    if decoder.said_nothing() && broken.is_none() {
-        return no_stream(decoder.fold, judge, head, exchange);
+    if broken.is_none() && (!begins || decoder.answer.said_nothing()) {
+        return no_stream(decoder.answer.fold, judge, head, body);
     }
     decoder.finish(judge, Some(head), broken)
 }
 
 /// No stream at all. A whole answer is decoded, to show what was there, but a client that asked for a
 /// stream cannot use it.
-fn no_stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, exchange: &Exchange) -> Decoded {
-    let mut decoded = plain(fold, judge, Some(head), exchange);
+fn no_stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, body: &Body<'_>) -> Decoded {
+    let mut decoded = plain(fold, judge, Some(head), body);
     if decoded.trace.failure.is_none() {
         decoded.trace.failure = Some(own(
             "bad_response",
@@ -169,25 +220,13 @@ fn no_stream<F: Fold>(fold: F, judge: &Judge<'_>, head: &Head, exchange: &Exchan
     decoded
 }
 
-fn plain_exchange<F: Fold>(
-    fold: F,
-    judge: &Judge<'_>,
-    head: &Head,
-    exchange: &Exchange,
-) -> Decoded {
-    match broken(&exchange.end, Some(head)) {
-        Some(failure) => failed(Some(failure)),
-        None => plain(fold, judge, Some(head), exchange),
-    }
-}
-
-fn plain<F: Fold>(fold: F, judge: &Judge<'_>, head: Option<&Head>, exchange: &Exchange) -> Decoded {
+fn plain<F: Fold>(fold: F, judge: &Judge<'_>, head: Option<&Head>, body: &Body<'_>) -> Decoded {
     let place = Place {
-        at: exchange.reads.last().map_or(exchange.total, |read| read.at),
-        read: u32::try_from(exchange.reads.len().saturating_sub(1)).unwrap_or(u32::MAX),
-        end: exchange.body.len() as u64,
+        at: body.last_read.unwrap_or(body.total),
+        read: body.reads.saturating_sub(1),
+        end: body.len,
     };
-    plain_body(fold, judge, head, &exchange.body, place)
+    plain_body(fold, judge, head, body.bytes.unwrap_or_default(), place)
 }
 
 /// Decodes a body that is no stream: a response object, or else a failure.
@@ -213,7 +252,8 @@ pub(crate) fn plain_body<F: Fold>(
         }
     };
     let event = wire_event(place, None, Payload::Json(answer));
-    fold.take_whole(&event);
+    let mut outputs = OutputCount::default();
+    outputs.take(fold.take_whole(&event), event.at, event.read);
     let status = head.map(|head| head.status);
     let failure = match (fold.over(), fold.error()) {
         (Some(Over::Failed), error) => {
@@ -221,7 +261,7 @@ pub(crate) fn plain_body<F: Fold>(
         }
         _ => unusable(&fold, status),
     };
-    let trace = finished(fold, failure);
+    let trace = finished(fold, outputs, failure);
     Decoded {
         events: vec![event],
         trace,
@@ -242,6 +282,12 @@ pub const MOST_EVENTS: usize = 500_000;
 #[derive(Debug)]
 pub struct AnswerDecoder<F> {
     frames: Frames,
+    answer: Answer<F>,
+}
+
+/// What the events so far came to.
+#[derive(Debug)]
+struct Answer<F> {
     /// Bytes came, and not events without framing.
     framed: bool,
     /// A comment came, or part of an event: it is a stream, if one without events.
@@ -250,7 +296,15 @@ pub struct AnswerDecoder<F> {
     too_many: bool,
     /// The first thing that broke the frames of an event stream.
     broken_frame: Option<(&'static str, String)>,
-    events: Vec<WireEvent>,
+    /// How many events came.
+    count: usize,
+    /// One of them was an event of this dialect.
+    ours: bool,
+    /// `[DONE]` came.
+    done: bool,
+    /// The events, where they are kept.
+    events: Option<Vec<WireEvent>>,
+    outputs: OutputCount,
     fold: F,
     irregularities: Vec<Irregularity>,
     counts: HashMap<&'static str, usize>,
@@ -258,18 +312,7 @@ pub struct AnswerDecoder<F> {
 
 impl<F: Fold> Default for AnswerDecoder<F> {
     fn default() -> Self {
-        AnswerDecoder {
-            frames: Frames::new(F::CARRIER),
-            framed: false,
-            stream: false,
-            too_long: false,
-            too_many: false,
-            broken_frame: None,
-            events: Vec::new(),
-            fold: F::default(),
-            irregularities: Vec::new(),
-            counts: HashMap::new(),
-        }
+        AnswerDecoder::with(F::default(), true)
     }
 }
 
@@ -279,62 +322,79 @@ impl<F: Fold> AnswerDecoder<F> {
         AnswerDecoder::default()
     }
 
+    /// One that keeps no events, with a fold that was told something before it starts.
+    pub(crate) fn without_events(fold: F) -> Self {
+        AnswerDecoder::with(fold, false)
+    }
+
+    fn with(fold: F, keeps_events: bool) -> Self {
+        AnswerDecoder {
+            frames: Frames::new(F::CARRIER),
+            answer: Answer {
+                framed: false,
+                stream: false,
+                too_long: false,
+                too_many: false,
+                broken_frame: None,
+                count: 0,
+                ours: false,
+                done: false,
+                events: keeps_events.then(Vec::new),
+                outputs: OutputCount::default(),
+                fold,
+                irregularities: Vec::new(),
+                counts: HashMap::new(),
+            },
+        }
+    }
+
     /// Takes the bytes of one read that arrived at `at`.
     pub fn push(&mut self, at: Duration, bytes: &[u8]) {
-        self.framed = true;
-        let mut frames = std::mem::replace(&mut self.frames, Frames::new(F::CARRIER));
-        frames.push(at, bytes, |carried| match carried {
-            Carried::Event(event) => self.push_event(event),
-            Carried::Message(message) => self.push_event(F::of_message(message)),
-            Carried::Comment => self.stream = true,
-            Carried::Irregular { id, detail } => {
-                // It stands in the event that is not complete yet.
-                let event = self.events.len();
-                self.frame_note(Some(event), id, detail);
+        self.push_hearing(at, bytes, &mut |_| ());
+    }
+
+    /// The same; `hear` is called for each event that carries output.
+    pub(crate) fn push_hearing(
+        &mut self,
+        at: Duration,
+        bytes: &[u8],
+        hear: &mut impl FnMut(Output),
+    ) {
+        let AnswerDecoder { frames, answer } = self;
+        answer.framed = true;
+        frames.push(at, bytes, |carried| {
+            let output = match carried {
+                Carried::Data(event) => answer.take_data(event),
+                Carried::Message(message) => answer.take(F::of_message(message)),
+                Carried::Comment => {
+                    answer.stream = true;
+                    None
+                }
+                Carried::Irregular { id, detail } => {
+                    // It stands in the event that is not complete yet.
+                    answer.frame_note(Some(answer.count), id, detail);
+                    None
+                }
+            };
+            if let Some(output) = output {
+                hear(output);
             }
         });
-        self.frames = frames;
     }
 
     /// Takes an event that comes without framing.
     pub fn push_event(&mut self, event: WireEvent) {
-        if self.events.len() >= MOST_EVENTS {
-            if !std::mem::replace(&mut self.too_many, true) {
-                let detail = format!("more than {MOST_EVENTS} events");
-                let id = match F::CARRIER {
-                    Carrier::ServerSentEvents => "sse/events-within-limit",
-                    Carrier::EventStream => "event-stream/events-within-limit",
-                };
-                self.note(None, id, detail);
-            }
-            return;
-        }
-        let index = Some(self.events.len());
-        match &event.payload {
-            Payload::Malformed { text, reason } => {
-                let detail = format!("{reason}: {}", beginning(text));
-                self.note(index, F::MALFORMED, detail);
-            }
-            Payload::Json(value) => {
-                if let Some((id, why)) = F::flaw(&event) {
-                    let detail = format!("{why}: {}", beginning(&value.to_string()));
-                    self.note(index, id, detail);
-                }
-            }
-            Payload::Done => {}
-        }
-        self.fold.take(&event);
-        self.events.push(event);
-    }
-
-    /// Whether nothing came that a stream of events would have, once its frames are ended.
-    fn said_nothing(&self) -> bool {
-        self.events.is_empty() && !self.stream
+        self.answer.take(event);
     }
 
     /// Whether this event begins another answer, in a file that has several.
     pub fn is_next(&self, event: &WireEvent) -> bool {
-        self.fold.is_next(event)
+        self.answer.fold.is_next(event)
+    }
+
+    /// Whether the last event of the turn came, or `[DONE]`.
+    pub(crate) fn closed(&self) -> bool {
+        self.answer.done || self.answer.fold.closed()
     }
 
     /// The answer is over. `broken` is the failure of the connection, if that is how it ended;
@@ -346,6 +406,85 @@ impl<F: Fold> AnswerDecoder<F> {
         broken: Option<Failure>,
     ) -> Decoded {
         self.end_frames();
+        self.answer.finish(judge, head, broken)
+    }
+
+    /// No more bytes come: what was left unfinished is noted.
+    fn end_frames(&mut self) {
+        for (id, detail) in self.frames.finish() {
+            self.answer.frame_note(None, id, detail);
+        }
+        for irregularity in &mut self.answer.irregularities {
+            // The event they stood in was never completed.
+            if irregularity.event >= Some(self.answer.count) {
+                irregularity.event = None;
+            }
+        }
+    }
+}
+
+impl<F: Fold> Answer<F> {
+    /// Takes a server-sent event, in full only where that is needed.
+    fn take_data(&mut self, event: SseData<'_>) -> Option<Output> {
+        let Place { at, read, .. } = event.place;
+        if self.events.is_none()
+            && self.count < MOST_EVENTS
+            && let Some(outputs) = self.fold.take_data(event.name, event.data, at)
+        {
+            self.ours = true;
+            self.count += 1;
+            return self.outputs.take(outputs, at, read);
+        }
+        self.take(data_event(event))
+    }
+
+    fn take(&mut self, event: WireEvent) -> Option<Output> {
+        if self.count >= MOST_EVENTS {
+            if !std::mem::replace(&mut self.too_many, true) {
+                let detail = format!("more than {MOST_EVENTS} events");
+                let id = match F::CARRIER {
+                    Carrier::ServerSentEvents => "sse/events-within-limit",
+                    Carrier::EventStream => "event-stream/events-within-limit",
+                };
+                self.note(None, id, detail);
+            }
+            return None;
+        }
+        let index = Some(self.count);
+        match &event.payload {
+            Payload::Malformed { text, reason } => {
+                let detail = format!("{reason}: {}", beginning(text));
+                self.note(index, F::MALFORMED, detail);
+            }
+            Payload::Json(value) => {
+                if let Some((id, why)) = F::flaw(&event) {
+                    let detail = format!("{why}: {}", beginning(&value.to_string()));
+                    self.note(index, id, detail);
+                }
+            }
+            Payload::Done => self.done = true,
+        }
+        self.ours = self.ours || F::is_event(&event);
+        self.count += 1;
+        let outputs = self.fold.take(&event);
+        let output = self.outputs.take(outputs, event.at, event.read);
+        if let Some(events) = &mut self.events {
+            events.push(event);
+        }
+        output
+    }
+
+    /// Whether nothing came that a stream of events would have, once its frames are ended.
+    fn said_nothing(&self) -> bool {
+        self.count == 0 && !self.stream
+    }
+
+    fn finish(
+        mut self,
+        judge: &Judge<'_>,
+        head: Option<&Head>,
+        broken: Option<Failure>,
+    ) -> Decoded {
         let mut over: Vec<(&'static str, usize)> = self.counts.drain().collect();
         over.sort_unstable();
         for (id, count) in over.into_iter().filter(|(_, count)| *count > TOLD) {
@@ -356,26 +495,13 @@ impl<F: Fold> AnswerDecoder<F> {
             });
         }
         let failure = self.failure(judge, head, broken);
-        let mut trace = finished(self.fold, failure);
+        let mut trace = finished(self.fold, self.outputs, failure);
         trace.irregularities = self.irregularities;
         Decoded {
-            events: self.events,
+            events: self.events.unwrap_or_default(),
             trace,
             streamed: true,
             framed: self.framed,
-        }
-    }
-
-    /// No more bytes come: what was left unfinished is noted.
-    fn end_frames(&mut self) {
-        for (id, detail) in self.frames.finish() {
-            self.frame_note(None, id, detail);
-        }
-        for irregularity in &mut self.irregularities {
-            // The event they stood in was never completed.
-            if irregularity.event >= Some(self.events.len()) {
-                irregularity.event = None;
-            }
         }
     }
 
@@ -399,8 +525,8 @@ impl<F: Fold> AnswerDecoder<F> {
         if broken.is_some() {
             return broken;
         }
-        let count = self.events.len();
-        let whole = self.events.iter().any(F::is_event) && !self.too_long && !self.too_many;
+        let count = self.count;
+        let whole = self.ours && !self.too_long && !self.too_many;
         if F::ENDS_WITH_BODY && whole {
             return None;
         }
@@ -423,7 +549,7 @@ impl<F: Fold> AnswerDecoder<F> {
                 ),
                 _ => ("bad_response", detail.clone()),
             }
-        } else if count > 0 && !self.events.iter().any(F::is_event) {
+        } else if count > 0 && !self.ours {
             (
                 "bad_response",
                 format!("none of {count} events is one of {}", F::NAME),
@@ -463,8 +589,9 @@ impl<F: Fold> AnswerDecoder<F> {
 }
 
 /// What it all came to, with the failure that only the frame around it knows.
-fn finished<F: Fold>(fold: F, failure: Option<Failure>) -> TurnTrace {
+fn finished<F: Fold>(fold: F, outputs: OutputCount, failure: Option<Failure>) -> TurnTrace {
     let mut trace = fold.finish();
+    trace.timing = outputs.beside(trace.timing);
     if F::ENDS_WITH_BODY && failure.is_some() {
         // The end was assumed from the end of the body.
         trace.stop = None;

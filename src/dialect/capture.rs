@@ -122,7 +122,7 @@ fn lines<F: Fold>(bytes: &[u8]) -> Vec<WireEvent> {
         if text.is_empty() {
             continue;
         }
-        events.push(event::<F>(payload(text.to_owned()), end));
+        events.push(event::<F>(payload(text), end));
     }
     events
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::event_stream::{EventStreamDecoder, FrameItem, Message, MessageType};
-use crate::frame::sse::{Irregular as SseIrregular, Place, SseDecoder, SseItem};
+use crate::frame::sse::{Irregular as SseIrregular, Place, SseData, SseDecoder, SsePart};
 
 /// The two carriers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl Carrier {
 
 /// Something the bytes said, in order.
 #[derive(Debug)]
-pub(crate) enum Carried {
-    Event(WireEvent),
+pub(crate) enum Carried<'a> {
+    Data(SseData<'a>),
     Message(Message),
     /// A comment: it is a stream, if one without events.
     Comment,
@@ -59,23 +59,18 @@ impl Frames {
     }
 
     /// Takes the bytes of one read that arrived at `at`; what they complete goes to `out`.
-    pub(crate) fn push(&mut self, at: Duration, bytes: &[u8], mut out: impl FnMut(Carried)) {
+    pub(crate) fn push(&mut self, at: Duration, bytes: &[u8], mut out: impl FnMut(Carried<'_>)) {
         match self {
             Frames::Sse(sse) => {
-                sse.push(at, bytes);
-                while let Some(item) = sse.next() {
-                    out(match item {
-                        SseItem::Event(event) => Carried::Event(WireEvent {
-                            name: event.name,
-                            id: event.id,
-                            ..wire_event(event.place, None, payload(event.data))
-                        }),
-                        SseItem::Comment { .. } => Carried::Comment,
-                        SseItem::Irregular(SseIrregular { id, detail, .. }) => {
+                sse.push_to(at, bytes, &mut |part| {
+                    out(match part {
+                        SsePart::Event(event) => Carried::Data(event),
+                        SsePart::Comment { .. } => Carried::Comment,
+                        SsePart::Irregular(SseIrregular { id, detail, .. }) => {
                             Carried::Irregular { id, detail }
                         }
                     });
-                }
+                });
             }
             Frames::EventStream(frames) => frames.push(at, bytes, |item| {
                 out(match item {
@@ -118,16 +113,25 @@ pub(crate) fn wire_event(place: Place, name: Option<String>, payload: Payload) -
     }
 }
 
+/// A server-sent event, read whole.
+pub(crate) fn data_event(event: SseData<'_>) -> WireEvent {
+    WireEvent {
+        name: event.name.map(str::to_owned),
+        id: event.id.map(str::to_owned),
+        ..wire_event(event.place, None, payload(event.data))
+    }
+}
+
 /// What the data of an event is.
-pub(crate) fn payload(data: String) -> Payload {
+pub(crate) fn payload(data: &str) -> Payload {
     if data == "[DONE]" {
         return Payload::Done;
     }
-    match serde_json::from_str(&data) {
+    match serde_json::from_str(data) {
         Ok(value) => Payload::Json(value),
         Err(error) => Payload::Malformed {
             reason: error.to_string(),
-            text: data,
+            text: data.to_owned(),
         },
     }
 }

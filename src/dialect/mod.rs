@@ -15,6 +15,7 @@ pub mod guardrail;
 pub mod invoke;
 pub mod model_list;
 pub mod responses;
+mod shallow;
 pub mod stream;
 pub mod wire;
 

@@ -28,6 +28,41 @@ pub enum SseItem {
     Irregular(Irregular),
 }
 
+/// The same while its bytes are at hand, so that nothing is copied that nobody keeps.
+#[derive(Debug)]
+pub enum SsePart<'a> {
+    Event(SseData<'a>),
+    Comment { text: &'a str, place: Place },
+    Irregular(Irregular),
+}
+
+/// A dispatched event; its fields are those of [`SseEvent`].
+#[derive(Debug, Clone, Copy)]
+pub struct SseData<'a> {
+    pub name: Option<&'a str>,
+    pub id: Option<&'a str>,
+    pub data: &'a str,
+    pub place: Place,
+}
+
+impl From<SsePart<'_>> for SseItem {
+    fn from(part: SsePart<'_>) -> SseItem {
+        match part {
+            SsePart::Event(event) => SseItem::Event(SseEvent {
+                name: event.name.map(str::to_owned),
+                id: event.id.map(str::to_owned),
+                data: event.data.to_owned(),
+                place: event.place,
+            }),
+            SsePart::Comment { text, place } => SseItem::Comment {
+                text: text.to_owned(),
+                place,
+            },
+            SsePart::Irregular(irregular) => SseItem::Irregular(irregular),
+        }
+    }
+}
+
 /// A dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseEvent {
@@ -87,7 +122,30 @@ pub struct SseDecoder {
 struct Building {
     name: String,
     id: Option<String>,
-    data: Option<String>,
+    data: String,
+    /// A `data:` line came; it may have been empty.
+    has_data: bool,
+}
+
+/// The most that is kept allocated for the next event or split line, in bytes. Deltas are far below;
+/// what is longer comes a few times in a stream, and thousands of streams wait at the same time.
+const KEPT: usize = 2 * 1024;
+
+impl Building {
+    /// Empties it for the next event.
+    fn clear(&mut self) {
+        self.name.clear();
+        self.id = None;
+        self.has_data = false;
+        emptied(&mut self.data);
+    }
+}
+
+fn emptied(text: &mut String) {
+    if text.capacity() > KEPT {
+        *text = String::new();
+    }
+    text.clear();
 }
 
 impl Default for SseDecoder {
@@ -121,6 +179,13 @@ impl SseDecoder {
 
     /// Takes the bytes of one read that arrived at `at`.
     pub fn push(&mut self, at: Duration, bytes: &[u8]) {
+        let mut items = std::mem::take(&mut self.items);
+        self.push_to(at, bytes, &mut |part| items.push_back(part.into()));
+        self.items = items;
+    }
+
+    /// The same; what the bytes complete goes to `out` instead of [`SseDecoder::next`].
+    pub fn push_to(&mut self, at: Duration, bytes: &[u8], out: &mut impl FnMut(SsePart<'_>)) {
         self.at = at;
         self.reads = self.reads.saturating_add(1);
         let mut rest = self.strip_bom(bytes);
@@ -133,7 +198,7 @@ impl SseDecoder {
             let Some(length) = line_length(rest) else {
                 self.offset += rest.len() as u64;
                 if self.line.len() + rest.len() > self.limit {
-                    self.stop("a line");
+                    self.stop("a line", out);
                 } else {
                     self.line.extend_from_slice(rest);
                 }
@@ -144,15 +209,14 @@ impl SseDecoder {
             self.after_cr = end[0] == b'\r';
             rest = &end[1..];
             if self.line.len() + content.len() > self.limit {
-                self.stop("a line");
+                self.stop("a line", out);
             } else if self.line.is_empty() {
-                self.take_line(content);
+                self.take_line(content, out);
             } else {
                 let mut line = std::mem::take(&mut self.line);
                 line.extend_from_slice(content);
-                self.take_line(&line);
-                // Keep what was allocated for the next split line, unless it was an unusual one.
-                if line.capacity() <= 64 * 1024 {
+                self.take_line(&line, out);
+                if line.capacity() <= KEPT {
                     line.clear();
                     self.line = line;
                 }
@@ -177,30 +241,29 @@ impl SseDecoder {
         }
         let line = std::mem::take(&mut self.line);
         let pending = String::from_utf8_lossy(&line);
+        let mut left = None;
         let (field, _) = split_field(&pending);
         let half = matches!(field, "data" | "event" | "id" | "retry");
-        if half || self.event.data.is_some() || !self.event.name.is_empty() {
-            let said = match &self.event.data {
-                Some(data) => data.as_str(),
-                None if half => &pending,
-                None => &self.event.name,
+        if half || self.event.has_data || !self.event.name.is_empty() {
+            let said = match self.event.has_data {
+                true => &self.event.data,
+                false if half => pending.as_ref(),
+                false => &self.event.name,
             };
             let detail = format!(
                 "the stream ends before the blank line that would complete: {}",
                 quote(said)
             );
-            self.note("sse/unterminated-event", detail);
+            left = Some(self.irregular("sse/unterminated-event", detail));
         } else if !pending.is_empty() && !pending.starts_with(':') {
             let detail = format!("the stream ends in the line: {}", quote(&pending));
-            self.note("sse/unknown-field", detail);
+            left = Some(self.irregular("sse/unknown-field", detail));
         }
-        self.items
-            .into_iter()
-            .filter_map(|item| match item {
-                SseItem::Irregular(irregular) => Some(irregular),
-                _ => None,
-            })
-            .collect()
+        let untaken = self.items.into_iter().filter_map(|item| match item {
+            SseItem::Irregular(irregular) => Some(irregular),
+            _ => None,
+        });
+        untaken.chain(left).collect()
     }
 
     /// Drops a byte order mark at the very start, however it was split.
@@ -220,35 +283,41 @@ impl SseDecoder {
         rest
     }
 
-    fn take_line(&mut self, bytes: &[u8]) {
+    fn take_line(&mut self, bytes: &[u8], out: &mut impl FnMut(SsePart<'_>)) {
         let line = match std::str::from_utf8(bytes) {
             Ok(line) => Cow::Borrowed(line),
             Err(_) => {
                 let line = String::from_utf8_lossy(bytes);
                 let detail = format!("bytes that are not UTF-8 in the line: {}", quote(&line));
-                self.note("sse/invalid-utf8", detail);
+                self.note("sse/invalid-utf8", detail, out);
                 line
             }
         };
         if line.is_empty() {
-            return self.dispatch();
+            return self.dispatch(out);
         }
         if let Some(comment) = line.strip_prefix(':') {
-            let (text, place) = (comment.to_owned(), self.place());
-            return self.items.push_back(SseItem::Comment { text, place });
+            return out(SsePart::Comment {
+                text: comment,
+                place: self.place(),
+            });
         }
         match split_field(&line) {
-            ("data", value) => match &mut self.event.data {
-                None => self.event.data = Some(value.to_owned()),
-                Some(data) if data.len() + value.len() >= self.limit => {
-                    self.stop("the data of an event");
+            ("data", value) => {
+                let event = &mut self.event;
+                if !std::mem::replace(&mut event.has_data, true) {
+                    event.data.push_str(value);
+                } else if event.data.len() + value.len() >= self.limit {
+                    self.stop("the data of an event", out);
+                } else {
+                    event.data.push('\n');
+                    event.data.push_str(value);
                 }
-                Some(data) => {
-                    data.push('\n');
-                    data.push_str(value);
-                }
-            },
-            ("event", value) => self.event.name = value.to_owned(),
+            }
+            ("event", value) => {
+                self.event.name.clear();
+                self.event.name.push_str(value);
+            }
             ("id", value) => {
                 let ignored = value.contains('\0');
                 if !ignored {
@@ -257,38 +326,34 @@ impl SseDecoder {
                 if !std::mem::replace(&mut self.id_seen, true) {
                     let ignored = if ignored { ", ignored for its NUL" } else { "" };
                     let detail = format!("the first id field{ignored}: {}", quote(value));
-                    self.note("sse/id-field", detail);
+                    self.note("sse/id-field", detail, out);
                 }
             }
             ("retry", value) if value.bytes().all(|byte| byte.is_ascii_digit()) => {}
             _ => {
                 let detail = format!("ignored line: {}", quote(&line));
-                self.note("sse/unknown-field", detail);
+                self.note("sse/unknown-field", detail, out);
             }
         }
     }
 
-    fn dispatch(&mut self) {
-        let Building { name, id, data } = std::mem::take(&mut self.event);
-        match data {
-            Some(data) => {
-                let place = self.place();
-                self.items.push_back(SseItem::Event(SseEvent {
-                    name: (!name.is_empty()).then_some(name),
-                    id,
-                    data,
-                    place,
-                }));
-            }
-            None if !name.is_empty() => {
-                let detail = format!("`event: {}` has no data", quote(&name));
-                self.note("sse/event-without-data", detail);
-            }
-            None => {}
+    fn dispatch(&mut self, out: &mut impl FnMut(SsePart<'_>)) {
+        let name = &self.event.name;
+        if self.event.has_data {
+            out(SsePart::Event(SseData {
+                name: (!name.is_empty()).then_some(name),
+                id: self.event.id.as_deref(),
+                data: &self.event.data,
+                place: self.place(),
+            }));
+        } else if !name.is_empty() {
+            let detail = format!("`event: {}` has no data", quote(name));
+            self.note("sse/event-without-data", detail, out);
         }
+        self.event.clear();
     }
 
-    fn stop(&mut self, what: &str) {
+    fn stop(&mut self, what: &str, out: &mut impl FnMut(SsePart<'_>)) {
         self.stopped = true;
         self.line = Vec::new();
         self.event = Building::default();
@@ -296,13 +361,16 @@ impl SseDecoder {
             "{what} is longer than {} bytes; the rest is ignored",
             self.limit
         );
-        self.note("sse/line-too-long", detail);
+        self.note("sse/line-too-long", detail, out);
     }
 
-    fn note(&mut self, id: &'static str, detail: String) {
+    fn note(&self, id: &'static str, detail: String, out: &mut impl FnMut(SsePart<'_>)) {
+        out(SsePart::Irregular(self.irregular(id, detail)));
+    }
+
+    fn irregular(&self, id: &'static str, detail: String) -> Irregular {
         let place = self.place();
-        self.items
-            .push_back(SseItem::Irregular(Irregular { id, detail, place }));
+        Irregular { id, detail, place }
     }
 
     fn place(&self) -> Place {
@@ -316,7 +384,7 @@ impl SseDecoder {
 
 /// How long the first line is, without its end, if its end is there.
 fn line_length(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'))
+    memchr::memchr2(b'\n', b'\r', bytes)
 }
 
 /// A line's field name and value: at the first colon, and one leading space of the value dropped.

@@ -211,9 +211,12 @@ pub struct Timing {
     pub first_event: Option<Duration>,
     /// The first event that carries output: text, reasoning or a call's arguments (TTFT).
     pub first_output: Option<Duration>,
+    /// The first event that carried reasoning, text (refusals included) or part of a tool call.
     pub first_reasoning: Option<Duration>,
     pub first_text: Option<Duration>,
     pub first_call_output: Option<Duration>,
+    /// The last event that carried output.
+    pub last_output: Option<Duration>,
     /// The first tool call that was complete.
     pub first_call: Option<Duration>,
     /// The last byte.

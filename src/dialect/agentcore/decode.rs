@@ -14,8 +14,9 @@ use crate::dialect::Decoded;
 use crate::dialect::agentcore::mapping::Mapping;
 use crate::dialect::answer::{self, Fold, Over};
 use crate::dialect::failure::Envelope;
+use crate::dialect::stream::{OutputKind, Outputs};
 use crate::dialect::wire::{Payload, WireEvent};
-use crate::turn::exchange::Exchange;
+use crate::turn::exchange::{Exchange, Head};
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
 
 /// Decodes a finished exchange. `asked` is whether a stream was asked for.
@@ -26,18 +27,19 @@ pub fn exchange(
     exchange: &Exchange,
     asked: bool,
 ) -> Decoded {
-    let head = exchange.head.as_ref();
+    let streamed = is_stream(exchange.head.as_ref(), asked);
+    let fold = AgentFold::new(mapping);
+    answer::exchange_with(fold, provider, failures, exchange, streamed)
+}
+
+/// Whether an answer is a stream.
+pub(crate) fn is_stream(head: Option<&Head>, asked: bool) -> bool {
     let content_type = head
         .and_then(|head| head.header("content-type"))
         .unwrap_or_default()
         .to_ascii_lowercase();
-    let streamed = content_type.starts_with("text/event-stream")
-        || asked && !content_type.starts_with("application/json");
-    let fold = AgentFold {
-        mapping: mapping.clone(),
-        ..AgentFold::default()
-    };
-    answer::exchange_with(fold, provider, failures, exchange, streamed)
+    content_type.starts_with("text/event-stream")
+        || asked && !content_type.starts_with("application/json")
 }
 
 /// The fold, fed one event after the other.
@@ -53,7 +55,6 @@ pub struct AgentFold {
     usage: Option<Usage>,
     error: Option<Envelope>,
     timing: Timing,
-    output_read: Option<u32>,
 }
 
 impl Fold for AgentFold {
@@ -75,10 +76,11 @@ impl Fold for AgentFold {
         None
     }
 
-    fn take(&mut self, event: &WireEvent) {
+    fn take(&mut self, event: &WireEvent) -> Outputs {
+        let mut outputs = Outputs::default();
         self.timing.first_event.get_or_insert(event.at);
         let Payload::Json(data) = &event.payload else {
-            return;
+            return outputs;
         };
         if self.error.is_none() {
             let found = self.mapping.error.iter().find_map(|at| data.pointer(at));
@@ -86,7 +88,7 @@ impl Fold for AgentFold {
                 .filter(|error| !error.is_null())
                 .map(|error| envelope(data, error));
             if self.error.is_some() {
-                return;
+                return outputs;
             }
         }
         self.take_counts(data);
@@ -98,25 +100,21 @@ impl Fold for AgentFold {
             self.items
                 .push(item(Content::Other { kind }, data.clone(), event.at));
         }
-        let mut output = false;
-        if let Some(piece) = bound(data, &self.mapping.reasoning, &mut self.reasoning_at) {
-            output |= self.add(piece, event.at, false);
+        if let Some(piece) = bound(data, &self.mapping.reasoning, &mut self.reasoning_at)
+            && self.add(piece, event.at, false)
+        {
+            outputs.add(OutputKind::Reasoning);
         }
-        if let Some(piece) = bound(data, &self.mapping.text, &mut self.text_at) {
-            output |= self.add(piece, event.at, true);
+        if let Some(piece) = bound(data, &self.mapping.text, &mut self.text_at)
+            && self.add(piece, event.at, true)
+        {
+            outputs.add(OutputKind::Text);
         }
-        if output {
-            self.timing.first_output.get_or_insert(event.at);
-            self.timing.output_events += 1;
-            if self.output_read != Some(event.read) {
-                self.output_read = Some(event.read);
-                self.timing.output_reads += 1;
-            }
-        }
+        outputs
     }
 
-    fn take_whole(&mut self, event: &WireEvent) {
-        self.take(event);
+    fn take_whole(&mut self, event: &WireEvent) -> Outputs {
+        self.take(event)
     }
 
     fn over(&self) -> Option<Over> {
@@ -144,6 +142,14 @@ impl Fold for AgentFold {
 }
 
 impl AgentFold {
+    /// A fold of an agent with this contract.
+    pub(crate) fn new(mapping: &Mapping) -> AgentFold {
+        AgentFold {
+            mapping: mapping.clone(),
+            ..AgentFold::default()
+        }
+    }
+
     /// Adds a piece to the last item if it is of the same kind, else to a new one.
     fn add(&mut self, piece: &str, at: Duration, is_text: bool) -> bool {
         if piece.is_empty() {

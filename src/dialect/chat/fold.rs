@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::dialect::answer::{Fold, Over};
+use crate::dialect::chat::chunk::{Choice, ChunkView, Meta, some_text, text_of};
 use crate::dialect::chat::strand::{Field, Fragments, Kind, Strand};
 use crate::dialect::failure::Envelope;
+use crate::dialect::shallow::view;
+use crate::dialect::stream::{OutputKind, Outputs};
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::turn::trace::{Stop, Timing, TurnTrace, Usage};
 
@@ -38,7 +41,6 @@ pub struct ChatFold {
     /// `[DONE]` came.
     done: bool,
     timing: Timing,
-    output_read: Option<u32>,
 }
 
 impl Fold for ChatFold {
@@ -72,48 +74,61 @@ impl Fold for ChatFold {
     }
 
     /// What comes after `[DONE]` is not part of the turn any more, because clients stop reading there.
-    fn take(&mut self, event: &WireEvent) {
+    fn take(&mut self, event: &WireEvent) -> Outputs {
+        let mut outputs = Outputs::default();
         if self.done {
-            return;
+            return outputs;
         }
         if event.payload == Payload::Done {
             self.done = true;
-            return;
+            return outputs;
         }
         self.timing.first_event.get_or_insert(event.at);
         let Some(chunk) = event.json() else {
-            return;
+            return outputs;
         };
         if let Some(error) = error(event) {
             self.error.get_or_insert_with(|| Envelope::of_json(error));
         }
-        self.take_meta(chunk);
-        let mut output = false;
+        self.take_meta(&Meta::of(chunk));
         for choice in chunk["choices"].as_array().into_iter().flatten() {
-            output |= self.take_choice(choice, &choice["delta"], event.at, false);
+            let delta = Choice::of(choice, &choice["delta"]);
+            outputs.add_all(self.take_choice(&delta, event.at, false));
         }
-        if output {
-            self.count_output(event);
-        }
+        outputs
     }
 
-    fn take_whole(&mut self, event: &WireEvent) {
+    fn take_data(&mut self, name: Option<&str>, data: &str, at: Duration) -> Option<Outputs> {
+        if self.done || name == Some("error") {
+            return None;
+        }
+        let view: ChunkView<'_> = view(data)?;
+        let choice = view.choice()?;
+        self.timing.first_event.get_or_insert(at);
+        self.take_meta(&view.meta());
+        Some(self.take_choice(&choice, at, false))
+    }
+
+    fn take_whole(&mut self, event: &WireEvent) -> Outputs {
+        let mut outputs = Outputs::default();
         self.timing.first_event.get_or_insert(event.at);
         let Some(answer) = event.json() else {
-            return;
+            return outputs;
         };
-        self.take_meta(answer);
-        let mut output = false;
+        self.take_meta(&Meta::of(answer));
         for choice in answer["choices"].as_array().into_iter().flatten() {
-            output |= self.take_choice(choice, &choice["message"], event.at, true);
-        }
-        if output {
-            self.count_output(event);
+            let message = Choice::of(choice, &choice["message"]);
+            outputs.add_all(self.take_choice(&message, event.at, true));
         }
         // It is as whole as it will be, whether it says why it ended or not.
         for reason in self.finished.values_mut() {
             reason.get_or_insert_default();
         }
+        outputs
+    }
+
+    fn closed(&self) -> bool {
+        self.done
     }
 
     fn over(&self) -> Option<Over> {
@@ -165,38 +180,39 @@ impl Fold for ChatFold {
 }
 
 impl ChatFold {
-    fn take_meta(&mut self, chunk: &Value) {
-        let first = |old: &mut Option<String>, key: &str| {
-            if old.is_none() {
-                *old = some_text(chunk, key);
+    fn take_meta(&mut self, meta: &Meta<'_>) {
+        let first = |old: &mut Option<String>, text: &str| {
+            if old.is_none() && !text.is_empty() {
+                *old = Some(text.to_owned());
             }
         };
-        first(&mut self.response_id, "id");
-        first(&mut self.model, "model");
+        first(&mut self.response_id, meta.id);
+        first(&mut self.model, meta.model);
         // The tier that was used is known at the end.
-        if let Some(tier) = some_text(chunk, "service_tier") {
-            self.service_tier = Some(tier);
+        if !meta.tier.is_empty() && self.service_tier.as_deref() != Some(meta.tier) {
+            self.service_tier = Some(meta.tier.to_owned());
         }
-        if let Some(usage) = usage(&chunk["usage"]) {
-            self.usage = Some(usage);
+        if meta.usage.is_some() {
+            self.usage = meta.usage;
         }
-        self.intervened |= chunk.as_object().is_some_and(intervened);
+        self.intervened |= meta.intervened;
     }
 
-    /// Whether the choice brought output.
-    fn take_choice(&mut self, choice: &Value, delta: &Value, at: Duration, whole: bool) -> bool {
-        let index = choice["index"].as_u64().unwrap_or(0);
-        let reason = some_text(choice, "finish_reason");
+    /// Says what output the choice brought.
+    fn take_choice(&mut self, choice: &Choice<'_>, at: Duration, whole: bool) -> Outputs {
+        let index = choice.index.unwrap_or(0);
         let state = self.finished.entry(index).or_default();
         let after = state.is_some();
-        if state.is_none() {
-            state.clone_from(&reason);
+        let reason = choice.reason;
+        if state.is_none() && !reason.is_empty() {
+            *state = Some(reason.to_owned());
         }
         // What comes after the end of a choice does not count: clients have acted on it already.
         if after || *self.own.get_or_insert(index) != index {
-            return false;
+            return Outputs::default();
         }
-        let mut output = self.take_texts(delta, at);
+        let mut outputs = self.take_texts(&choice.texts, at);
+        let delta = choice.rest;
         let calls = delta["tool_calls"].as_array();
         for (place, fragment) in calls.into_iter().flatten().enumerate() {
             // In a whole message the place is the index.
@@ -205,31 +221,27 @@ impl ChatFold {
                 false => fragment["index"].as_u64(),
             };
             self.take_fragment(index, fragment, at);
-            output = true;
+            outputs.add(OutputKind::Call);
         }
         if delta["function_call"].is_object() {
             self.take_old_call(&delta["function_call"], at);
-            output = true;
+            outputs.add(OutputKind::Call);
         }
-        if reason.is_some() || whole {
+        if !reason.is_empty() || whole {
             self.end_strands(at, 0);
         }
-        output
+        outputs
     }
 
-    fn take_texts(&mut self, delta: &Value, at: Duration) -> bool {
-        let mut output = false;
+    fn take_texts(&mut self, texts: &[&str; 4], at: Duration) -> Outputs {
+        let mut outputs = Outputs::default();
         for (text_place, field) in Field::ALL.into_iter().enumerate() {
-            let Some(more) = delta[field.key()].as_str().filter(|text| !text.is_empty()) else {
-                continue;
-            };
+            let more = texts[text_place];
             // Gateways send the same reasoning under both names.
-            if field == Field::Reasoning
-                && some_text(delta, Field::ReasoningContent.key()).is_some()
-            {
+            if more.is_empty() || field == Field::Reasoning && !texts[0].is_empty() {
                 continue;
             }
-            output = true;
+            outputs.add(field.output());
             let known = self.texts[text_place].and_then(|place| self.strands.get_mut(place));
             match known {
                 Some(Strand {
@@ -247,7 +259,7 @@ impl ChatFold {
                 }
             }
         }
-        output
+        outputs
     }
 
     fn take_fragment(&mut self, index: Option<u64>, fragment: &Value, at: Duration) {
@@ -311,15 +323,6 @@ impl ChatFold {
             }
         }
     }
-
-    fn count_output(&mut self, event: &WireEvent) {
-        self.timing.first_output.get_or_insert(event.at);
-        self.timing.output_events = self.timing.output_events.saturating_add(1);
-        if self.output_read != Some(event.read) {
-            self.output_read = Some(event.read);
-            self.timing.output_reads = self.timing.output_reads.saturating_add(1);
-        }
-    }
 }
 
 fn is_call(strand: &Strand) -> bool {
@@ -335,14 +338,6 @@ fn error(event: &WireEvent) -> Option<&Value> {
     told.then_some(chunk)
 }
 
-/// Whether a guardrail says so, under a key with a vendor's prefix (AWS API reference, InvokeModel,
-/// example with a guardrail; read 2026-11-21).
-fn intervened(chunk: &Map<String, Value>) -> bool {
-    chunk
-        .iter()
-        .any(|(key, value)| key.ends_with("-guardrailAction") && value == "INTERVENED")
-}
-
 /// Why the turn ended.
 fn stop(reason: &str, calls: bool) -> Option<Stop> {
     match reason {
@@ -354,36 +349,4 @@ fn stop(reason: &str, calls: bool) -> Option<Stop> {
         "content_filter" => Some(Stop::ContentFilter),
         _ => None,
     }
-}
-
-/// Token counts; `None` where there are none.
-fn usage(usage: &Value) -> Option<Usage> {
-    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
-    let (input, output, total) = (
-        count("/prompt_tokens"),
-        count("/completion_tokens"),
-        count("/total_tokens"),
-    );
-    if input.is_none() && output.is_none() && total.is_none() {
-        return None;
-    }
-    Some(Usage {
-        input: input.unwrap_or(0),
-        output: output.unwrap_or(0),
-        total: total.unwrap_or(0),
-        cached: count("/prompt_tokens_details/cached_tokens"),
-        cache_write: count("/prompt_tokens_details/cache_write_tokens"),
-        reasoning: count("/completion_tokens_details/reasoning_tokens"),
-    })
-}
-
-fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or("")
-}
-
-/// A text field that is there and not empty.
-fn some_text(value: &Value, key: &str) -> Option<String> {
-    Some(text_of(value, key))
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
 }

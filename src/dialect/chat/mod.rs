@@ -3,6 +3,7 @@
 //! Core. It knows the wire form and no provider; what an answer breaks is kept in the trace. Fields
 //! beside the published schema are read where recorded streams of several servers have them.
 
+mod chunk;
 pub mod encode;
 pub mod fold;
 mod strand;

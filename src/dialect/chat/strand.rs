@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::dialect::stream::OutputKind;
 use crate::turn::trace::{Call, CallForm, Content, Item};
 
 /// A text of the message.
@@ -29,6 +30,14 @@ impl Field {
         Field::Content,
         Field::Refusal,
     ];
+
+    /// What output it is.
+    pub(crate) fn output(self) -> OutputKind {
+        match self {
+            Field::Content | Field::Refusal => OutputKind::Text,
+            Field::ReasoningContent | Field::Reasoning => OutputKind::Reasoning,
+        }
+    }
 
     pub(crate) fn key(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ use crate::dialect::answer::{Fold, Over};
 use crate::dialect::carrier::{Carrier, exception_type};
 use crate::dialect::converse::block::{Block, content, usage};
 use crate::dialect::failure::Envelope;
+use crate::dialect::stream::{OutputKind, Outputs};
 use crate::dialect::wire::WireEvent;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
 
@@ -24,8 +25,9 @@ pub struct Assembler {
     usage: Option<Usage>,
     service_tier: Option<String>,
     error: Option<Envelope>,
+    /// The last event came.
+    metadata: bool,
     timing: Timing,
-    output_read: Option<u32>,
     /// The blocks of a plain answer.
     whole: Option<Vec<Item>>,
 }
@@ -71,13 +73,14 @@ impl Fold for Assembler {
     }
 
     /// What comes after an error is not part of the turn any more.
-    fn take(&mut self, event: &WireEvent) {
+    fn take(&mut self, event: &WireEvent) -> Outputs {
+        let mut outputs = Outputs::default();
         if self.error.is_some() {
-            return;
+            return outputs;
         }
         self.timing.first_event.get_or_insert(event.at);
         let Some((name, payload)) = named(event) else {
-            return;
+            return outputs;
         };
         match name {
             "contentBlockStart" => {
@@ -88,13 +91,13 @@ impl Fold for Assembler {
                     .as_ref()
                     .is_some_and(|start| start.get("toolUse").is_some())
                 {
-                    self.output(event);
+                    outputs.add(OutputKind::Call);
                 }
             }
             "contentBlockDelta" => {
                 let slot = self.block(payload, event);
-                if self.blocks[slot].take(&payload["delta"]) {
-                    self.output(event);
+                if let Some(kind) = self.blocks[slot].take(&payload["delta"]) {
+                    outputs.add(kind);
                 }
             }
             "contentBlockStop" => {
@@ -112,16 +115,19 @@ impl Fold for Assembler {
             "metadata" => {
                 self.usage = usage(&payload["usage"]).or(self.usage);
                 self.take_tier(payload);
+                self.metadata = true;
             }
             name if is_error(name) => self.error = Some(envelope(name, payload)),
             _ => {}
         }
+        outputs
     }
 
-    fn take_whole(&mut self, event: &WireEvent) {
+    fn take_whole(&mut self, event: &WireEvent) -> Outputs {
+        let mut outputs = Outputs::default();
         self.timing.first_event.get_or_insert(event.at);
         let Some(answer) = event.json() else {
-            return;
+            return outputs;
         };
         let blocks = answer["output"]["message"]["content"].as_array();
         let items: Vec<Item> = blocks
@@ -141,13 +147,19 @@ impl Fold for Assembler {
         {
             self.timing.first_call.get_or_insert(event.at);
         }
-        if !items.is_empty() {
-            self.output(event);
+        for item in &items {
+            outputs.add(OutputKind::of(&item.content));
         }
         self.whole = Some(items);
         self.stop_reason = answer["stopReason"].as_str().map(str::to_owned);
         self.usage = usage(&answer["usage"]);
         self.take_tier(answer);
+        outputs
+    }
+
+    /// The counts come after the stop.
+    fn closed(&self) -> bool {
+        self.error.is_some() || self.stop_reason.is_some() && self.metadata
     }
 
     fn over(&self) -> Option<Over> {
@@ -219,16 +231,6 @@ impl Assembler {
         });
         self.by_index.insert(index, self.blocks.len() - 1);
         self.blocks.len() - 1
-    }
-
-    fn output(&mut self, event: &WireEvent) {
-        let timing = &mut self.timing;
-        timing.first_output.get_or_insert(event.at);
-        timing.output_events = timing.output_events.saturating_add(1);
-        if self.output_read != Some(event.read) {
-            self.output_read = Some(event.read);
-            timing.output_reads = timing.output_reads.saturating_add(1);
-        }
     }
 }
 

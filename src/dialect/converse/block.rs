@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::dialect::stream::OutputKind;
 use crate::turn::trace::{Call, CallForm, Content, Item, Usage};
 
 /// What is known of one content block.
@@ -32,17 +33,18 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 impl Block {
-    /// Takes one `delta`; says whether it brought output.
-    pub(crate) fn take(&mut self, delta: &Value) -> bool {
+    /// Takes one `delta`; says what output it brought.
+    pub(crate) fn take(&mut self, delta: &Value) -> Option<OutputKind> {
         let add = |to: &mut Option<String>, piece: &str| {
             to.get_or_insert_default().push_str(piece);
             !piece.is_empty()
         };
         if let Some(piece) = text(delta, "text") {
-            return add(&mut self.text, piece);
+            return add(&mut self.text, piece).then_some(OutputKind::Text);
         }
         if let Some(tool) = delta.get("toolUse") {
-            return add(&mut self.input, text(tool, "input").unwrap_or_default());
+            let piece = text(tool, "input").unwrap_or_default();
+            return add(&mut self.input, piece).then_some(OutputKind::Call);
         }
         if let Some(reasoning) = delta.get("reasoningContent") {
             let mut any = false;
@@ -55,10 +57,10 @@ impl Block {
             if let Some(piece) = text(reasoning, "redactedContent") {
                 add(&mut self.redacted, piece);
             }
-            return any;
+            return any.then_some(OutputKind::Reasoning);
         }
         self.other = Some(delta.clone());
-        false
+        None
     }
 
     fn tool(&self) -> Option<&Value> {

@@ -10,6 +10,7 @@ use crate::dialect::answer::{Fold, Over};
 use crate::dialect::carrier::{Carrier, exception_type, payload, wire_event};
 use crate::dialect::chat::fold::ChatFold;
 use crate::dialect::failure::Envelope;
+use crate::dialect::stream::Outputs;
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::frame::event_stream::{Message, MessageType};
 use crate::turn::trace::{Content, Item, TurnTrace, Usage};
@@ -108,13 +109,18 @@ impl Fold for InvokeFold {
         }
     }
 
-    fn take(&mut self, event: &WireEvent) {
+    fn take(&mut self, event: &WireEvent) -> Outputs {
         self.count(event);
-        self.chat.take(event);
+        self.chat.take(event)
     }
 
-    fn take_whole(&mut self, event: &WireEvent) {
-        self.chat.take_whole(event);
+    fn take_whole(&mut self, event: &WireEvent) -> Outputs {
+        self.chat.take_whole(event)
+    }
+
+    /// The counts come last, in the chunk that says why the choice ended or after it.
+    fn closed(&self) -> bool {
+        self.counted.is_some() && self.chat.over().is_some()
     }
 
     fn over(&self) -> Option<Over> {
@@ -173,7 +179,7 @@ fn chunk(told: &Value) -> Payload {
         Ok(inner) => match String::from_utf8(inner) {
             // A marker of another carrier means nothing here.
             Ok(text) if text == "[DONE]" => malformed("`bytes` is no JSON".to_owned()),
-            Ok(text) => payload(text),
+            Ok(text) => payload(&text),
             Err(error) => malformed(format!("`bytes` is no UTF-8: {error}")),
         },
     }

@@ -13,8 +13,10 @@ use crate::dialect::answer::{Fold, Over};
 use crate::dialect::failure::Envelope;
 use crate::dialect::responses::item::{content, has_output, is_item, some_text, text_of, usage};
 use crate::dialect::responses::slot::{Channel, Piece, Slot, items};
+use crate::dialect::shallow::{FieldValue, Shallow, View, view, whole};
+use crate::dialect::stream::{OutputKind, Outputs};
 use crate::dialect::wire::WireEvent;
-use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace};
+use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
 
 /// The fold, fed one event after the other.
 #[derive(Debug, Default)]
@@ -27,17 +29,9 @@ pub struct Assembler {
     service_tier: Option<String>,
     terminal: Option<Terminal>,
     error: Option<Envelope>,
+    /// An event carried output.
+    output: bool,
     timing: Timing,
-    output_read: Option<u32>,
-}
-
-/// What is read of the last response object once all is there; the rest may be large and is not kept twice.
-fn needed(response: &Value) -> Value {
-    let keys = ["output", "usage", "error", "incomplete_details"];
-    let kept = keys
-        .into_iter()
-        .filter_map(|key| Some((key.to_owned(), response.get(key)?.clone())));
-    Value::Object(kept.collect())
 }
 
 /// How a turn ended, by its last response object.
@@ -55,8 +49,72 @@ enum Outcome {
 #[derive(Debug)]
 struct Terminal {
     outcome: Outcome,
-    response: Value,
-    at: Duration,
+    /// Nothing comes after it, so the items are what they will be.
+    items: Vec<Item>,
+    usage: Option<Usage>,
+    error: Option<Envelope>,
+    /// Why it is incomplete; empty where nothing says so.
+    reason: String,
+}
+
+/// A piece of a text, however it was read: what it means is in one place.
+struct TextDelta<'a> {
+    channel: Channel,
+    text: &'a str,
+    item_id: Option<&'a str>,
+    output_index: Option<u64>,
+    part: u64,
+}
+
+/// A delta event as far as it matters.
+#[derive(Default)]
+struct DeltaView<'a> {
+    kind: Option<Shallow<'a>>,
+    delta: Option<Shallow<'a>>,
+    item_id: Option<Shallow<'a>>,
+    output_index: Option<Shallow<'a>>,
+    content_index: Option<Shallow<'a>>,
+    summary_index: Option<Shallow<'a>>,
+}
+
+impl<'a> View<'a> for DeltaView<'a> {
+    fn field<V: FieldValue<'a>>(&mut self, key: &str, value: V) -> Result<(), V::Error> {
+        let place = match key {
+            "type" => &mut self.kind,
+            "delta" => &mut self.delta,
+            "item_id" => &mut self.item_id,
+            "output_index" => &mut self.output_index,
+            "content_index" => &mut self.content_index,
+            "summary_index" => &mut self.summary_index,
+            _ => return value.skip(),
+        };
+        let value = value.shallow()?;
+        // Most events that are none say so first, and need not be read twice.
+        let other = key == "type" && !value.as_str().is_some_and(|kind| kind.ends_with(".delta"));
+        match other || place.replace(value).is_some() {
+            true => Err(whole()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl DeltaView<'_> {
+    fn text_delta(&self) -> Option<TextDelta<'_>> {
+        let kind = self.kind.as_ref()?.as_str()?;
+        let channel = Channel::of(kind.strip_suffix(".delta")?)?;
+        let part = match channel.part_index() {
+            "summary_index" => &self.summary_index,
+            _ => &self.content_index,
+        };
+        let number = |value: &Option<Shallow<'_>>| value.as_ref().and_then(Shallow::as_u64);
+        Some(TextDelta {
+            channel,
+            text: self.delta.as_ref().and_then(Shallow::as_str).unwrap_or(""),
+            item_id: self.item_id.as_ref().and_then(Shallow::as_str),
+            output_index: number(&self.output_index),
+            part: number(part).unwrap_or(0),
+        })
+    }
 }
 
 impl Fold for Assembler {
@@ -84,13 +142,14 @@ impl Fold for Assembler {
 
     /// What comes after the terminal event is not part of the turn any more, because agents stop
     /// reading there.
-    fn take(&mut self, event: &WireEvent) {
+    fn take(&mut self, event: &WireEvent) -> Outputs {
+        let none = Outputs::default();
         if self.terminal.is_some() {
-            return;
+            return none;
         }
         self.timing.first_event.get_or_insert(event.at);
         let Some(json) = event.json() else {
-            return;
+            return none;
         };
         let Some(kind) = event.kind() else {
             // Gateways put a bare error envelope into a stream that they can no longer refuse.
@@ -99,33 +158,55 @@ impl Fold for Assembler {
             {
                 self.take_error(json);
             }
-            return;
+            return none;
         };
-        match kind {
+        let outputs = match kind {
             "response.created" | "response.queued" | "response.in_progress" => {
                 self.take_meta(&json["response"]);
+                none
             }
             "response.completed" => {
-                self.take_terminal(Outcome::Completed, &json["response"], event)
+                self.take_terminal(Outcome::Completed, &json["response"], event.at)
             }
             "response.incomplete" => {
-                self.take_terminal(Outcome::Incomplete, &json["response"], event)
+                self.take_terminal(Outcome::Incomplete, &json["response"], event.at)
             }
-            "response.failed" => self.take_terminal(Outcome::Failed, &json["response"], event),
-            "error" => self.take_error(json),
-            "response.output_item.added" => self.take_added(json, event.at),
-            "response.output_item.done" => self.take_done(json, event),
+            "response.failed" => self.take_terminal(Outcome::Failed, &json["response"], event.at),
+            "error" => {
+                self.take_error(json);
+                none
+            }
+            "response.output_item.added" => {
+                self.take_added(json, event.at);
+                none
+            }
+            "response.output_item.done" => self.take_done(json, event.at),
             "response.content_part.done" | "response.reasoning_summary_part.done" => {
                 self.take_part(json, event.at);
+                none
             }
-            _ => self.take_text(kind, json, event),
-        }
+            _ => self.take_text(kind, json, event.at),
+        };
+        self.output |= outputs.any();
+        outputs
     }
 
-    fn take_whole(&mut self, event: &WireEvent) {
+    fn take_data(&mut self, _: Option<&str>, data: &str, at: Duration) -> Option<Outputs> {
+        if self.terminal.is_some() {
+            return None;
+        }
+        let view: DeltaView<'_> = view(data)?;
+        let delta = view.text_delta()?;
+        self.timing.first_event.get_or_insert(at);
+        let outputs = self.take_delta(&delta, at);
+        self.output |= outputs.any();
+        Some(outputs)
+    }
+
+    fn take_whole(&mut self, event: &WireEvent) -> Outputs {
         self.timing.first_event.get_or_insert(event.at);
         let Some(response) = event.json() else {
-            return;
+            return Outputs::default();
         };
         let outcome = match text_of(response, "status") {
             "completed" => Outcome::Completed,
@@ -134,7 +215,7 @@ impl Fold for Assembler {
             "queued" | "in_progress" => Outcome::Pending,
             _ => Outcome::Unfinished,
         };
-        self.take_terminal(outcome, response, event);
+        self.take_terminal(outcome, response, event.at)
     }
 
     fn over(&self) -> Option<Over> {
@@ -147,6 +228,10 @@ impl Fold for Assembler {
         })
     }
 
+    fn closed(&self) -> bool {
+        self.terminal.is_some()
+    }
+
     fn is_next(&self, event: &WireEvent) -> bool {
         self.terminal.is_some() && event.kind() == Some("response.created")
     }
@@ -157,9 +242,7 @@ impl Fold for Assembler {
         let of_response = self
             .terminal
             .as_ref()
-            .and_then(|terminal| terminal.response.get("error"))
-            .filter(|error| !error.is_null())
-            .map(Envelope::of_json);
+            .and_then(|terminal| terminal.error.clone());
         match (of_response, self.error.clone()) {
             (Some(mut error), Some(event)) => {
                 // The type of another error says nothing of this one.
@@ -177,46 +260,24 @@ impl Fold for Assembler {
         }
     }
 
-    fn finish(mut self) -> TurnTrace {
-        let terminal = self.terminal.take();
-        let finals = terminal
-            .as_ref()
-            .and_then(|terminal| terminal.response["output"].as_array());
-        let at = terminal.as_ref().map(|terminal| terminal.at);
-        let items = items(self.slots, finals.map_or(&[], Vec::as_slice), at);
-
-        let mut timing = self.timing;
-        if let Some(terminal) = &terminal {
-            let calls = items
-                .iter()
-                .any(|item| matches!(item.content, Content::Call(_)));
-            if calls {
-                timing.first_call.get_or_insert(terminal.at);
-            }
-            if timing.first_output.is_none() && items.iter().any(|item| has_output(&item.content)) {
-                timing.first_output = Some(terminal.at);
-                timing.output_events = 1;
-                timing.output_reads = 1;
-            }
-        }
-        TurnTrace {
+    fn finish(self) -> TurnTrace {
+        let mut trace = TurnTrace {
             response_id: self.response_id,
             model: self.model,
             service_tier: self.service_tier,
-            pending: terminal
-                .as_ref()
-                .is_some_and(|terminal| terminal.outcome == Outcome::Pending),
-            stop: terminal
-                .as_ref()
-                .and_then(|terminal| stop(terminal, &items)),
-            usage: terminal
-                .as_ref()
-                .and_then(|terminal| usage(&terminal.response)),
-            items,
-            failure: None,
-            irregularities: Vec::new(),
-            timing,
+            timing: self.timing,
+            ..TurnTrace::default()
+        };
+        match self.terminal {
+            None => trace.items = items(self.slots, &[], None),
+            Some(terminal) => {
+                trace.pending = terminal.outcome == Outcome::Pending;
+                trace.stop = stop(&terminal);
+                trace.usage = terminal.usage;
+                trace.items = terminal.items;
+            }
         }
+        trace
     }
 }
 
@@ -232,13 +293,30 @@ impl Assembler {
         newest(&mut self.service_tier, "service_tier");
     }
 
-    fn take_terminal(&mut self, outcome: Outcome, response: &Value, event: &WireEvent) {
+    /// Where nothing came before the whole, the whole is the output.
+    fn take_terminal(&mut self, outcome: Outcome, response: &Value, at: Duration) -> Outputs {
         self.take_meta(response);
+        let finals = response["output"].as_array();
+        let slots = std::mem::take(&mut self.slots);
+        let items = items(slots, finals.map_or(&[], Vec::as_slice), Some(at));
+        if has_call(&items) {
+            self.timing.first_call.get_or_insert(at);
+        }
+        let mut outputs = Outputs::default();
+        for item in items.iter().filter(|item| has_output(&item.content)) {
+            if !self.output {
+                outputs.add(OutputKind::of(&item.content));
+            }
+        }
+        let error = response.get("error").filter(|error| !error.is_null());
         self.terminal = Some(Terminal {
             outcome,
-            response: needed(response),
-            at: event.at,
+            items,
+            usage: usage(response),
+            error: error.map(Envelope::of_json),
+            reason: text_of(&response["incomplete_details"], "reason").to_owned(),
         });
+        outputs
     }
 
     fn take_error(&mut self, json: &Value) {
@@ -249,38 +327,41 @@ impl Assembler {
 
     fn take_added(&mut self, json: &Value, at: Duration) {
         let item = &json["item"];
-        let mut slot = self.slot(json, item.get("id"));
+        let (index, id) = (json["output_index"].as_u64(), item["id"].as_str());
+        let mut slot = self.slot(index, id);
         // A second item under the same index is an item of its own: agents run both.
         if self.slots[slot].added.is_some() || self.slots[slot].done.is_some() {
-            slot = self.new_slot(json, item.get("id"));
+            slot = self.new_slot(index, id);
         }
         let slot = &mut self.slots[slot];
         slot.started.get_or_insert(at);
         slot.added = Some(item.clone());
     }
 
-    fn take_done(&mut self, json: &Value, event: &WireEvent) {
+    fn take_done(&mut self, json: &Value, at: Duration) -> Outputs {
+        let mut outputs = Outputs::default();
         let item = &json["item"];
-        let mut slot = self.slot(json, item.get("id"));
+        let (index, id) = (json["output_index"].as_u64(), item["id"].as_str());
+        let mut slot = self.slot(index, id);
         if self.slots[slot].done.is_some() {
-            slot = self.new_slot(json, item.get("id"));
+            slot = self.new_slot(index, id);
         }
         let slot = &mut self.slots[slot];
-        slot.started.get_or_insert(event.at);
-        slot.ended = Some(event.at);
+        slot.started.get_or_insert(at);
+        slot.ended = Some(at);
         if !is_item(item) {
-            return;
+            return outputs;
         }
         slot.done = Some(item.clone());
         let content = content(item);
-        let first = !slot.streamed && has_output(&content);
-        slot.streamed |= first;
+        if !slot.streamed && has_output(&content) {
+            slot.streamed = true;
+            outputs.add(OutputKind::of(&content));
+        }
         if matches!(content, Content::Call(_)) {
-            self.timing.first_call.get_or_insert(event.at);
+            self.timing.first_call.get_or_insert(at);
         }
-        if first {
-            self.count_output(event);
-        }
+        outputs
     }
 
     fn take_part(&mut self, json: &Value, at: Duration) {
@@ -288,61 +369,70 @@ impl Assembler {
         let Some(channel) = Channel::of_part(text_of(part, "type")) else {
             return;
         };
-        let piece = self.piece(channel, json, at);
+        let slot = self.slot_of(json);
+        let piece = self.piece(slot, channel, part_of(channel, json), at);
         if piece.done.is_none() {
             piece.done = part[channel.whole()].as_str().map(str::to_owned);
         }
     }
 
-    fn take_text(&mut self, kind: &str, json: &Value, event: &WireEvent) {
+    fn take_text(&mut self, kind: &str, json: &Value, at: Duration) -> Outputs {
+        let none = Outputs::default();
         let Some((stem, step)) = kind.rsplit_once('.') else {
-            return;
+            return none;
         };
         let Some(channel) = Channel::of(stem) else {
-            return;
+            return none;
         };
         match step {
             "delta" => {
-                let delta = text_of(json, "delta");
-                if delta.is_empty() {
-                    return;
-                }
-                self.piece(channel, json, event.at).deltas.push_str(delta);
-                let slot = self.slot(json, json.get("item_id"));
-                self.slots[slot].streamed = true;
-                self.count_output(event);
+                let delta = TextDelta {
+                    channel,
+                    text: text_of(json, "delta"),
+                    item_id: json["item_id"].as_str(),
+                    output_index: json["output_index"].as_u64(),
+                    part: part_of(channel, json),
+                };
+                return self.take_delta(&delta, at);
             }
             "done" => {
-                let piece = self.piece(channel, json, event.at);
+                let slot = self.slot_of(json);
+                let piece = self.piece(slot, channel, part_of(channel, json), at);
                 piece.done = json[channel.whole()].as_str().map(str::to_owned);
             }
             _ => {}
         }
+        none
     }
 
-    fn count_output(&mut self, event: &WireEvent) {
-        self.timing.first_output.get_or_insert(event.at);
-        self.timing.output_events = self.timing.output_events.saturating_add(1);
-        if self.output_read != Some(event.read) {
-            self.output_read = Some(event.read);
-            self.timing.output_reads = self.timing.output_reads.saturating_add(1);
+    fn take_delta(&mut self, delta: &TextDelta<'_>, at: Duration) -> Outputs {
+        let mut outputs = Outputs::default();
+        if delta.text.is_empty() {
+            return outputs;
         }
+        let slot = self.slot(delta.output_index, delta.item_id);
+        self.slots[slot].streamed = true;
+        self.piece(slot, delta.channel, delta.part, at)
+            .deltas
+            .push_str(delta.text);
+        outputs.add(delta.channel.output());
+        outputs
     }
 
-    fn piece(&mut self, channel: Channel, json: &Value, at: Duration) -> &mut Piece {
-        let slot = self.slot(json, json.get("item_id"));
+    fn piece(&mut self, slot: usize, channel: Channel, part: u64, at: Duration) -> &mut Piece {
         let slot = &mut self.slots[slot];
         slot.started.get_or_insert(at);
-        let part = json[channel.part_index()].as_u64().unwrap_or(0);
         slot.pieces.entry((channel, part)).or_default()
+    }
+
+    fn slot_of(&mut self, json: &Value) -> usize {
+        self.slot(json["output_index"].as_u64(), json["item_id"].as_str())
     }
 
     /// The slot that an event is about: by its output index, else by the item's id (some gateways
     /// change the ids with every event, so the index weighs more), else the latest.
-    fn slot(&mut self, json: &Value, id: Option<&Value>) -> usize {
-        let index = json["output_index"].as_u64();
-        let id_text = id.and_then(Value::as_str);
-        let known = match (index, id_text) {
+    fn slot(&mut self, index: Option<u64>, id: Option<&str>) -> usize {
+        let known = match (index, id) {
             (Some(index), id) => self.by_index.get(&index).copied().or_else(|| {
                 // An id that is known under another index is another item.
                 let slot = *self.by_id.get(id?)?;
@@ -351,38 +441,45 @@ impl Assembler {
             (None, Some(id)) => self.by_id.get(id).copied(),
             (None, None) => self.slots.len().checked_sub(1),
         };
-        known.unwrap_or_else(|| self.new_slot(json, id))
+        known.unwrap_or_else(|| self.new_slot(index, id))
     }
 
-    fn new_slot(&mut self, json: &Value, id: Option<&Value>) -> usize {
+    fn new_slot(&mut self, index: Option<u64>, id: Option<&str>) -> usize {
         let slot = self.slots.len();
-        let index = json["output_index"].as_u64();
-        let id = id.and_then(Value::as_str).map(str::to_owned);
         if let Some(index) = index {
             self.by_index.insert(index, slot);
         }
-        if let Some(id) = &id {
-            self.by_id.entry(id.clone()).or_insert(slot);
+        if let Some(id) = id {
+            self.by_id.entry(id.to_owned()).or_insert(slot);
         }
         self.slots.push(Slot {
             index,
-            id,
+            id: id.map(str::to_owned),
             ..Slot::default()
         });
         slot
     }
 }
 
+/// Which part of its item an event is about.
+fn part_of(channel: Channel, json: &Value) -> u64 {
+    json[channel.part_index()].as_u64().unwrap_or(0)
+}
+
+fn has_call(items: &[Item]) -> bool {
+    items
+        .iter()
+        .any(|item| matches!(item.content, Content::Call(_)))
+}
+
 /// Why the turn ended.
-fn stop(terminal: &Terminal, items: &[Item]) -> Option<Stop> {
+fn stop(terminal: &Terminal) -> Option<Stop> {
     match terminal.outcome {
-        Outcome::Completed => {
-            let calls = items
-                .iter()
-                .any(|item| matches!(item.content, Content::Call(_)));
-            Some(if calls { Stop::ToolCalls } else { Stop::End })
-        }
-        Outcome::Incomplete => match text_of(&terminal.response["incomplete_details"], "reason") {
+        Outcome::Completed => Some(match has_call(&terminal.items) {
+            true => Stop::ToolCalls,
+            false => Stop::End,
+        }),
+        Outcome::Incomplete => match terminal.reason.as_str() {
             "max_output_tokens" => Some(Stop::Length),
             "content_filter" => Some(Stop::ContentFilter),
             _ => None,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::dialect::responses::item::{content, is_item, object, some_text, text_of};
+use crate::dialect::stream::OutputKind;
 use crate::turn::trace::Item;
 
 /// What is known of one output item.
@@ -73,6 +74,15 @@ impl Channel {
             "summary_text" => Channel::Summary,
             _ => return None,
         })
+    }
+
+    /// What output its deltas are.
+    pub(crate) fn output(self) -> OutputKind {
+        match self {
+            Channel::Text | Channel::Refusal => OutputKind::Text,
+            Channel::Reasoning | Channel::Summary => OutputKind::Reasoning,
+            Channel::Arguments | Channel::Input => OutputKind::Call,
+        }
     }
 
     /// The field of a `.done` event or part that has the whole text.
