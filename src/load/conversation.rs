@@ -2,6 +2,7 @@
 //!
 //! Shell. The same street as `conduct`, without its rules and records; nothing is retried.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use crate::load::sample::{Connecting, Phase, Sample};
 use crate::load::worker::Desk;
 use crate::load::workload::Script;
 use crate::transport::Outgoing;
-use crate::transport::wire::{Flow, Hearing, Sent, Wire};
+use crate::transport::wire::{Clock, Hearing, Sent, Wire};
 use crate::turn::dialogue::{self, Entry};
 use crate::turn::exchange::{End, Exchange, Head};
 use crate::turn::trace::{Item, TurnTrace};
@@ -225,14 +226,14 @@ impl Hearing for Ear<'_> {
         self.listening.head(head.clone());
     }
 
-    fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> Flow {
+    fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> ControlFlow<()> {
         if self.measured {
             let lag = read_at.saturating_sub(at);
             self.desk.tallies.borrow_mut()[self.lane].measure(Measure::ReadLag, lag);
         }
         match self.listening.bytes(at, bytes) {
-            true => Flow::Go,
-            false => Flow::Stop,
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
         }
     }
 }
@@ -250,8 +251,11 @@ fn unsent(reason: &str) -> Sent {
             reason: reason.to_owned(),
         },
         total: Duration::ZERO,
+        stopped: false,
         redialled: false,
+        clock: Clock::Read,
         stampless_reads: 0,
+        clamped_reads: 0,
         reads: 0,
     }
 }

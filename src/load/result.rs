@@ -10,24 +10,7 @@ use crate::load::measure::Measure;
 use crate::load::slo::{Objective, Outcome};
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Share};
-
-/// Whose times of arrival these are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArrivalClock {
-    /// The kernel's receive timestamps.
-    Kernel,
-    /// The time of the read.
-    Read,
-}
-
-impl ArrivalClock {
-    pub fn word(self) -> &'static str {
-        match self {
-            ArrivalClock::Kernel => "kernel",
-            ArrivalClock::Read => "read",
-        }
-    }
-}
+use crate::transport::wire::Clock;
 
 /// A target in a region, and what was measured there.
 #[derive(Debug, Clone)]
@@ -90,7 +73,8 @@ pub struct LoadResult {
     /// How it was loaded, in words.
     pub load: String,
     pub seed: u64,
-    pub clock: ArrivalClock,
+    /// Whose times of arrival these are.
+    pub clock: Clock,
     /// How long was measured.
     pub measured: Duration,
     pub ending: Ending,

@@ -11,6 +11,7 @@ use crate::load::measure::Measure;
 use crate::load::result::{Ending, LaneResult, LoadResult};
 use crate::load::tally::Tally;
 use crate::report::load_objective::{SearchRecord, TermRecord};
+use crate::transport::wire::Clock;
 
 /// The version of the format.
 pub const SCHEMA: u32 = 1;
@@ -163,7 +164,10 @@ impl LoadRecord {
             mode: result.mode.clone(),
             load: result.load.clone(),
             seed: result.seed,
-            clock: result.clock.word(),
+            clock: match result.clock {
+                Clock::Kernel => "kernel",
+                Clock::Read => "read",
+            },
             measured_s: seconds,
             ended: match result.ending {
                 Ending::Planned => "planned",

@@ -170,7 +170,7 @@ async fn read_body(
 }
 
 /// An error and its sources on one line. reqwest's top line alone says nothing.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut out = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -187,7 +187,7 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// Whether a URL's host is this machine.
-fn is_loopback(url: &str) -> bool {
+pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else {
         return false;
     };

@@ -3,8 +3,13 @@
 //!
 //! Shell. Decides nothing about what the bytes mean, never retries, never follows redirects.
 
+pub mod dial;
+mod drive;
+mod lanes;
 pub mod live;
 pub mod memory;
+mod relay;
+mod stamped;
 pub mod trust;
 pub mod wire;
 

@@ -1,119 +1,447 @@
-//! stub
+//! The wire of a load: one worker's connections, and exchanges whose bytes come with two times of arrival.
+//!
+//! Leaner than `live`, which `check` uses: no task, timer or buffer of ours per read, one thread's pool, and
+//! the body goes to a [`Hearing`] instead of into memory. Never follows redirects and never retries; the one
+//! thing it does again, and says so, is to dial where the server has closed a connection that lay idle.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use http::header::{ACCEPT, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use http::{Method, Request, Uri};
+use hyper::client::conn::http1;
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::ClientConfig;
+
+use crate::transport::dial::{self, Dial, Dialler, Origin, Route};
+use crate::transport::drive::{Course, Driven, Outcome, Parcel, drive};
+use crate::transport::lanes::Lanes;
+use crate::transport::live::chain;
+use crate::transport::relay::Relay;
+use crate::transport::stamped::Shared;
+use crate::transport::trust::Bundle;
 use crate::transport::{Limits, Outgoing};
 use crate::turn::exchange::{End, Head};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    Go,
-    Stop,
+
+/// The version of HTTP. ALPN offers only this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HttpVersion {
+    One,
+    /// At most [`STREAMS_PER_LANE`] exchanges share a connection,
+    /// so that none waits inside the client for a place.
+    Two,
 }
-pub trait Hearing {
-    fn head(&mut self, head: &Head, read_at: Duration);
-    fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> Flow;
+
+/// Whose clock says when bytes arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// The kernel's, on arrival of the segment.
+    Kernel,
+    /// Ours, after the read: late by whatever the process was busy with.
+    Read,
 }
+
+/// What all workers share.
 #[derive(Debug)]
 pub struct WireSettings {
+    pub version: HttpVersion,
+    /// A new connection for each exchange.
+    pub fresh: bool,
     pub limits: Limits,
+    /// Ask the kernel for arrival times, where it can give them (Linux).
+    pub kernel_stamps: bool,
+    pub tls: Arc<ClientConfig>,
+    pub proxies: Matcher,
 }
-#[derive(Debug, Clone, Copy)]
-pub struct Dial {
-    pub dns: Option<Duration>,
-    pub tcp: Duration,
-    pub tls: Option<Duration>,
+
+impl WireSettings {
+    /// HTTP/1.1 or /2 with reused connections, the kernel's times, the proxies of the environment, and these
+    /// certificates besides the system's.
+    pub fn new(
+        version: HttpVersion,
+        limits: Limits,
+        bundles: &[Bundle],
+    ) -> Result<WireSettings, rustls::Error> {
+        Ok(WireSettings {
+            version,
+            fresh: false,
+            limits,
+            kernel_stamps: true,
+            tls: dial::tls(version, bundles)?,
+            proxies: Matcher::from_env(),
+        })
+    }
 }
+
+/// Hears an answer as it comes. Times are from the start of the exchange.
+pub trait Hearing {
+    /// The head; its `at` is by [`Sent::clock`].
+    fn head(&mut self, head: &Head, read_at: Duration);
+
+    /// A part of the body. `at` is by [`Sent::clock`], `read_at` is when the process had it. Where a read
+    /// brought several events, all have its time. `Break` ends the exchange and closes its connection.
+    fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> ControlFlow<()>;
+}
+
+/// An exchange that is over. Durations are from `start` where nothing else is said.
 #[derive(Debug)]
 pub struct Sent {
+    /// The start of the service: when sending was asked for.
     pub start: Instant,
+    /// What the connection took; `None` where one was reused or another exchange dialled it.
     pub dial: Option<Dial>,
+    /// How long a place on a connection was waited for, while another exchange dialled it (HTTP/2).
     pub queued: Duration,
+    /// When the last byte of the request was with the kernel. On HTTP/2 it is when the framing had the whole
+    /// body and wrote next: too early where a body is greater than the window that the server gives.
     pub sent: Option<Duration>,
+    /// Bytes on the wire, with heads and framing, TLS and a tunnel's set-up. HTTP/2: of the connection, while
+    /// the exchange lasted.
     pub bytes_out: u64,
     pub bytes_in: u64,
     pub end: End,
+    /// The hearing wanted no more; `end` is `Complete` then.
+    pub stopped: bool,
     pub total: Duration,
+    /// A reused connection was found closed before any byte of an answer had come, and was replaced once.
     pub redialled: bool,
-    pub stampless_reads: u32,
+    pub clock: Clock,
+    /// Reads that brought bytes.
     pub reads: u32,
+    /// Of these, how many have our time for want of the kernel's.
+    pub stampless_reads: u32,
+    /// Of these, how many stamps were in the future or before an earlier one, and were put right.
+    pub clamped_reads: u32,
 }
+
+/// One worker's connections.
 #[derive(Debug)]
 pub struct Wire {
-    client: reqwest::Client,
     settings: Arc<WireSettings>,
+    dialler: Dialler,
+    idle: Mutex<HashMap<Origin, Vec<Box<Line>>>>,
+    lanes: Lanes,
 }
+
+/// An HTTP/1.1 connection.
+#[derive(Debug)]
+struct Line {
+    sender: http1::SendRequest<Parcel>,
+    driven: Driven,
+    ledger: Shared,
+    relay: Arc<Relay>,
+    waker: Waker,
+    clock: Clock,
+    since: Instant,
+}
+
+/// Exchanges that share a connection. Servers commonly allow 100 to 250
+/// (RFC 9113, section 6.5.2, recommends no less than 100).
+pub const STREAMS_PER_LANE: usize = 64;
+
+/// How long a connection may lie idle. Servers and the boxes between close such ones without a word.
+const IDLE_KEPT: Duration = Duration::from_secs(90);
+
+/// What an answer's head may take, and as much as one read gives to hyper.
+const BUFFER: usize = 16 * 1024;
+
+/// What one attempt on one connection gave.
+pub(super) struct Attempt {
+    pub(super) outcome: Outcome,
+    pub(super) sent: Option<Instant>,
+    pub(super) bytes_out: u64,
+    pub(super) bytes_in: u64,
+    pub(super) reads: u32,
+    pub(super) stampless: u32,
+    pub(super) clamped: u32,
+    pub(super) clock: Clock,
+}
+
 impl Wire {
+    /// A worker's wire, without a connection yet.
     pub fn new(settings: Arc<WireSettings>) -> Wire {
         Wire {
-            client: reqwest::Client::builder().no_proxy().build().expect("stub"),
             settings,
+            dialler: Dialler::default(),
+            idle: Mutex::default(),
+            lanes: Lanes::default(),
         }
     }
+
+    /// Sends one request; `hear` hears the answer. Times are from this call. Dropping the future closes the
+    /// connection (HTTP/2: the stream).
     pub async fn send(&self, request: Outgoing, hear: &mut impl Hearing) -> Sent {
         let start = Instant::now();
-        let mut b = self.client.post(&request.url).body(request.body);
-        for (k, v) in request.headers {
-            b = b.header(k, v);
-        }
         let mut sent = Sent {
             start,
             dial: None,
             queued: Duration::ZERO,
-            sent: Some(Duration::ZERO),
+            sent: None,
             bytes_out: 0,
             bytes_in: 0,
             end: End::Complete,
+            stopped: false,
             total: Duration::ZERO,
             redialled: false,
-            stampless_reads: 0,
+            clock: if self.settings.kernel_stamps {
+                Clock::Kernel
+            } else {
+                Clock::Read
+            },
             reads: 0,
+            stampless_reads: 0,
+            clamped_reads: 0,
         };
-        let _ = self.settings.limits;
-        match b.send().await {
-            Err(e) => {
-                sent.end = End::Unreachable {
-                    reason: e.to_string(),
-                }
-            }
-            Ok(mut r) => {
-                let headers = r
-                    .headers()
-                    .iter()
-                    .map(|(k, v)| {
-                        (
-                            k.as_str().to_owned(),
-                            String::from_utf8_lossy(v.as_bytes()).into_owned(),
-                        )
-                    })
-                    .collect();
-                hear.head(
-                    &Head {
-                        status: r.status().as_u16(),
-                        headers,
-                        at: start.elapsed(),
-                    },
-                    start.elapsed(),
-                );
-                loop {
-                    match r.chunk().await {
-                        Ok(Some(c)) => {
-                            sent.bytes_in += c.len() as u64;
-                            sent.reads += 1;
-                            if hear.bytes(start.elapsed(), start.elapsed(), &c) == Flow::Stop {
-                                break;
-                            }
-                        }
-                        Ok(None) => break,
-                        Err(e) => {
-                            sent.end = End::Dropped {
-                                reason: e.to_string(),
-                            };
-                            break;
-                        }
-                    }
-                }
+        match self.attempts(request, hear, &mut sent).await {
+            Err(reason) => sent.end = End::Unreachable { reason },
+            Ok(attempt) => {
+                sent.sent = attempt.sent.map(|at| at.saturating_duration_since(start));
+                sent.bytes_out += attempt.bytes_out;
+                sent.bytes_in += attempt.bytes_in;
+                sent.reads = attempt.reads;
+                sent.stampless_reads = attempt.stampless;
+                sent.clamped_reads = attempt.clamped;
+                sent.clock = attempt.clock;
+                sent.stopped = attempt.outcome.stopped;
+                sent.end = attempt.outcome.end;
             }
         }
         sent.total = start.elapsed();
         sent
     }
+
+    async fn attempts(
+        &self,
+        request: Outgoing,
+        hear: &mut impl Hearing,
+        sent: &mut Sent,
+    ) -> Result<Attempt, String> {
+        // As reqwest reads it, so that both clients write the same path.
+        let url = reqwest::Url::parse(&request.url)
+            .map_err(|error| format!("{}: {error}", request.url))?;
+        let uri: Uri = url
+            .as_str()
+            .parse()
+            .map_err(|error| format!("{url}: {error}"))?;
+        let origin = Origin::of(&uri)?;
+        let route = dial::route(&uri, &self.settings.proxies);
+        if self.settings.version == HttpVersion::Two {
+            let request = (request, uri);
+            return self
+                .lanes
+                .send(
+                    &self.settings,
+                    &self.dialler,
+                    &origin,
+                    &route,
+                    request,
+                    hear,
+                    sent,
+                )
+                .await;
+        }
+        let kept = if self.settings.fresh {
+            None
+        } else {
+            self.take(&origin)
+        };
+        if let Some(mut line) = kept {
+            let copy = Outgoing {
+                method: request.method,
+                url: String::new(),
+                headers: request.headers.clone(),
+                body: request.body.clone(),
+            };
+            let attempt = self
+                .attempt(&mut line, copy, &uri, &route, hear, sent.start)
+                .await?;
+            let unheard = !attempt.outcome.answered && attempt.bytes_in == 0;
+            if !(unheard && matches!(attempt.outcome.end, End::Refused { .. })) {
+                self.keep(origin, line, &attempt.outcome);
+                return Ok(attempt);
+            }
+            sent.redialled = true;
+            sent.bytes_out += attempt.bytes_out;
+        }
+        let mut line = self.open(&origin, &route, sent).await?;
+        let attempt = self
+            .attempt(&mut line, request, &uri, &route, hear, sent.start)
+            .await?;
+        self.keep(origin, line, &attempt.outcome);
+        Ok(attempt)
+    }
+
+    /// A connection that lies idle, the one that was used last.
+    fn take(&self, origin: &Origin) -> Option<Box<Line>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = idle.get_mut(origin)?;
+        let line = lines.pop()?;
+        if line.since.elapsed() < IDLE_KEPT {
+            return Some(line);
+        }
+        // Those below lie there longer still.
+        lines.clear();
+        None
+    }
+
+    /// Puts a connection back if it can serve again.
+    fn keep(&self, origin: Origin, mut line: Box<Line>, outcome: &Outcome) {
+        if self.settings.fresh || outcome.stopped || outcome.end != End::Complete {
+            return;
+        }
+        // The body may have ended before the connection was ready for the next request.
+        let cx = &mut Context::from_waker(Waker::noop());
+        line.ledger.lock().grant(false);
+        line.driven.poll(cx);
+        if line.driven.over || !line.sender.is_ready() {
+            return;
+        }
+        line.relay.rest();
+        line.since = Instant::now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.entry(origin).or_default().push(line);
+    }
+
+    async fn open(
+        &self,
+        origin: &Origin,
+        route: &Route,
+        sent: &mut Sent,
+    ) -> Result<Box<Line>, String> {
+        let settings = &self.settings;
+        let ledger = Shared::default();
+        let limit = settings.limits.connect.min(settings.limits.total);
+        let dialled = self
+            .dialler
+            .dial(
+                origin,
+                route,
+                &settings.tls,
+                settings.kernel_stamps,
+                ledger.clone(),
+                limit,
+            )
+            .await?;
+        sent.dial = Some(dialled.dial);
+        {
+            let mut ledger = ledger.lock();
+            sent.bytes_out += ledger.bytes_out;
+            sent.bytes_in += ledger.bytes_in;
+            ledger.gate();
+        }
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(dialled.stream)
+            .await
+            .map_err(|error| chain(&error))?;
+        let relay = Relay::new();
+        Ok(Box::new(Line {
+            sender,
+            driven: Driven::new(connection),
+            ledger,
+            waker: Waker::from(Arc::clone(&relay)),
+            relay,
+            clock: dialled.clock,
+            since: Instant::now(),
+        }))
+    }
+
+    async fn attempt(
+        &self,
+        line: &mut Line,
+        request: Outgoing,
+        uri: &Uri,
+        route: &Route,
+        hear: &mut impl Hearing,
+        start: Instant,
+    ) -> Result<Attempt, String> {
+        line.ledger.lock().begin();
+        let sent = Arc::new(OnceLock::new());
+        let parcel = Parcel::new(request.body, Arc::clone(&sent), line.ledger.clone());
+        let target = match route {
+            Route::Forward { .. } => uri.clone(),
+            _ => uri
+                .path_and_query()
+                .map_or("/", |path| path.as_str())
+                .parse()
+                .map_err(|error| format!("{uri}: {error}"))?,
+        };
+        let mut message = message(request.method, target, request.headers, parcel)?;
+        let headers = message.headers_mut();
+        if !headers.contains_key(HOST)
+            && let Some(authority) = uri.authority()
+        {
+            // Without the name and password that an authority may hold.
+            let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+            let host = HeaderValue::from_str(host).map_err(|error| format!("{uri}: {error}"))?;
+            headers.insert(HOST, host);
+        }
+        if let Route::Forward {
+            auth: Some(auth), ..
+        } = route
+        {
+            headers.insert(PROXY_AUTHORIZATION, auth.clone());
+        }
+        let response = line.sender.send_request(message);
+        let course = Course {
+            start,
+            limits: self.settings.limits,
+            ledger: &line.ledger,
+            relay: &line.relay,
+            waker: &line.waker,
+        };
+        let outcome = drive(Some(&mut line.driven), response, course, hear).await;
+        Ok(Attempt::of(outcome, &sent, &line.ledger, line.clock))
+    }
+}
+
+impl Attempt {
+    pub(super) fn of(
+        outcome: Outcome,
+        sent: &OnceLock<Instant>,
+        ledger: &Shared,
+        clock: Clock,
+    ) -> Attempt {
+        let ledger = ledger.lock();
+        Attempt {
+            outcome,
+            sent: sent.get().copied(),
+            bytes_out: ledger.bytes_out,
+            bytes_in: ledger.bytes_in,
+            reads: ledger.reads,
+            stampless: ledger.stampless,
+            clamped: ledger.clamped,
+            clock,
+        }
+    }
+}
+
+/// The message as both versions send it.
+pub(super) fn message(
+    method: &'static str,
+    target: Uri,
+    headers: Vec<(String, String)>,
+    body: Parcel,
+) -> Result<Request<Parcel>, String> {
+    let mut message = Request::new(body);
+    *message.method_mut() =
+        Method::from_bytes(method.as_bytes()).map_err(|error| format!("{method}: {error}"))?;
+    *message.uri_mut() = target;
+    let all = message.headers_mut();
+    for (name, value) in headers {
+        // A value may be a secret: only its name is told.
+        let value = HeaderValue::from_str(&value)
+            .map_err(|_| format!("the header {name} holds what HTTP does not allow"))?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{name} is not the name of a header"))?;
+        all.append(name, value);
+    }
+    if !all.contains_key(ACCEPT) {
+        // As reqwest writes it for `check`.
+        all.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    }
+    Ok(message)
 }

@@ -32,3 +32,4 @@ mod sign_in;
 mod store;
 mod stub_server;
 mod tidy;
+mod wire;

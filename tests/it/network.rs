@@ -12,19 +12,19 @@ use crate::stub_server::Stub;
 
 const LIST: &str = r#"{"object":"list","data":[{"id":"m"}]}"#;
 
-fn certificate(name: &str) -> String {
+pub(crate) fn certificate(name: &str) -> String {
     format!("{}/tests/it/tls/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Serves TLS with a certificate that our own authority signed; with `tunnel`, after a CONNECT.
-struct TlsServer {
-    port: u16,
+pub(crate) struct TlsServer {
+    pub(crate) port: u16,
     /// The first line of each CONNECT, or of each request.
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl TlsServer {
-    fn start(tunnel: bool) -> TlsServer {
+    pub(crate) fn start(tunnel: bool) -> TlsServer {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chain = CertificateDer::pem_file_iter(certificate("server.pem"))
             .unwrap()
@@ -51,7 +51,7 @@ impl TlsServer {
         TlsServer { port, seen }
     }
 
-    fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 }

@@ -32,7 +32,7 @@ use crate::load::arrival::Merged;
 use crate::load::ceiling::{Ceiling, Price};
 use crate::load::engine::{Engine, Schedule};
 use crate::load::fleet::{Fleet, Lane};
-use crate::load::result::{ArrivalClock, Ending, Harness, LaneResult, LoadResult, Verdict};
+use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::round::{Arriving, Good, Round, RoundSettings, Start, Stop};
 use crate::load::slo::Objective;
 use crate::load::tally::Tally;
@@ -45,7 +45,8 @@ use crate::plan::{self, PlannedScenario};
 use crate::report::load_console;
 use crate::report::load_record::LoadRecord;
 use crate::report::store;
-use crate::transport::wire::WireSettings;
+use crate::transport::trust;
+use crate::transport::wire::{Clock, HttpVersion, WireSettings};
 
 /// Runs the command. An error is bad input: nothing was sent.
 pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
@@ -186,7 +187,7 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         Arc::clone(&seen),
     ));
 
-    let wire = Arc::new(wire_settings(args, &settings)?);
+    let wire = Arc::new(wire_settings(args, &settings, &environment)?);
     let engine =
         Engine::start(settings.workers, &fleet, &wire).context("the workers did not start")?;
     let (stop, stopped) = watch::channel(Stop::No);
@@ -243,7 +244,10 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         mode: settings.mode.words(),
         load: settings.load.words(),
         seed: args.seed,
-        clock: ArrivalClock::Read,
+        clock: match args.read_times {
+            true => Clock::Read,
+            false => clock(&collected),
+        },
         measured,
         ending,
         objective: settings.objective.clone(),
@@ -450,14 +454,33 @@ fn prices(columns: &[Column], settings: &LoadSettings) -> anyhow::Result<Vec<Opt
     Ok(prices)
 }
 
-fn wire_settings(args: &LoadArgs, settings: &LoadSettings) -> anyhow::Result<WireSettings> {
-    let _ = (args.fresh_connections, args.read_times);
-    if args.http == HttpArg::Two {
-        bail!("--http 2: not yet");
-    }
+fn wire_settings(
+    args: &LoadArgs,
+    settings: &LoadSettings,
+    environment: &Environment,
+) -> anyhow::Result<WireSettings> {
+    let bundles = trust::bundles(&|name| environment.raw(name))?;
+    let version = match args.http {
+        HttpArg::One => HttpVersion::One,
+        HttpArg::Two => HttpVersion::Two,
+    };
+    let wire = WireSettings::new(version, settings.limits, &bundles)
+        .context("the certificates cannot be used")?;
     Ok(WireSettings {
-        limits: settings.limits,
+        fresh: args.fresh_connections,
+        kernel_stamps: !args.read_times,
+        ..wire
     })
+}
+
+/// Whose times of arrival there are: the kernel's, where it gave any.
+fn clock(collected: &Collected) -> Clock {
+    let stamped = |tally: &Tally| tally.counts.reads > tally.counts.stampless_reads;
+    let kernel = cfg!(target_os = "linux") && collected.tallies.iter().any(stamped);
+    match kernel {
+        true => Clock::Kernel,
+        false => Clock::Read,
+    }
 }
 
 /// How conversations arrive, and the schedule where there is one.

@@ -1,0 +1,315 @@
+//! One exchange on a connection that is there: the connection, the head, the body and the limits, polled in
+//! turn by one task.
+//!
+//! Must never let a part of a body out under the time of a later read: a read is granted only when all that
+//! the last one brought has been heard. On HTTP/2 the connection runs on its own, and the time is that of
+//! its latest read.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Response;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::Connection;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::transport::Limits;
+use crate::transport::dial::Stream;
+use crate::transport::live::chain;
+use crate::transport::relay::Relay;
+use crate::transport::stamped::Shared;
+use crate::transport::wire::Hearing;
+use crate::turn::exchange::{End, Head};
+
+/// A request's body in one piece, which tells the ledger when it is handed over.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    bytes: Option<Bytes>,
+    sent: Arc<OnceLock<Instant>>,
+    ledger: Shared,
+}
+
+impl Parcel {
+    /// `sent` is set when the last byte is with the kernel.
+    pub(super) fn new(bytes: Bytes, sent: Arc<OnceLock<Instant>>, ledger: Shared) -> Parcel {
+        if bytes.is_empty() {
+            ledger.lock().hand(Arc::clone(&sent));
+        }
+        Parcel {
+            bytes: (!bytes.is_empty()).then_some(bytes),
+            sent,
+            ledger,
+        }
+    }
+}
+
+impl Body for Parcel {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Parcel>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(bytes) = self.bytes.take() else {
+            return Poll::Ready(None);
+        };
+        self.ledger.lock().hand(Arc::clone(&self.sent));
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}
+
+/// An HTTP/1.1 connection, driven by whoever uses it.
+#[derive(Debug)]
+pub(super) struct Driven {
+    connection: Connection<Stream, Parcel>,
+    /// It has ended, and may not be polled again.
+    pub(super) over: bool,
+}
+
+impl Driven {
+    pub(super) fn new(connection: Connection<Stream, Parcel>) -> Driven {
+        Driven {
+            connection,
+            over: false,
+        }
+    }
+
+    /// Lets the connection do what it can. What it says of its end, the response or its body says too.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        if !self.over {
+            self.over = Pin::new(&mut self.connection).poll(cx).is_ready();
+        }
+    }
+}
+
+/// How an exchange went.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) end: End,
+    /// Whoever heard wanted no more.
+    pub(super) stopped: bool,
+    pub(super) answered: bool,
+}
+
+enum Phase {
+    Head,
+    Body(Incoming),
+}
+
+/// What the parts of an exchange share while it lasts.
+pub(super) struct Course<'a> {
+    pub(super) start: Instant,
+    pub(super) limits: Limits,
+    pub(super) ledger: &'a Shared,
+    pub(super) relay: &'a Arc<Relay>,
+    /// Of the relay, made once for the connection.
+    pub(super) waker: &'a Waker,
+}
+
+/// Drives one exchange to its end. `driven` is absent where the connection runs on its own.
+pub(super) async fn drive<R, E, H>(
+    mut driven: Option<&mut Driven>,
+    response: R,
+    course: Course<'_>,
+    hear: &mut H,
+) -> Outcome
+where
+    R: Future<Output = Result<Response<Incoming>, E>>,
+    E: std::error::Error + 'static,
+    H: Hearing,
+{
+    let mut response = pin!(response);
+    let begun = Instant::now();
+    let mut watch = pin!(Watch::new(&course, begun));
+    let mut phase = Phase::Head;
+    let mut kept = 0;
+    std::future::poll_fn(|task| {
+        course.relay.serve(task.waker());
+        let cx = &mut Context::from_waker(course.waker);
+        // All of the last read was heard before this task slept.
+        let mut may_read = true;
+        let mut moved = false;
+        loop {
+            course.relay.enter();
+            if let Some(driven) = driven.as_deref_mut() {
+                course.ledger.lock().grant(may_read);
+                driven.poll(cx);
+            }
+            let step = match &mut phase {
+                Phase::Head => match response.as_mut().poll(cx) {
+                    Poll::Pending => Step::Nothing,
+                    Poll::Ready(Err(error)) => Step::End(End::Refused {
+                        reason: chain(&error),
+                    }),
+                    Poll::Ready(Ok(answer)) => {
+                        let (at, read) = times(course.ledger, course.start);
+                        let (parts, body) = answer.into_parts();
+                        hear.head(&head(&parts, at), read);
+                        phase = Phase::Body(body);
+                        Step::Moved
+                    }
+                },
+                Phase::Body(body) => match Pin::new(body).poll_frame(cx) {
+                    Poll::Pending => Step::Nothing,
+                    Poll::Ready(None) => Step::End(End::Complete),
+                    Poll::Ready(Some(Err(error))) => Step::End(End::Dropped {
+                        reason: chain(&error),
+                    }),
+                    Poll::Ready(Some(Ok(frame))) => match frame.data_ref() {
+                        None => Step::Moved,
+                        Some(bytes) => {
+                            let (at, read) = times(course.ledger, course.start);
+                            let fits = bytes.len().min(course.limits.body - kept);
+                            kept += fits;
+                            match hear.bytes(at, read, &bytes[..fits]) {
+                                ControlFlow::Break(()) => Step::Stop,
+                                ControlFlow::Continue(()) if fits < bytes.len() => {
+                                    Step::End(End::TooBig {
+                                        limit: course.limits.body,
+                                    })
+                                }
+                                ControlFlow::Continue(()) => Step::Moved,
+                            }
+                        }
+                    },
+                },
+            };
+            let answered = matches!(phase, Phase::Body(_));
+            let outcome = |end, stopped| Outcome {
+                end,
+                stopped,
+                answered,
+            };
+            match step {
+                Step::Moved => {
+                    moved = true;
+                    may_read = false;
+                    continue;
+                }
+                Step::Stop => return Poll::Ready(outcome(End::Complete, true)),
+                Step::End(end) => return Poll::Ready(outcome(end, false)),
+                Step::Nothing => {}
+            }
+            // Nothing is left of the last read, and there is more to be read.
+            if driven.is_some() && course.ledger.lock().refused() {
+                may_read = true;
+                continue;
+            }
+            // What arrived is nearer than any limit; the alarm stays set.
+            if (!moved || !watch.set)
+                && let Some(end) = watch.as_mut().check(cx, &course, answered)
+            {
+                return Poll::Ready(outcome(end, false));
+            }
+            course.relay.leave();
+            return Poll::Pending;
+        }
+    })
+    .await
+}
+
+enum Step {
+    Nothing,
+    Moved,
+    Stop,
+    End(End),
+}
+
+/// When the bytes at hand arrived, and when we had them, from the start.
+fn times(ledger: &Shared, start: Instant) -> (Duration, Duration) {
+    let latest = ledger.lock().latest;
+    latest.map_or_else(
+        || (start.elapsed(), start.elapsed()),
+        |arrival| {
+            (
+                arrival.at.saturating_duration_since(start),
+                arrival.read.saturating_duration_since(start),
+            )
+        },
+    )
+}
+
+fn head(parts: &http::response::Parts, at: Duration) -> Head {
+    Head {
+        status: parts.status.as_u16(),
+        headers: parts
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect(),
+        at,
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// One alarm for both limits. It is set anew only when it rings: a read moves the idle limit on, and
+    /// most alarms ring in vain once.
+    struct Watch {
+        #[pin]
+        alarm: Sleep,
+        set: bool,
+        begun: Instant,
+    }
+}
+
+impl Watch {
+    fn new(course: &Course<'_>, begun: Instant) -> Watch {
+        let first = (begun + course.limits.idle).min(course.start + course.limits.total);
+        Watch {
+            alarm: sleep_until(first.into()),
+            set: false,
+            begun,
+        }
+    }
+
+    fn check(
+        self: Pin<&mut Watch>,
+        cx: &mut Context<'_>,
+        course: &Course<'_>,
+        answered: bool,
+    ) -> Option<End> {
+        let mut this = self.project();
+        *this.set = true;
+        while this.alarm.as_mut().poll(cx).is_ready() {
+            let heard = course.ledger.lock().latest.map(|arrival| arrival.read);
+            let since = heard.map_or(*this.begun, |read| read.max(*this.begun));
+            let idle = since + course.limits.idle;
+            let total = course.start + course.limits.total;
+            let now = Instant::now();
+            if now >= total {
+                return Some(End::TooLong {
+                    after: course.limits.total,
+                });
+            }
+            if now >= idle {
+                let after = course.limits.idle;
+                return Some(if answered {
+                    End::Stalled { after }
+                } else {
+                    End::NoHead { after }
+                });
+            }
+            this.alarm.as_mut().reset(idle.min(total).into());
+        }
+        None
+    }
+}

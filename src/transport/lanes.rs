@@ -1,0 +1,214 @@
+//! HTTP/2: a host's connections, each shared by at most so many exchanges.
+//!
+//! A client that puts everything on one connection makes requests wait inside itself as soon as the server's
+//! limit of streams is reached, and reports that as the provider's time. So a lane that is full, here or by
+//! what the server allows, is never waited for: another is dialled. Must never report the wait for a lane
+//! that somebody else is dialling as anything but `queued`.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use http::{Uri, header::HOST};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::OnceCell;
+
+use crate::transport::Outgoing;
+use crate::transport::dial::{Dial, Dialler, Origin, Route};
+use crate::transport::drive::{Course, Parcel, drive};
+use crate::transport::live::chain;
+use crate::transport::relay::Relay;
+use crate::transport::stamped::Shared;
+use crate::transport::wire::{
+    Attempt, Clock, Hearing, STREAMS_PER_LANE, Sent, WireSettings, message,
+};
+
+/// The lanes of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    all: Mutex<HashMap<Origin, Vec<Arc<Lane>>>>,
+}
+
+/// A connection, or the one that is being dialled.
+#[derive(Debug, Default)]
+struct Lane {
+    taken: AtomicUsize,
+    line: OnceCell<Result<Line, String>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    sender: http2::SendRequest<Parcel>,
+    /// How many streams the server allows, as it last said.
+    allowed: Arc<AtomicUsize>,
+    ledger: Shared,
+    clock: Clock,
+}
+
+/// A place on a lane, given back when dropped.
+struct Place(Arc<Lane>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Lane {
+    /// How many exchanges it may carry: what the server allows, if less than ours.
+    fn room(&self) -> usize {
+        match self.line.get() {
+            Some(Ok(line)) if line.sender.is_closed() => 0,
+            Some(Ok(line)) => STREAMS_PER_LANE.min(line.allowed.load(Ordering::SeqCst)),
+            Some(Err(_)) => 0,
+            None => STREAMS_PER_LANE,
+        }
+    }
+
+    fn useless(&self) -> bool {
+        match self.line.get() {
+            Some(Ok(line)) => line.sender.is_closed(),
+            Some(Err(_)) => true,
+            None => false,
+        }
+    }
+}
+
+impl Lanes {
+    fn place(&self, origin: &Origin, fresh: bool) -> Place {
+        let take = |lane: &Arc<Lane>| {
+            lane.taken.fetch_add(1, Ordering::SeqCst);
+            Place(Arc::clone(lane))
+        };
+        if fresh {
+            return take(&Arc::default());
+        }
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let lanes = all.entry(origin.clone()).or_default();
+        lanes.retain(|lane| !lane.useless());
+        let free = lanes
+            .iter()
+            .find(|lane| lane.taken.load(Ordering::SeqCst) < lane.room());
+        if let Some(lane) = free {
+            return take(lane);
+        }
+        let lane = Arc::default();
+        lanes.push(Arc::clone(&lane));
+        take(&lane)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller, which has them all")]
+    pub(super) async fn send(
+        &self,
+        settings: &WireSettings,
+        dialler: &Dialler,
+        origin: &Origin,
+        route: &Route,
+        (request, uri): (Outgoing, Uri),
+        hear: &mut impl Hearing,
+        sent: &mut Sent,
+    ) -> Result<Attempt, String> {
+        let place = self.place(origin, settings.fresh);
+        let asked = Instant::now();
+        let mut own: Option<Dial> = None;
+        let made = place.0.line.get_or_init(|| async {
+            let (line, dial) = open(settings, dialler, origin, route).await?;
+            own = Some(dial);
+            Ok(line)
+        });
+        let made = made.await;
+        if own.is_none() {
+            sent.queued = asked.elapsed();
+        }
+        sent.dial = own;
+        let line = made.as_ref().map_err(String::clone)?;
+        if own.is_some() {
+            let ledger = line.ledger.lock();
+            sent.bytes_out += ledger.bytes_out;
+            sent.bytes_in += ledger.bytes_in;
+        }
+        exchange(settings, line, (request, uri), hear, sent.start).await
+    }
+}
+
+async fn exchange(
+    settings: &WireSettings,
+    line: &Line,
+    (request, uri): (Outgoing, Uri),
+    hear: &mut impl Hearing,
+    start: Instant,
+) -> Result<Attempt, String> {
+    let before = {
+        let ledger = line.ledger.lock();
+        (
+            ledger.bytes_out,
+            ledger.bytes_in,
+            ledger.reads,
+            ledger.stampless,
+            ledger.clamped,
+        )
+    };
+    let sent = Arc::new(OnceLock::new());
+    let parcel = Parcel::new(request.body, Arc::clone(&sent), line.ledger.clone());
+    let mut message = message(request.method, uri, request.headers, parcel)?;
+    // The authority says it on HTTP/2.
+    message.headers_mut().remove(HOST);
+    *message.version_mut() = http::Version::HTTP_2;
+    let relay = Relay::new();
+    let waker = Waker::from(Arc::clone(&relay));
+    let course = Course {
+        start,
+        limits: settings.limits,
+        ledger: &line.ledger,
+        relay: &relay,
+        waker: &waker,
+    };
+    let response = line.sender.clone().send_request(message);
+    let outcome = drive(None, response, course, hear).await;
+    let mut attempt = Attempt::of(outcome, &sent, &line.ledger, line.clock);
+    attempt.bytes_out -= before.0;
+    attempt.bytes_in -= before.1;
+    attempt.reads -= before.2;
+    attempt.stampless -= before.3;
+    attempt.clamped -= before.4;
+    Ok(attempt)
+}
+
+async fn open(
+    settings: &WireSettings,
+    dialler: &Dialler,
+    origin: &Origin,
+    route: &Route,
+) -> Result<(Line, Dial), String> {
+    let ledger = Shared::default();
+    let limit = settings.limits.connect.min(settings.limits.total);
+    let stamps = settings.kernel_stamps;
+    let dialled = dialler
+        .dial(origin, route, &settings.tls, stamps, ledger.clone(), limit)
+        .await?;
+    let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .handshake(dialled.stream)
+        .await
+        .map_err(|error| chain(&error))?;
+    let allowed = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+    let told = Arc::clone(&allowed);
+    // Ends with its last sender; what it says of its end, each exchange says for itself.
+    tokio::spawn(std::future::poll_fn(move |cx| {
+        let over = Pin::new(&mut connection).poll(cx).map(drop);
+        told.store(connection.current_max_send_streams(), Ordering::SeqCst);
+        over
+    }));
+    let line = Line {
+        sender,
+        allowed,
+        ledger,
+        clock: dialled.clock,
+    };
+    Ok((line, dialled.dial))
+}
