@@ -30,5 +30,6 @@ mod runtime;
 mod scenario;
 mod sign_in;
 mod store;
+mod streams;
 mod stub_server;
 mod tidy;
