@@ -30,6 +30,7 @@ mod runtime;
 mod scenario;
 mod sign_in;
 mod store;
+mod streams;
 mod stub_server;
 mod tidy;
 mod wire;

@@ -286,9 +286,9 @@ fn indexes(most: usize) -> impl Strategy<Value = Vec<prop::sample::Index>> {
 
 proptest! {
     #[test]
-    fn any_split_of_a_turn(dialect in dialect(), cuts in indexes(20), end in end(), status in prop::sample::select(vec![200u16, 429, 500])) {
+    fn any_split_of_a_turn(dialect in dialect(), cuts in indexes(20), end in end()) {
         let body = whole_body(dialect, &turn(dialect));
-        same(dialect, &exchange(status, content_type(dialect), &split(&body, &cuts), end));
+        same(dialect, &exchange(200, content_type(dialect), &split(&body, &cuts), end));
     }
 
     #[test]
@@ -327,7 +327,7 @@ proptest! {
 
     #[test]
     fn bodies_that_are_no_stream(dialect in dialect(), value in value(), status in prop::sample::select(vec![200u16, 400, 503]), json: bool, cuts in indexes(3)) {
-        for body in [value.to_string(), json!({"error": value}).to_string(), format!("<html><title>{value}</title>"), String::new(), ": ping\n\n".to_owned()] {
+        for body in [value.to_string(), json!({"error": value}).to_string(), format!("<html><title>{value}</title>"), format!("data: {}\n\n", json!({"error": value})), String::new(), ": ping\n\n".to_owned()] {
             let content_type = if json { "application/json" } else { "text/event-stream" };
             same(dialect, &exchange(status, content_type, &split(body.as_bytes(), &cuts), End::Complete));
         }
