@@ -10,7 +10,10 @@
 //! from the last byte sent to the first event, by the kernel and as read. One JSON line is printed.
 
 #![expect(clippy::print_stdout, reason = "a program that prints its result")]
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot run may say so anyhow")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a measurement that cannot run may say so anyhow"
+)]
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -130,7 +133,9 @@ fn main() {
     let quantile = |of: &dyn Fn(&One) -> Duration, q: usize| {
         let mut values: Vec<_> = all.iter().map(of).collect();
         values.sort_unstable();
-        values.get(values.len() * q / 100).map_or(0.0, |one| one.as_secs_f64() * 1e3)
+        values
+            .get(values.len() * q / 100)
+            .map_or(0.0, |one| one.as_secs_f64() * 1e3)
     };
     println!(
         "{}",

@@ -107,9 +107,15 @@ impl Origin {
 pub(super) enum Route {
     Direct,
     /// Through the proxy's CONNECT.
-    Tunnel { proxy: Uri, auth: Option<HeaderValue> },
+    Tunnel {
+        proxy: Uri,
+        auth: Option<HeaderValue>,
+    },
     /// The proxy itself is asked, with the absolute URL.
-    Forward { proxy: Uri, auth: Option<HeaderValue> },
+    Forward {
+        proxy: Uri,
+        auth: Option<HeaderValue>,
+    },
 }
 
 /// The route to a URL.
@@ -293,16 +299,12 @@ impl Dialler {
 }
 
 /// Tries the addresses in order; an address that does not answer leaves the others their share of the time.
-async fn first_of(
-    addresses: &[SocketAddr],
-    host: &str,
-    end: Instant,
-) -> Result<TcpStream, String> {
+async fn first_of(addresses: &[SocketAddr], host: &str, end: Instant) -> Result<TcpStream, String> {
     let mut said = format!("{host} has no address");
     for (index, address) in addresses.iter().enumerate() {
         let left = addresses.len() - index;
-        let share = end.saturating_duration_since(Instant::now())
-            / u32::try_from(left).unwrap_or(u32::MAX);
+        let share =
+            end.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
         said = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => format!("tcp connect error: {address}: {error}"),
@@ -366,10 +368,13 @@ async fn tunnel(
     if let Some(auth) = auth {
         tunnel = tunnel.with_auth(auth.clone());
     }
-    tunnel
-        .call(target)
-        .await
-        .map_err(|error| format!("proxy {}: {}", proxy.host().unwrap_or_default(), chain(&error)))
+    tunnel.call(target).await.map_err(|error| {
+        format!(
+            "proxy {}: {}",
+            proxy.host().unwrap_or_default(),
+            chain(&error)
+        )
+    })
 }
 
 impl hyper::rt::Read for Stream {

@@ -46,9 +46,9 @@ impl Relay {
 
     /// The last round is over; a wake that came in it goes to the task now.
     pub(super) fn leave(&self) {
-        let left =
-            self.state
-                .compare_exchange(POLLING, IDLE, Ordering::SeqCst, Ordering::SeqCst);
+        let left = self
+            .state
+            .compare_exchange(POLLING, IDLE, Ordering::SeqCst, Ordering::SeqCst);
         if left.is_err() {
             self.state.store(IDLE, Ordering::SeqCst);
             self.task.wake();

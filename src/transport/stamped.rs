@@ -89,6 +89,7 @@ impl Ledger {
         self.clamped = 0;
         self.bytes_in = 0;
         self.bytes_out = 0;
+        self.written = None;
         self.handed.clear();
     }
 
@@ -263,8 +264,8 @@ fn control_space() -> Vec<u8> {
 fn ask_for_stamps(stream: &TcpStream) -> bool {
     use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
 
-    let flags =
-        TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
+    let flags = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
     setsockopt(stream, sockopt::Timestamping, &flags).is_ok()
 }
 

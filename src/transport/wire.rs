@@ -198,9 +198,7 @@ impl Wire {
         match self.attempts(request, hear, &mut sent).await {
             Err(reason) => sent.end = End::Unreachable { reason },
             Ok(attempt) => {
-                sent.sent = attempt
-                    .sent
-                    .map(|at| at.saturating_duration_since(start));
+                sent.sent = attempt.sent.map(|at| at.saturating_duration_since(start));
                 sent.bytes_out += attempt.bytes_out;
                 sent.bytes_in += attempt.bytes_in;
                 sent.reads = attempt.reads;
@@ -234,7 +232,15 @@ impl Wire {
             let request = (request, uri);
             return self
                 .lanes
-                .send(&self.settings, &self.dialler, &origin, &route, request, hear, sent)
+                .send(
+                    &self.settings,
+                    &self.dialler,
+                    &origin,
+                    &route,
+                    request,
+                    hear,
+                    sent,
+                )
                 .await;
         }
         let kept = if self.settings.fresh {
@@ -249,7 +255,9 @@ impl Wire {
                 headers: request.headers.clone(),
                 body: request.body.clone(),
             };
-            let attempt = self.attempt(&mut line, copy, &uri, &route, hear, sent.start).await?;
+            let attempt = self
+                .attempt(&mut line, copy, &uri, &route, hear, sent.start)
+                .await?;
             let unheard = !attempt.outcome.answered && attempt.bytes_in == 0;
             if !(unheard && matches!(attempt.outcome.end, End::Refused { .. })) {
                 self.keep(origin, line, &attempt.outcome);
@@ -259,7 +267,9 @@ impl Wire {
             sent.bytes_out += attempt.bytes_out;
         }
         let mut line = self.open(&origin, &route, sent).await?;
-        let attempt = self.attempt(&mut line, request, &uri, &route, hear, sent.start).await?;
+        let attempt = self
+            .attempt(&mut line, request, &uri, &route, hear, sent.start)
+            .await?;
         self.keep(origin, line, &attempt.outcome);
         Ok(attempt)
     }
@@ -306,7 +316,14 @@ impl Wire {
         let limit = settings.limits.connect.min(settings.limits.total);
         let dialled = self
             .dialler
-            .dial(origin, route, &settings.tls, settings.kernel_stamps, ledger.clone(), limit)
+            .dial(
+                origin,
+                route,
+                &settings.tls,
+                settings.kernel_stamps,
+                ledger.clone(),
+                limit,
+            )
             .await?;
         sent.dial = Some(dialled.dial);
         {
@@ -362,7 +379,10 @@ impl Wire {
             let host = HeaderValue::from_str(host).map_err(|error| format!("{uri}: {error}"))?;
             headers.insert(HOST, host);
         }
-        if let Route::Forward { auth: Some(auth), .. } = route {
+        if let Route::Forward {
+            auth: Some(auth), ..
+        } = route
+        {
             headers.insert(PROXY_AUTHORIZATION, auth.clone());
         }
         let response = line.sender.send_request(message);
@@ -407,8 +427,8 @@ pub(super) fn message(
     body: Parcel,
 ) -> Result<Request<Parcel>, String> {
     let mut message = Request::new(body);
-    *message.method_mut() = Method::from_bytes(method.as_bytes())
-        .map_err(|error| format!("{method}: {error}"))?;
+    *message.method_mut() =
+        Method::from_bytes(method.as_bytes()).map_err(|error| format!("{method}: {error}"))?;
     *message.uri_mut() = target;
     let all = message.headers_mut();
     for (name, value) in headers {

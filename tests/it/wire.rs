@@ -116,7 +116,11 @@ impl<F: FnMut(usize) -> ControlFlow<()>> Hearing for Ear<F> {
 
 impl<F> Ear<F> {
     fn text(&self) -> String {
-        let all: Vec<u8> = self.parts.iter().flat_map(|(_, _, bytes)| bytes.clone()).collect();
+        let all: Vec<u8> = self
+            .parts
+            .iter()
+            .flat_map(|(_, _, bytes)| bytes.clone())
+            .collect();
         String::from_utf8(all).unwrap()
     }
 }
@@ -152,7 +156,10 @@ async fn times_never_run_backwards_and_never_lie_after_the_read() {
     assert!(head.at <= read_at);
     let mut before = head.at;
     for (at, read_at, _) in &ear.parts {
-        assert!(before <= *at && at <= read_at, "{before:?} {at:?} {read_at:?}");
+        assert!(
+            before <= *at && at <= read_at,
+            "{before:?} {at:?} {read_at:?}"
+        );
         before = *at;
     }
     let written = sent.sent.unwrap();
@@ -198,7 +205,10 @@ async fn while_busy(kernel_stamps: bool) -> (Sent, Duration, Duration) {
 async fn a_busy_client_still_knows_when_bytes_came() {
     let (sent, at, read_at) = while_busy(true).await;
     assert_eq!(sent.clock, Clock::Kernel);
-    assert!(read_at - at > Duration::from_millis(100), "{at:?} {read_at:?}");
+    assert!(
+        read_at - at > Duration::from_millis(100),
+        "{at:?} {read_at:?}"
+    );
 }
 
 #[tokio::test]
@@ -235,7 +245,10 @@ async fn two_events_of_one_read_have_its_time_though_a_third_has_come() {
     assert_eq!(sent.end, End::Complete);
     let [first, second, third] = [0, 1, 2].map(|part| ear.parts[part].0);
     assert_eq!(first, second);
-    assert!(third - second >= Duration::from_millis(50), "{second:?} {third:?}");
+    assert!(
+        third - second >= Duration::from_millis(50),
+        "{second:?} {third:?}"
+    );
 }
 
 #[tokio::test]
@@ -250,7 +263,10 @@ async fn connections_are_reused_unless_fresh_ones_are_wanted() {
         let wire = wire(|settings| settings.fresh = fresh);
         for nth in 0..3 {
             let (sent, ear) = heard(&wire, &url).await;
-            assert_eq!((&sent.end, ear.text().as_str()), (&End::Complete, "data: 1\n\n"));
+            assert_eq!(
+                (&sent.end, ear.text().as_str()),
+                (&End::Complete, "data: 1\n\n")
+            );
             assert_eq!(sent.dial.is_some(), fresh || nth == 0);
             assert!(!sent.redialled);
         }
@@ -265,13 +281,20 @@ async fn a_reused_connection_that_is_closed_is_replaced_once_and_that_is_said() 
         write!(stream, "{HEAD}{}0\r\n\r\n", chunk("data: 1\n\n"))?;
         request(stream)?;
         // The first connection closes at its second request, the second in the middle of an answer's head.
-        if nth == 1 { stream.write_all(b"HTTP/1.1 2") } else { Ok(()) }
+        if nth == 1 {
+            stream.write_all(b"HTTP/1.1 2")
+        } else {
+            Ok(())
+        }
     });
     let wire = wire(|_| {});
     let (sent, _) = heard(&wire, &url).await;
     assert!(sent.dial.is_some() && !sent.redialled);
     let (sent, ear) = heard(&wire, &url).await;
-    assert_eq!((&sent.end, ear.text().as_str()), (&End::Complete, "data: 1\n\n"));
+    assert_eq!(
+        (&sent.end, ear.text().as_str()),
+        (&End::Complete, "data: 1\n\n")
+    );
     assert!(sent.dial.is_some() && sent.redialled);
     // A byte of the answer had come: nothing is sent again.
     let (sent, _) = heard(&wire, &url).await;
@@ -290,7 +313,10 @@ async fn a_new_connection_that_is_closed_is_not_replaced() {
 
 #[tokio::test]
 async fn nobody_there_is_unreachable() {
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let (sent, _) = heard(&wire(|_| {}), &format!("http://{gone}/")).await;
     let End::Unreachable { reason } = &sent.end else {
         panic!("{:?}", sent.end)
@@ -344,6 +370,22 @@ async fn silence_ends_at_its_limit() {
 }
 
 #[tokio::test]
+async fn an_answer_that_never_falls_silent_ends_at_the_limit_of_the_whole() {
+    let (url, _) = server(|_, stream| {
+        request(stream)?;
+        stream.write_all(HEAD.as_bytes())?;
+        loop {
+            stream.write_all(chunk("data: 1\n\n").as_bytes())?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let total = Duration::from_millis(50);
+    let (sent, ear) = heard(&wire(|settings| settings.limits.total = total), &url).await;
+    assert_eq!(sent.end, End::TooLong { after: total });
+    assert!(ear.head.is_some());
+}
+
+#[tokio::test]
 async fn whoever_hears_may_stop_and_a_dropped_exchange_closes_its_connection() {
     let (gone, told) = mpsc::channel();
     let (url, _) = server(move |_, stream| {
@@ -372,7 +414,11 @@ async fn whoever_hears_may_stop_and_a_dropped_exchange_closes_its_connection() {
 
 #[tokio::test]
 async fn an_answer_may_be_split_anywhere() {
-    let whole = format!("{HEAD}{}{}0\r\n\r\n", chunk("data: 1\n\n"), chunk("data: 22\n\n"));
+    let whole = format!(
+        "{HEAD}{}{}0\r\n\r\n",
+        chunk("data: 1\n\n"),
+        chunk("data: 22\n\n")
+    );
     let length = whole.len();
     let (url, came) = server(move |_, stream| {
         for split in 0..=length {
@@ -421,13 +467,20 @@ async fn tls_trusts_the_bundles_and_is_timed() {
     let End::Unreachable { reason } = &sent.end else {
         panic!("{:?}", sent.end)
     };
-    assert!(reason.contains("UnknownIssuer") && reason.contains("AWS_CA_BUNDLE"), "{reason}");
+    assert!(
+        reason.contains("UnknownIssuer") && reason.contains("AWS_CA_BUNDLE"),
+        "{reason}"
+    );
 
     let mut trusted = WireSettings::new(HttpVersion::One, limits(), &trusting()).unwrap();
     trusted.proxies = Matcher::builder().all("http://127.0.0.1:9").build();
     let wire = Wire::new(Arc::new(trusted));
     let sent = wire.send(get(&url), &mut ear).await;
-    assert_eq!(sent.end, End::Complete, "loopback is never asked through a proxy");
+    assert_eq!(
+        sent.end,
+        End::Complete,
+        "loopback is never asked through a proxy"
+    );
     let dial = sent.dial.unwrap();
     assert!(dial.dns.is_some() && dial.tls.is_some() && dial.proxy.is_none());
     assert!(ear.text().contains("\"data\"") && sent.sent.is_some());
@@ -449,27 +502,45 @@ async fn proxies_tunnel_tls_and_forward_the_rest() {
         .build();
     let tunnelled = Wire::new(Arc::new(with));
     let mut ear = ear();
-    let sent = tunnelled.send(get("https://provider.example/v1/models"), &mut ear).await;
+    let sent = tunnelled
+        .send(get("https://provider.example/v1/models"), &mut ear)
+        .await;
     assert_eq!(sent.end, End::Complete);
     let dial = sent.dial.unwrap();
     assert!(dial.proxy.is_some() && dial.tls.is_some());
     assert_eq!(
         proxy.seen(),
-        ["CONNECT provider.example:443 HTTP/1.1", "GET /v1/models HTTP/1.1"]
+        [
+            "CONNECT provider.example:443 HTTP/1.1",
+            "GET /v1/models HTTP/1.1"
+        ]
     );
     // `.example` never resolves (RFC 2606).
-    let sent = tunnelled.send(get("https://direct.example/"), &mut ear).await;
+    let sent = tunnelled
+        .send(get("https://direct.example/"), &mut ear)
+        .await;
     assert!(matches!(&sent.end, End::Unreachable { reason } if reason.starts_with("dns error")));
 
     let proxy = Stub::json("200 OK", "", "{}");
-    let address = proxy.base_url.trim_end_matches("/v1").replace("http://", "http://me:secret@");
+    let address = proxy
+        .base_url
+        .trim_end_matches("/v1")
+        .replace("http://", "http://me:secret@");
     let forwarding = wire(|settings| settings.proxies = Matcher::builder().http(address).build());
-    let sent = forwarding.send(get("http://provider.example/v1/models"), &mut ear).await;
+    let sent = forwarding
+        .send(get("http://provider.example/v1/models"), &mut ear)
+        .await;
     assert_eq!(sent.end, End::Complete);
     let asked = proxy.requests().remove(0);
-    assert!(asked.starts_with("GET http://provider.example/v1/models HTTP/1.1\r\n"), "{asked}");
+    assert!(
+        asked.starts_with("GET http://provider.example/v1/models HTTP/1.1\r\n"),
+        "{asked}"
+    );
     assert!(asked.contains("host: provider.example\r\n"), "{asked}");
-    assert!(asked.contains("proxy-authorization: Basic bWU6c2VjcmV0\r\n"), "{asked}");
+    assert!(
+        asked.contains("proxy-authorization: Basic bWU6c2VjcmV0\r\n"),
+        "{asked}"
+    );
 }
 
 #[tokio::test]
@@ -499,7 +570,10 @@ async fn http2_shares_connections_up_to_a_limit_and_queues_nobody() {
     let mut dialled = 0;
     for one in all {
         let (sent, ear) = one.await.unwrap();
-        assert_eq!((&sent.end, ear.text().as_str()), (&End::Complete, "data: 1\n\n"));
+        assert_eq!(
+            (&sent.end, ear.text().as_str()),
+            (&End::Complete, "data: 1\n\n")
+        );
         dialled += usize::from(sent.dial.is_some());
         assert!(sent.dial.is_some() || sent.queued > Duration::ZERO);
         let (at, read_at, _) = ear.parts[0];
