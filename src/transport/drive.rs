@@ -209,8 +209,8 @@ where
                 may_read = true;
                 continue;
             }
-            // What arrived is nearer than any limit; the alarm stays set.
-            if (!moved || !watch.set)
+            // What arrived is nearer than any limit, and the alarm stays set, unless it has rung.
+            if (!moved || !watch.set || watch.alarm.is_elapsed())
                 && let Some(end) = watch.as_mut().check(cx, &course, answered)
             {
                 return Poll::Ready(outcome(end, false));

@@ -89,6 +89,7 @@ impl Ledger {
         self.clamped = 0;
         self.bytes_in = 0;
         self.bytes_out = 0;
+        self.written = None;
         self.handed.clear();
     }
 

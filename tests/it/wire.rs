@@ -370,6 +370,22 @@ async fn silence_ends_at_its_limit() {
 }
 
 #[tokio::test]
+async fn an_answer_that_never_falls_silent_ends_at_the_limit_of_the_whole() {
+    let (url, _) = server(|_, stream| {
+        request(stream)?;
+        stream.write_all(HEAD.as_bytes())?;
+        loop {
+            stream.write_all(chunk("data: 1\n\n").as_bytes())?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let total = Duration::from_millis(50);
+    let (sent, ear) = heard(&wire(|settings| settings.limits.total = total), &url).await;
+    assert_eq!(sent.end, End::TooLong { after: total });
+    assert!(ear.head.is_some());
+}
+
+#[tokio::test]
 async fn whoever_hears_may_stop_and_a_dropped_exchange_closes_its_connection() {
     let (gone, told) = mpsc::channel();
     let (url, _) = server(move |_, stream| {
