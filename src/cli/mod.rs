@@ -14,6 +14,8 @@ pub mod inspect;
 pub mod lint;
 pub mod mock;
 pub mod models;
+pub mod open_files;
+pub mod pace_flags;
 pub mod rules;
 pub mod schema;
 pub mod settings;

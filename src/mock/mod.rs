@@ -78,11 +78,19 @@ mod agents;
 
 mod instead;
 
+mod compatible;
 mod native;
 mod needs;
 
 pub mod memory;
 
+pub mod lateness;
+pub mod truth;
+
+pub mod stamped;
+
 pub mod sending;
+
+mod serving;
 
 pub mod server;

@@ -156,7 +156,7 @@ fn joined(shown: &[&Said], text: impl Fn(&Said) -> Option<&str>) -> Option<Strin
 
 fn message(shown: &[&Said], ids: &[String]) -> Value {
     let content = joined(shown, |said| match said {
-        Said::Text(text) => Some(text),
+        Said::Text(text) | Said::Words(text) => Some(text),
         _ => None,
     });
     let refusal = joined(shown, |said| match said {
@@ -270,9 +270,9 @@ impl Writer<'_> {
         let mut number = 0;
         for (said, id) in shown.iter().zip(ids) {
             match said {
-                Said::Reasoning(text) => self.pieces("reasoning", text),
-                Said::Text(text) => self.pieces("content", text),
-                Said::Refusal(text) => self.pieces("refusal", text),
+                Said::Reasoning(_) => self.pieces("reasoning", said),
+                Said::Text(_) | Said::Words(_) => self.pieces("content", said),
+                Said::Refusal(_) => self.pieces("refusal", said),
                 Said::Call(call) => {
                     self.call(call, number, id);
                     number += 1;
@@ -281,8 +281,8 @@ impl Writer<'_> {
         }
     }
 
-    fn pieces(&mut self, key: &str, text: &str) {
-        for piece in pieces(text) {
+    fn pieces(&mut self, key: &str, said: &Said) {
+        for piece in said.pieces() {
             self.choice(json!({key: piece}), None);
         }
     }

@@ -201,8 +201,8 @@ impl Writer<'_> {
         let end = if cut { "incomplete" } else { "completed" };
         match said {
             Said::Reasoning(text) => self.reasoning(text, index, events),
-            Said::Text(text) => self.message("output_text", text, index, end, events),
-            Said::Refusal(text) => self.message("refusal", text, index, end, events),
+            Said::Text(_) | Said::Words(_) => self.message("output_text", said, index, end, events),
+            Said::Refusal(_) => self.message("refusal", said, index, end, events),
             Said::Call(call) => self.call(call, index, end, events),
         }
     }
@@ -264,11 +264,12 @@ impl Writer<'_> {
     fn message(
         &mut self,
         kind: &str,
-        text: &str,
+        said: &Said,
         index: usize,
         end: &str,
         events: &mut Vec<Value>,
     ) -> Value {
+        let text = said.text();
         let id = self.item_id("msg_");
         let item = |status: &str, content: Value| json!({"id": id, "type": "message", "status": status, "content": content, "role": "assistant"});
         let is_text = kind == "output_text";
@@ -283,7 +284,7 @@ impl Writer<'_> {
         let at = json!({"item_id": id, "output_index": index, "content_index": 0});
         push("response.content_part.added", &at, "part", part(""), events);
         let name = |end: &str| format!("response.{kind}.{end}");
-        for delta in pieces(text) {
+        for delta in said.pieces() {
             push(&name("delta"), &at, "delta", json!(delta), events);
             if is_text {
                 with_logprobs(events);
