@@ -5,6 +5,7 @@
 
 pub mod outgoing;
 pub mod outgoing_frame;
+pub mod run;
 
 pub mod mutate;
 mod pointer;

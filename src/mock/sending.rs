@@ -19,6 +19,7 @@ use crate::mock::lateness::Streams;
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Chunk, Finish, OutEvent, Outgoing, write};
 use crate::mock::pace::{Pace, Stall};
+use crate::mock::run;
 use crate::mock::stamped::{Line, Mark, Moment, Sent, micros};
 use crate::mock::truth::{Truth, TruthLine};
 
@@ -138,26 +139,28 @@ pub fn good(
 ) -> Reply {
     let mut stream = outgoing.stream;
     if let Some(fault) = fault {
-        stream = fault.apply(stream);
+        stream = fault.apply(stream.unrolled());
     }
     let first = pace.now();
     let mut dues = Vec::with_capacity(stream.events.len());
     let mut begun = false;
     for event in &stream.events {
         let says = Says::of(event);
-        if says == Says::Token && begun {
-            pace.token();
+        for _ in 0..run::length(event) {
+            if says == Says::Token && begun {
+                pace.token();
+            }
+            begun |= says == Says::Token;
+            let announces = says == Says::Nothing && !begun;
+            dues.push(Due {
+                at: if announces {
+                    first.mul_f64(0.4)
+                } else {
+                    pace.now()
+                },
+                output: says == Says::Token,
+            });
         }
-        begun |= says == Says::Token;
-        let announces = says == Says::Nothing && !begun;
-        dues.push(Due {
-            at: if announces {
-                first.mul_f64(0.4)
-            } else {
-                pace.now()
-            },
-            output: says == Says::Token,
-        });
     }
     if streamed {
         return Reply {
