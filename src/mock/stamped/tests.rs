@@ -1,3 +1,5 @@
+//! Lateness and truth with times that are told; the socket is a pipe in memory.
+
 use crate::mock::lateness::PaceReport;
 use crate::mock::stamped::*;
 use crate::mock::truth::HEADER;
