@@ -6,7 +6,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::load::args::LoadArgs;
+use crate::cli::pace_flags;
 use crate::cli::ui::ColourChoice;
+use crate::mock::data::Spread;
+use crate::mock::pace::Stall;
+use crate::mock::plain_model::MOST_WORDS;
 use crate::scenario::model::parse_duration;
 
 /// The same agent turn through every provider: what differs, how it fails, how fast it is.
@@ -222,6 +226,29 @@ pub struct MockArgs {
     /// Print a line per request on stderr.
     #[arg(long)]
     pub log: bool,
+    /// The time to the first token, in place of each region's own: a duration, which is then exact, or
+    /// `lognormal(MEDIAN,P95)`.
+    #[arg(long, value_name = "TIME", value_parser = pace_flags::spread)]
+    pub ttft: Option<Spread>,
+    /// The time between tokens, written alike.
+    #[arg(long, value_name = "TIME", value_parser = pace_flags::spread)]
+    pub between: Option<Spread>,
+    /// The time to the first token in one region, e.g. us-east-1=300ms; may be repeated.
+    #[arg(long, value_name = "REGION=TIME", value_parser = pace_flags::region_ttft)]
+    pub region_ttft: Vec<(String, Spread)>,
+    /// How many tokens a text answer has, one event each, where the prompt does not end with
+    /// `Answer with exactly N words.`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_WORDS as i64))]
+    pub tokens: Option<u32>,
+    /// How many threads share the connections; one per core where absent.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// The whole server sends nothing for a while, counted from its start: 1s@5s.
+    #[arg(long, value_name = "LENGTH@WHEN", value_parser = pace_flags::stall)]
+    pub stall: Option<Stall>,
+    /// Append a line of CSV per stream: when its request was read and when its events really left.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
 }
 
 /// Flags of `inspect`.

@@ -1,6 +1,8 @@
 //! `sameturn mock`: the mocked providers for any client, until Ctrl-C.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::json;
@@ -8,15 +10,19 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::args::{Format, MockArgs};
 use crate::cli::exit::Exit;
+use crate::cli::open_files;
 use crate::cli::signals;
 use crate::cli::ui::Ui;
 use crate::mock::data::MockData;
-use crate::mock::server::{MockServer, Seen};
+use crate::mock::pace::PaceChoice;
+use crate::mock::server::{MockServer, MockSettings, PACE, Seen};
+use crate::mock::truth::Truth;
 use crate::report::escape;
 
 /// Serves until it is told to stop.
 pub fn run(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // The server has threads of its own; this one waits for signals.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the runtime did not start")?;
@@ -24,9 +30,32 @@ pub fn run(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
 }
 
 async fn serve(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let data = MockData::shipped().map_err(anyhow::Error::msg)?;
+    let mut data = MockData::shipped().map_err(anyhow::Error::msg)?;
+    let pace = PaceChoice {
+        ttft: args.ttft,
+        between: args.between,
+        region_ttft: args.region_ttft.clone(),
+    };
+    pace.apply(&mut data).map_err(anyhow::Error::msg)?;
     let bind = SocketAddr::new(args.bind, args.port);
-    let server = MockServer::start(bind, data, args.seed)
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let truth = args.truth.as_deref().map(Truth::to).transpose();
+    let truth = truth.with_context(|| {
+        let path = args.truth.as_deref().unwrap_or(Path::new(""));
+        format!("could not open the truth file {}", path.display())
+    })?;
+    let settings = MockSettings {
+        seed: args.seed,
+        threads: args
+            .threads
+            .and_then(|threads| NonZeroUsize::new(threads.into()))
+            .unwrap_or(cores),
+        words: args.tokens.map(|tokens| tokens as usize),
+        stall: args.stall,
+        truth,
+    };
+    open_files::raise();
+    let server = MockServer::start_with(bind, data, settings)
         .await
         .with_context(|| format!("could not listen on {bind}; --port 0 takes any free port"))?;
     if !args.bind.is_loopback() {
@@ -57,7 +86,11 @@ async fn serve(args: &MockArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
             },
         }
     }
-    server.stop().await;
+    let pace = server.stop().await;
+    ui.err(&pace.text())?;
+    if args.format == Format::Json {
+        ui.out(&format!("{}\n", json!({ "pace": pace })))?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -155,7 +188,10 @@ fn text(server: &MockServer) -> String {
         ));
     }
     out.push_str(
-        "\nPut /fault/NAME or /script/NAME before the provider's path to choose a misbehaviour or an answer.\nCtrl-C stops it.\n",
+        "\nPut /fault/NAME or /script/NAME before the provider's path to choose a misbehaviour or an answer.\n",
     );
+    out.push_str(&format!(
+        "GET {PACE} tells how late events left so far. Ctrl-C stops it.\n"
+    ));
     out
 }

@@ -15,6 +15,8 @@ pub mod lint;
 pub mod load;
 pub mod mock;
 pub mod models;
+pub mod open_files;
+pub mod pace_flags;
 pub mod rules;
 pub mod schema;
 pub mod settings;

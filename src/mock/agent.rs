@@ -104,7 +104,7 @@ fn text(answer: &Answer) -> String {
         .items
         .iter()
         .filter_map(|said| match said {
-            Said::Text(text) | Said::Refusal(text) => Some(text.as_str()),
+            Said::Text(text) | Said::Words(text) | Said::Refusal(text) => Some(text.as_str()),
             Said::Reasoning(_) | Said::Call(_) => None,
         })
         .collect();
@@ -139,7 +139,11 @@ pub fn build(ask: &Invocation, so_far: &Turns, answer: &Answer) -> Outgoing {
             block += 1;
         }
     }
-    for piece in pieces(&text) {
+    let counted = answer
+        .items
+        .iter()
+        .find(|said| matches!(said, Said::Words(_)));
+    for piece in counted.map_or_else(|| pieces(&text), Said::pieces) {
         events.push(event(
             json!({"contentBlockDelta": {"contentBlockIndex": block, "delta": {"text": piece}}}),
         ));

@@ -45,6 +45,7 @@ impl Street {
             false => chosen.said(plain_model::answer(
                 &agent::question(&ask, said),
                 chosen.script,
+                self.words,
             )),
         };
         let outgoing = agent::build(&ask, said, &answer);

@@ -16,6 +16,8 @@ pub struct Answer {
 pub enum Said {
     Reasoning(String),
     Text(String),
+    /// A text of which each word is a token and sent by itself.
+    Words(String),
     Refusal(String),
     Call(Call),
 }
@@ -76,6 +78,17 @@ pub fn pieces(text: &str) -> Vec<String> {
     out
 }
 
+/// Words of three letters, so that each is one token with the space after it.
+const WORDS: [&str; 10] = [
+    "one", "two", "six", "ten", "and", "all", "for", "the", "new", "sky",
+];
+
+/// So many words, and as many tokens.
+pub fn words(count: usize) -> String {
+    let words = WORDS.iter().cycle().take(count);
+    words.copied().collect::<Vec<_>>().join(" ")
+}
+
 /// An estimate in tokens: a quarter of the characters, and no fewer than there are words.
 pub fn tokens(text: &str) -> u64 {
     let letters = (text.chars().count() as u64).div_ceil(4);
@@ -97,16 +110,20 @@ pub fn tokens_of_json(value: &Value) -> u64 {
 }
 
 impl Said {
-    fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         match self {
-            Said::Reasoning(text) | Said::Text(text) | Said::Refusal(text) => text,
+            Said::Reasoning(text) | Said::Text(text) | Said::Words(text) | Said::Refusal(text) => {
+                text
+            }
             Said::Call(call) => call.content.text(),
         }
     }
 
     fn text_mut(&mut self) -> &mut String {
         match self {
-            Said::Reasoning(text) | Said::Text(text) | Said::Refusal(text) => text,
+            Said::Reasoning(text) | Said::Text(text) | Said::Words(text) | Said::Refusal(text) => {
+                text
+            }
             Said::Call(call) => match &mut call.content {
                 CallContent::Arguments(text) | CallContent::Input(text) => text,
             },
@@ -118,7 +135,15 @@ impl Said {
         match self {
             Said::Reasoning(text) => tokens(text).max(8),
             Said::Call(call) => tokens(&call.name) + tokens(self.text()),
-            Said::Text(_) | Said::Refusal(_) => tokens(self.text()),
+            Said::Text(_) | Said::Words(_) | Said::Refusal(_) => tokens(self.text()),
+        }
+    }
+
+    /// Its text in the pieces in which it is sent.
+    pub fn pieces(&self) -> Vec<String> {
+        match self {
+            Said::Words(text) => text.split_inclusive(' ').map(str::to_owned).collect(),
+            _ => pieces(self.text()),
         }
     }
 }
@@ -135,7 +160,7 @@ impl Answer {
     /// Cuts at the first stop text that a message says; the answer ends there, and is whole.
     pub fn stopped_at(mut self, stops: &[String]) -> Answer {
         for index in 0..self.items.len() {
-            let Said::Text(text) = &mut self.items[index] else {
+            let (Said::Text(text) | Said::Words(text)) = &mut self.items[index] else {
                 continue;
             };
             let places = stops.iter().filter(|stop| !stop.is_empty());
@@ -201,6 +226,27 @@ mod tests {
             early_end: None,
         };
         assert_eq!(words.limited(Some(16)).items[0].tokens(), 16);
+    }
+
+    #[test]
+    fn words_are_tokens_and_pieces_also_where_a_limit_cuts() {
+        for count in [1, 2, 3, 64, 1001] {
+            let said = Said::Words(words(count));
+            assert_eq!(said.tokens(), count as u64);
+            assert_eq!(said.pieces().len(), count);
+            assert_eq!(said.pieces().concat(), said.text());
+            let answer = Answer {
+                items: vec![said],
+                early_end: None,
+            };
+            let limit = count as u64 / 2;
+            let cut = answer.clone().limited(Some(limit));
+            assert_eq!(cut.early_end, Some(EarlyEnd::MaxOutputTokens));
+            let left: usize = cut.items.iter().map(|said| said.pieces().len()).sum();
+            assert_eq!(left as u64, limit);
+            assert_eq!(answer.clone().limited(Some(count as u64)), answer);
+        }
+        assert!(WORDS.iter().all(|word| word.len() == 3));
     }
 
     #[test]

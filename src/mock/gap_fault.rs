@@ -225,7 +225,7 @@ impl Change {
         match self {
             Change::AppendText(more) => {
                 let last = answer.items.iter_mut().rev().find_map(|item| match item {
-                    Said::Text(text) => Some(text),
+                    Said::Text(text) | Said::Words(text) => Some(text),
                     _ => None,
                 });
                 if let Some(text) = last {
@@ -243,7 +243,7 @@ impl Change {
             Change::Limit(limit) => return answer.limited(Some(*limit)),
             Change::Text(other) => {
                 for item in &mut answer.items {
-                    if let Said::Text(text) = item {
+                    if let Said::Text(text) | Said::Words(text) = item {
                         text.clone_from(other);
                     }
                 }

@@ -84,7 +84,7 @@ impl<'a> Guard<'a> {
     /// The answer, or what is said in its place. `request` is the part of the body that the user wrote.
     pub fn judge(&mut self, request: &Value, answer: Answer) -> Answer {
         let says = |said: &Said| match said {
-            Said::Text(text) => text.contains(&self.guardrail.blocks),
+            Said::Text(text) | Said::Words(text) => text.contains(&self.guardrail.blocks),
             _ => false,
         };
         let (found, words) = if mentions(request, &self.guardrail.blocks) {

@@ -5,6 +5,7 @@
 
 pub mod outgoing;
 pub mod outgoing_frame;
+pub mod run;
 
 pub mod mutate;
 mod pointer;
@@ -78,11 +79,19 @@ mod agents;
 
 mod instead;
 
+mod compatible;
 mod native;
 mod needs;
 
 pub mod memory;
 
+pub mod lateness;
+pub mod truth;
+
+pub mod stamped;
+
 pub mod sending;
+
+mod serving;
 
 pub mod server;

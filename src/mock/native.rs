@@ -42,7 +42,7 @@ impl Street {
             let heard = chosen.heard(bytes);
             let (heard, _) = ask_converse::read(route.provider, region, &id, stream, &heard)?;
             let question = items::question(route.provider, model, &heard, &ask.items);
-            chosen.said(plain_model::answer(&question, chosen.script))
+            chosen.said(plain_model::answer(&question, chosen.script, self.words))
         };
         if let Some(guard) = &mut guard {
             answer = guard.judge(&sent["messages"], answer);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::mock::outgoing_frame::{FrameFault, chunk_frame, frame};
+use crate::mock::run::{self, Run};
 
 /// One event about to be sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct OutEvent {
     pub patches: Vec<BytePatch>,
     /// What is wrong with its frame, where it is sent in one.
     pub broken: Option<FrameFault>,
+    /// Where it stands for many that are alike.
+    pub run: Option<Box<Run>>,
 }
 
 impl OutEvent {
@@ -32,6 +35,7 @@ impl OutEvent {
             raw: None,
             patches: Vec::new(),
             broken: None,
+            run: None,
         }
     }
 
@@ -80,6 +84,13 @@ impl OutStream {
             pacing: Pacing::default(),
             ending: Ending::default(),
         }
+    }
+
+    /// The same with each event by itself.
+    pub fn unrolled(mut self) -> OutStream {
+        let events = self.events.into_iter();
+        self.events = events.flat_map(run::unrolled).collect();
+        self
     }
 
     /// The same in the frames of an AWS event stream. The `type` of an event is its name there and no
@@ -241,6 +252,12 @@ pub struct Chunk {
 
 /// The stream as bytes, one chunk per write, in order.
 pub fn write(stream: &OutStream) -> Vec<Chunk> {
+    let plain = stream.framing == Framing::default()
+        && stream.pacing == Pacing::Paced
+        && stream.ending == Ending::Clean;
+    if !plain && stream.events.iter().any(|event| event.run.is_some()) {
+        return write(&stream.clone().unrolled());
+    }
     let mut chunks = Vec::new();
     let eol = stream.framing.newline.text();
     let count = stream.events.len();
@@ -265,7 +282,14 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
             apart: false,
         });
     }
-    for (index, event) in stream.events.iter().enumerate() {
+    let mut before = 0;
+    for event in &stream.events {
+        let index = before;
+        before += run::length(event);
+        if let Some(run) = &event.run {
+            chunks.extend(run_chunks(event, run, index, stream.form));
+            continue;
+        }
         let whole = last_whole.is_none_or(|last| index as i64 <= last);
         let mut bytes = match stream.form {
             Form::Sse => event_bytes(event, index, &stream.framing),
@@ -331,6 +355,37 @@ impl Framing {
 /// The place of event `n`; may be -1 (before the first) or past the end.
 fn position(n: i64, count: usize) -> i64 {
     if n < 0 { n + count as i64 } else { n }
+}
+
+/// The chunks of a run whose first event has this number.
+fn run_chunks(event: &OutEvent, run: &Run, first: usize, form: Form) -> Vec<Chunk> {
+    let named = event.name.as_ref();
+    let name = named.map_or_else(String::new, |name| format!("event: {name}\n"));
+    let mut data = event.data.clone();
+    if form == Form::Frames
+        && let Value::Object(fields) = &mut data
+    {
+        fields.shift_remove("type");
+    }
+    let texts = run::texts(&data, run).into_iter().enumerate();
+    let chunk = |(place, text): (usize, String)| {
+        let framed = |text| OutEvent {
+            name: event.name.clone(),
+            raw: Some(text),
+            ..OutEvent::of(Value::Null)
+        };
+        let bytes = match form {
+            Form::Sse => format!("{name}data: {text}\n\n").into_bytes(),
+            Form::Frames => frame(&framed(text)),
+            Form::Chunks => chunk_frame(&framed(text)),
+        };
+        Chunk {
+            bytes,
+            due: Some(first + place),
+            apart: false,
+        }
+    };
+    texts.map(chunk).collect()
 }
 
 fn event_bytes(event: &OutEvent, index: usize, framing: &Framing) -> Vec<u8> {

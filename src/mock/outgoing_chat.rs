@@ -10,6 +10,7 @@ use crate::mock::ask_chat::ChatAsk;
 use crate::mock::data::{ChatKind, Letters, Model, Provider};
 use crate::mock::namer::Namer;
 use crate::mock::outgoing::{OutEvent, OutStream, Outgoing};
+use crate::mock::run::{self, Run};
 
 /// Fewest and most letters that hide the length of a chunk, as seen in recorded streams.
 const PADDING: (usize, usize) = (8, 16);
@@ -76,7 +77,7 @@ pub fn build(
     if ask.include_usage {
         writer.chunk(json!([]), usage);
     }
-    let mut stream = OutStream::of(writer.chunks.into_iter().map(OutEvent::of).collect());
+    let mut stream = OutStream::of(writer.chunks);
     stream.done_markers = 1;
     Outgoing {
         stream,
@@ -156,7 +157,7 @@ fn joined(shown: &[&Said], text: impl Fn(&Said) -> Option<&str>) -> Option<Strin
 
 fn message(shown: &[&Said], ids: &[String]) -> Value {
     let content = joined(shown, |said| match said {
-        Said::Text(text) => Some(text),
+        Said::Text(text) | Said::Words(text) => Some(text),
         _ => None,
     });
     let refusal = joined(shown, |said| match said {
@@ -209,7 +210,7 @@ struct Writer<'a> {
     /// What all chunks have in common.
     frame: Map<String, Value>,
     namer: &'a mut Namer,
-    chunks: Vec<Value>,
+    chunks: Vec<OutEvent>,
 }
 
 impl Writer<'_> {
@@ -223,20 +224,20 @@ impl Writer<'_> {
             let padding = self.namer.padding(PADDING.0, PADDING.1);
             chunk.insert("obfuscation".to_owned(), json!(padding));
         }
-        self.chunks.push(Value::Object(chunk));
+        self.chunks.push(OutEvent::of(Value::Object(chunk)));
     }
 
     /// The chunk before all others, which has no id and no choice.
     fn prompt_filter(&mut self) {
         if let Some(filter) = &self.provider.manner.content_filter {
-            self.chunks.push(json!({
+            self.chunks.push(OutEvent::of(json!({
                 "choices": [],
                 "created": 0,
                 "id": "",
                 "model": "",
                 "object": "",
                 "prompt_filter_results": filter.prompt,
-            }));
+            })));
         }
     }
 
@@ -270,9 +271,9 @@ impl Writer<'_> {
         let mut number = 0;
         for (said, id) in shown.iter().zip(ids) {
             match said {
-                Said::Reasoning(text) => self.pieces("reasoning", text),
-                Said::Text(text) => self.pieces("content", text),
-                Said::Refusal(text) => self.pieces("refusal", text),
+                Said::Reasoning(_) => self.pieces("reasoning", said),
+                Said::Text(_) | Said::Words(_) => self.pieces("content", said),
+                Said::Refusal(_) => self.pieces("refusal", said),
                 Said::Call(call) => {
                     self.call(call, number, id);
                     number += 1;
@@ -281,10 +282,30 @@ impl Writer<'_> {
         }
     }
 
-    fn pieces(&mut self, key: &str, text: &str) {
-        for piece in pieces(text) {
+    fn pieces(&mut self, key: &str, said: &Said) {
+        if matches!(said, Said::Words(_)) {
+            return self.run(key, said);
+        }
+        for piece in said.pieces() {
             self.choice(json!({key: piece}), None);
         }
+    }
+
+    /// All pieces at once, as they differ in nothing else.
+    fn run(&mut self, key: &str, said: &Said) {
+        self.choice(json!({key: run::PIECE}), None);
+        let Some(event) = self.chunks.last_mut() else {
+            return;
+        };
+        let mut run = Run::of(said.pieces());
+        if event.data.get("obfuscation").is_some() {
+            event.data["obfuscation"] = json!(run::PADDING);
+            let paddings = run.pieces.iter();
+            let namer = &mut self.namer;
+            let paddings = paddings.map(|_| namer.padding(PADDING.0, PADDING.1));
+            run.paddings = paddings.collect();
+        }
+        event.run = Some(Box::new(run));
     }
 
     fn call(&mut self, call: &Call, number: usize, id: &str) {

@@ -56,8 +56,8 @@ pub fn build(
                 content.push(json!({"reasoningContent": {"redactedContent": sealed}}));
             }
             // There is no refusal of its own here: the model says it in words.
-            Said::Text(text) | Said::Refusal(text) => {
-                for piece in pieces(text) {
+            Said::Text(text) | Said::Words(text) | Said::Refusal(text) => {
+                for piece in said.pieces() {
                     delta(json!({"text": piece}));
                 }
                 content.push(json!({"text": text}));

@@ -103,6 +103,7 @@ pub fn chunk_frame(event: &OutEvent) -> Vec<u8> {
         raw: None,
         patches: Vec::new(),
         broken: event.broken,
+        run: None,
     })
 }
 

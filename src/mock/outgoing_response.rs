@@ -10,6 +10,7 @@ use crate::mock::ask::Ask;
 use crate::mock::data::{CallIds, Model, Provider};
 use crate::mock::namer::Namer;
 use crate::mock::outgoing::{OutEvent, OutStream, Outgoing};
+use crate::mock::run::{self, Run};
 
 /// Writes an answer down. `conversation` is all that the model was told; `now` is in Unix seconds.
 pub fn build(
@@ -55,10 +56,27 @@ pub fn build(
         response["service_tier"] = json!("default");
     }
     events.push(json!({"type": format!("response.{status}"), "response": response}));
+    let mut words = answer.items.iter();
+    let words = words.find(|said| matches!(said, Said::Words(_)));
+    let mut number = 0;
     let events = events
         .into_iter()
-        .enumerate()
-        .map(|(number, data)| OutEvent::of(numbered(data, number)))
+        .map(|data| {
+            let run = words.filter(|_| data["delta"] == run::PIECE);
+            let run = run.map(|said| Run {
+                first: number,
+                ..Run::of(said.pieces())
+            });
+            let told = match &run {
+                Some(_) => json!(run::NUMBER),
+                None => json!(number),
+            };
+            number += run.as_ref().map_or(1, |run| run.pieces.len() as u64);
+            OutEvent {
+                run: run.map(Box::new),
+                ..OutEvent::of(numbered(data, told))
+            }
+        })
         .collect();
     Outgoing {
         stream: OutStream::of(events),
@@ -67,7 +85,7 @@ pub fn build(
 }
 
 /// `sequence_number` stands right after `type`.
-fn numbered(data: Value, number: usize) -> Value {
+fn numbered(data: Value, number: Value) -> Value {
     let Value::Object(fields) = data else {
         return data;
     };
@@ -76,7 +94,7 @@ fn numbered(data: Value, number: usize) -> Value {
         let first = key == "type";
         out.insert(key, value);
         if first {
-            out.insert("sequence_number".to_owned(), json!(number));
+            out.insert("sequence_number".to_owned(), number.clone());
         }
     }
     Value::Object(out)
@@ -201,8 +219,8 @@ impl Writer<'_> {
         let end = if cut { "incomplete" } else { "completed" };
         match said {
             Said::Reasoning(text) => self.reasoning(text, index, events),
-            Said::Text(text) => self.message("output_text", text, index, end, events),
-            Said::Refusal(text) => self.message("refusal", text, index, end, events),
+            Said::Text(_) | Said::Words(_) => self.message("output_text", said, index, end, events),
+            Said::Refusal(_) => self.message("refusal", said, index, end, events),
             Said::Call(call) => self.call(call, index, end, events),
         }
     }
@@ -264,11 +282,12 @@ impl Writer<'_> {
     fn message(
         &mut self,
         kind: &str,
-        text: &str,
+        said: &Said,
         index: usize,
         end: &str,
         events: &mut Vec<Value>,
     ) -> Value {
+        let text = said.text();
         let id = self.item_id("msg_");
         let item = |status: &str, content: Value| json!({"id": id, "type": "message", "status": status, "content": content, "role": "assistant"});
         let is_text = kind == "output_text";
@@ -283,7 +302,11 @@ impl Writer<'_> {
         let at = json!({"item_id": id, "output_index": index, "content_index": 0});
         push("response.content_part.added", &at, "part", part(""), events);
         let name = |end: &str| format!("response.{kind}.{end}");
-        for delta in pieces(text) {
+        let deltas = match said {
+            Said::Words(_) => vec![run::PIECE.to_owned()],
+            _ => said.pieces(),
+        };
+        for delta in deltas {
             push(&name("delta"), &at, "delta", json!(delta), events);
             if is_text {
                 with_logprobs(events);

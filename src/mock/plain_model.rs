@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::mock::answer::{Answer, Call, CallContent, EarlyEnd, Said};
+use crate::mock::answer::{Answer, Call, CallContent, EarlyEnd, Said, words};
 use crate::mock::pattern;
 use crate::mock::question::{Choice, Format, Grammar, Question, Tool, ToolKind};
 use crate::mock::satisfy::{HARMLESS, satisfy};
@@ -14,13 +14,16 @@ use crate::mock::script::{Script, Step, Stop};
 /// Most characters of a quote.
 const QUOTE: usize = 160;
 
-/// The answer to this question.
-pub fn answer(question: &Question, script: Option<&Script>) -> Answer {
+/// Most words of an answer whose length was asked for.
+pub const MOST_WORDS: usize = 100_000;
+
+/// The answer to this question. A text has so many words where neither the question nor the script says.
+pub fn answer(question: &Question, script: Option<&Script>, length: Option<usize>) -> Answer {
     let step = script.and_then(|script| script.steps.get(question.answers_so_far));
     let mut answer = match step {
         Some(step) => scripted(step, question),
         None => Answer {
-            items: plain(question),
+            items: plain(question, length),
             early_end: None,
         },
     };
@@ -38,8 +41,11 @@ pub fn answer(question: &Question, script: Option<&Script>) -> Answer {
         .items
         .iter()
         .any(|item| matches!(item, Said::Reasoning(_)));
+    // Who counts words does not think first: thoughts would cost tokens that nobody asked for.
+    let counts = matches!(answer.items.first(), Some(Said::Words(_)));
     if let Some(thought) = question.thought
         && !reasons
+        && !counts
     {
         answer.items.insert(0, Said::Reasoning(thought.to_owned()));
     }
@@ -76,7 +82,7 @@ fn scripted(step: &Step, question: &Question) -> Answer {
     }
 }
 
-fn plain(question: &Question) -> Vec<Said> {
+fn plain(question: &Question, length: Option<usize>) -> Vec<Said> {
     let result = question.last_result.as_deref();
     // A tool that runs programs is there to call the others with; of those, what is left beside it
     // makes no sense on its own (waiting for a program that was never started).
@@ -96,10 +102,16 @@ fn plain(question: &Question) -> Vec<Said> {
         Choice::Named(name) => (best(&|tool| tool.name == *name), true),
         Choice::Among(names, must) => (best(&|tool| names.contains(&tool.name)), *must),
     };
+    let asked = words_asked(&question.last_words).filter(|_| result.is_none());
     if let Some(tool) = tool
-        && (must || result.is_none())
+        && (must || result.is_none() && asked.is_none())
     {
         return vec![Said::Call(call(tool))];
+    }
+    if let Some(count) = asked.or(length)
+        && question.format == Format::Text
+    {
+        return vec![Said::Words(words(count.min(MOST_WORDS)))];
     }
     let text = match &question.format {
         Format::Schema(schema) => satisfy(schema).to_string(),
@@ -110,6 +122,14 @@ fn plain(question: &Question) -> Vec<Said> {
         },
     };
     vec![Said::Text(text)]
+}
+
+/// The number in a last sentence `Answer with exactly 64 words.`, which load generators end their prompts with.
+fn words_asked(text: &str) -> Option<usize> {
+    let rest = text.trim_end().strip_suffix(" words.")?;
+    let (before, number) = rest.rsplit_once(' ')?;
+    before.ends_with("Answer with exactly").then_some(())?;
+    number.parse().ok().filter(|count| *count > 0)
 }
 
 fn call(tool: &Tool) -> Call {
@@ -155,4 +175,83 @@ fn quote(text: &str) -> String {
         out.push('…');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mock::plain_model::*;
+
+    #[test]
+    fn a_number_of_words_is_found_only_where_the_prompt_ends_with_it() {
+        let asked = |text| words_asked(text);
+        assert_eq!(asked("Answer with exactly 64 words."), Some(64));
+        assert_eq!(asked("Why? (7f3a) Answer with exactly 1 words.\n"), Some(1));
+        assert_eq!(asked("Answer with exactly 64 words. Please."), None);
+        assert_eq!(asked("Answer with exactly many words."), None);
+        assert_eq!(asked("Answer with exactly 0 words."), None);
+        assert_eq!(asked("Answer with 64 words."), None);
+    }
+
+    fn question(words: &str) -> Question {
+        Question {
+            tools: Vec::new(),
+            choice: Choice::Auto,
+            most_calls: usize::MAX,
+            output_limit: None,
+            format: Format::Text,
+            answers_so_far: 0,
+            last_result: None,
+            last_words: words.to_owned(),
+            thought: Some("Let me count."),
+            stops: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_question_says_how_long_and_the_server_where_it_does_not() {
+        let tokens = |words: &str, length| {
+            let said = answer(&question(words), None, length).items;
+            (said.len(), said.iter().map(Said::tokens).sum::<u64>())
+        };
+        assert_eq!(tokens("Answer with exactly 12 words.", Some(3)), (1, 12));
+        assert_eq!(tokens("Hello", Some(3)), (1, 3));
+        assert_eq!(
+            tokens("Answer with exactly 999999999 words.", None),
+            (1, 100_000)
+        );
+        let plain = answer(&question("Hello"), None, None);
+        assert!(
+            matches!(plain.items.last(), Some(Said::Text(_))),
+            "{plain:?}"
+        );
+        let limited = Question {
+            output_limit: Some(16),
+            ..question("Answer with exactly 64 words.")
+        };
+        let cut = answer(&limited, None, None);
+        assert_eq!(cut.early_end, Some(EarlyEnd::MaxOutputTokens));
+        assert_eq!(cut.items[0].tokens(), 16);
+    }
+
+    #[test]
+    fn a_tool_is_called_unless_the_prompt_asks_for_words() {
+        let tool = Tool {
+            name: "f".to_owned(),
+            namespace: None,
+            kind: ToolKind::Function(json!({"type": "object"})),
+        };
+        let called = |words: &str, choice| {
+            let question = Question {
+                tools: vec![tool.clone()],
+                choice,
+                thought: None,
+                ..question(words)
+            };
+            let said = answer(&question, None, Some(3)).items;
+            matches!(said[0], Said::Call(_))
+        };
+        assert!(called("Hello", Choice::Auto));
+        assert!(!called("Answer with exactly 2 words.", Choice::Auto));
+        assert!(called("Answer with exactly 2 words.", Choice::Required));
+    }
 }

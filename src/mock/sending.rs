@@ -2,20 +2,26 @@
 //!
 //! Shell: it waits and breaks connections. It must never decide what an answer says.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::Response;
-use futures_util::stream;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
+use crate::mock::lateness::Streams;
 use crate::mock::mutate::WireFault;
 use crate::mock::outgoing::{Chunk, Finish, OutEvent, Outgoing, write};
-use crate::mock::pace::Pace;
+use crate::mock::pace::{Pace, Stall};
+use crate::mock::run;
+use crate::mock::stamped::{Line, Mark, Moment, Sent, micros};
+use crate::mock::truth::{Truth, TruthLine};
 
 /// Between two writes that must not reach the reader as one.
 const APART: Duration = Duration::from_millis(3);
@@ -30,12 +36,31 @@ pub struct Reply {
 
 pub enum ReplyBody {
     Whole(String),
-    Stream(Vec<Chunk>, Vec<Duration>, Finish),
+    Paced(Paced),
     /// A whole body of which only this much is sent.
     Part(String, usize, Finish),
     Never,
     /// The connection is closed instead of an answer.
     Closed,
+}
+
+/// Pieces of a body, each at its time.
+pub struct Paced {
+    pub chunks: Vec<Chunk>,
+    /// Of each event; chunks refer to these.
+    pub dues: Vec<Due>,
+    pub finish: Finish,
+    /// Whether these are the events of a stream, whose pace is recorded.
+    pub streamed: bool,
+}
+
+/// When an event is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// From the arrival of the request.
+    pub at: Duration,
+    /// Whether it is an output event: one with a piece of what the model says.
+    pub output: bool,
 }
 
 impl Reply {
@@ -114,22 +139,28 @@ pub fn good(
 ) -> Reply {
     let mut stream = outgoing.stream;
     if let Some(fault) = fault {
-        stream = fault.apply(stream);
+        stream = fault.apply(stream.unrolled());
     }
     let first = pace.now();
     let mut dues = Vec::with_capacity(stream.events.len());
     let mut begun = false;
     for event in &stream.events {
         let says = Says::of(event);
-        if says == Says::Token && begun {
-            pace.token();
+        for _ in 0..run::length(event) {
+            if says == Says::Token && begun {
+                pace.token();
+            }
+            begun |= says == Says::Token;
+            let announces = says == Says::Nothing && !begun;
+            dues.push(Due {
+                at: if announces {
+                    first.mul_f64(0.4)
+                } else {
+                    pace.now()
+                },
+                output: says == Says::Token,
+            });
         }
-        begun |= says == Says::Token;
-        dues.push(if says == Says::Nothing && !begun {
-            first.mul_f64(0.4)
-        } else {
-            pace.now()
-        });
     }
     if streamed {
         return Reply {
@@ -141,7 +172,12 @@ pub fn good(
             .into_iter()
             .chain(stream.headers.iter().cloned())
             .collect(),
-            body: ReplyBody::Stream(write(&stream), dues, stream.ending.finish()),
+            body: ReplyBody::Paced(Paced {
+                chunks: write(&stream),
+                dues,
+                finish: stream.ending.finish(),
+                streamed: true,
+            }),
             principal: None,
         };
     }
@@ -154,15 +190,19 @@ pub fn good(
     let text = object.to_string();
     let finish = stream.ending.finish();
     let body = match finish {
-        Finish::Close => ReplyBody::Stream(
-            vec![Chunk {
+        Finish::Close => ReplyBody::Paced(Paced {
+            chunks: vec![Chunk {
                 bytes: text.into_bytes(),
                 due: Some(0),
                 apart: false,
             }],
-            vec![pace.now()],
-            Finish::Close,
-        ),
+            dues: vec![Due {
+                at: pace.now(),
+                output: false,
+            }],
+            finish,
+            streamed: false,
+        }),
         Finish::Abort | Finish::Hang => {
             let half = text.len() / 2;
             ReplyBody::Part(text, half, finish)
@@ -182,22 +222,45 @@ pub fn good(
 /// An error inside the body, which makes the server break the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the mock breaks the connection")]
-struct Broken;
+pub struct Broken;
+
+/// What an answer has to know of its server and connection.
+pub struct Way {
+    pub line: Arc<Line>,
+    /// When the last byte of the request was read.
+    pub arrived: Moment,
+    pub streams: Arc<Streams>,
+    pub truth: Option<Truth>,
+    pub stall: Option<Stall>,
+    /// When the server started.
+    pub started: Instant,
+    pub stopped: watch::Receiver<bool>,
+    /// The id of this answer, as its head tells it.
+    pub request_id: String,
+}
+
+impl Way {
+    /// When something leaves that is due so long after the request; a stall of the server moves it.
+    fn deadline(&self, due: Duration) -> Instant {
+        let due = self.arrived.steady + due;
+        self.stall
+            .map_or(due, |stall| stall.moved(self.started, due))
+    }
+}
 
 /// Sends it; returns when the head may leave.
-pub async fn send(reply: Reply, arrived: Instant, stopped: watch::Receiver<bool>) -> Response {
+pub async fn send(reply: Reply, way: Way) -> Result<Response<Sending>, Infallible> {
     let body = match reply.body {
-        ReplyBody::Whole(text) => Body::from(text),
-        ReplyBody::Stream(chunks, dues, finish) => {
+        ReplyBody::Whole(text) => Sending::Whole(Some(text.into())),
+        ReplyBody::Paced(paced) => {
+            let sent = paced.streamed.then(|| Arc::new(begin(&paced, &way)));
             // Headers leave with the first event that is due, as they do when a model is slow to start.
-            if let Some(first) = chunks
-                .first()
-                .and_then(|chunk| chunk.due)
-                .and_then(|index| dues.get(index))
+            if let Some(first) = paced.chunks.first().and_then(|chunk| chunk.due)
+                && let Some(due) = paced.dues.get(first)
             {
-                sleep_until(arrived + *first).await;
+                sleep_until(way.deadline(due.at).into()).await;
             }
-            paced(chunks, dues, finish, arrived, stopped)
+            Sending::Paced(Box::new(Writing::of(paced, way, sent)))
         }
         ReplyBody::Part(text, length, finish) => {
             let bytes = text.into_bytes()[..length].to_vec();
@@ -206,15 +269,19 @@ pub async fn send(reply: Reply, arrived: Instant, stopped: watch::Receiver<bool>
                 due: None,
                 apart: false,
             };
-            paced(vec![chunk], Vec::new(), finish, arrived, stopped)
+            let part = Paced {
+                chunks: vec![chunk],
+                dues: Vec::new(),
+                finish,
+                streamed: false,
+            };
+            Sending::Paced(Box::new(Writing::of(part, way, None)))
         }
         // Nothing has left yet when the body breaks, so the head never does.
-        ReplyBody::Closed => {
-            Body::from_stream(stream::once(std::future::ready(Err::<Bytes, _>(Broken))))
-        }
+        ReplyBody::Closed => Sending::Broken,
         ReplyBody::Never => {
-            hang(stopped).await;
-            Body::empty()
+            hang(way.stopped).await;
+            Sending::Whole(None)
         }
     };
     let mut response = Response::new(body);
@@ -228,50 +295,159 @@ pub async fn send(reply: Reply, arrived: Instant, stopped: watch::Receiver<bool>
             headers.insert(name, value);
         }
     }
-    response
+    Ok(response)
+}
+
+fn begin(paced: &Paced, way: &Way) -> Sent {
+    let first = paced.dues.iter().find(|due| due.output);
+    let line = TruthLine {
+        request_id: way.request_id.clone(),
+        read_us: micros(way.arrived.wall),
+        first_output_due_us: first.map(|due| {
+            let wait = way.deadline(due.at) - way.arrived.steady;
+            micros(way.arrived.wall + wait)
+        }),
+        ..TruthLine::default()
+    };
+    Sent::begin(Arc::clone(&way.streams), way.truth.clone(), line)
 }
 
 /// Waits until the server stops.
-async fn hang(mut stopped: watch::Receiver<bool>) {
+pub(in crate::mock) async fn hang(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// The body of an answer on its way.
+pub enum Sending {
+    Whole(Option<Bytes>),
+    Paced(Box<Writing>),
+    Broken,
 }
 
 /// Chunks on absolute deadlines from the arrival of the request, so that a late one does not delay
 /// the next.
-fn paced(
-    chunks: Vec<Chunk>,
-    dues: Vec<Duration>,
-    finish: Finish,
-    arrived: Instant,
-    stopped: watch::Receiver<bool>,
-) -> Body {
-    let dues: Arc<[Duration]> = dues.into();
-    let state = (chunks.into_iter(), Some(finish));
-    Body::from_stream(stream::unfold(state, move |(mut chunks, finish)| {
-        let stopped = stopped.clone();
-        let dues = Arc::clone(&dues);
-        async move {
-            let Some(chunk) = chunks.next() else {
-                return match finish? {
-                    Finish::Close => None,
-                    // The last bytes must have left before the connection breaks.
-                    Finish::Abort => {
-                        sleep(APART).await;
-                        Some((Err(Broken), (chunks, None)))
-                    }
-                    Finish::Hang => {
-                        hang(stopped).await;
-                        Some((Err(Broken), (chunks, None)))
-                    }
-                };
-            };
-            if let Some(due) = chunk.due.and_then(|index| dues.get(index)) {
-                sleep_until(arrived + *due).await;
-            }
-            if chunk.apart {
-                sleep(APART).await;
-            }
-            Some((Ok(Bytes::from(chunk.bytes)), (chunks, finish)))
+pub struct Writing {
+    chunks: std::vec::IntoIter<Chunk>,
+    dues: Vec<Due>,
+    /// The chunk whose turn it is, and when it leaves.
+    next: Option<(Chunk, Instant)>,
+    finish: Option<Finish>,
+    way: Way,
+    sent: Option<Arc<Sent>>,
+    /// One timer for all chunks.
+    timer: Pin<Box<Sleep>>,
+    hanging: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Writing {
+    fn of(paced: Paced, way: Way, sent: Option<Arc<Sent>>) -> Writing {
+        Writing {
+            timer: Box::pin(sleep_until(way.arrived.steady.into())),
+            chunks: paced.chunks.into_iter(),
+            dues: paced.dues,
+            next: None,
+            finish: Some(paced.finish),
+            way,
+            sent,
+            hanging: None,
         }
-    }))
+    }
+
+    /// Ready once this moment has come. A moment that is past costs no timer.
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        if deadline <= Instant::now() {
+            return Poll::Ready(());
+        }
+        let deadline = tokio::time::Instant::from_std(deadline);
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if self.next.is_none()
+            && let Some(chunk) = self.chunks.next()
+        {
+            let due = chunk.due.and_then(|index| self.dues.get(index));
+            let due = due.map(|due| self.way.deadline(due.at));
+            let mut leaves = due.unwrap_or(self.way.arrived.steady);
+            if chunk.apart {
+                leaves = leaves.max(Instant::now()) + APART;
+            }
+            self.next = Some((chunk, leaves));
+        }
+        if let Some((_, leaves)) = self.next {
+            ready!(self.poll_until(cx, leaves));
+            return Poll::Ready(self.next.take().map(|(chunk, _)| Ok(self.hand_over(chunk))));
+        }
+        match self.finish {
+            None => Poll::Ready(None),
+            Some(Finish::Close) => {
+                self.finish = None;
+                if let Some(sent) = self.sent.take() {
+                    sent.complete();
+                }
+                Poll::Ready(None)
+            }
+            // The last bytes must have left before the connection breaks.
+            Some(finish) => {
+                let stopped = &self.way.stopped;
+                let hanging = self.hanging.get_or_insert_with(|| match finish {
+                    Finish::Hang => Box::pin(hang(stopped.clone())),
+                    _ => Box::pin(tokio::time::sleep(APART)),
+                });
+                ready!(hanging.as_mut().poll(cx));
+                self.finish = None;
+                Poll::Ready(Some(Err(Broken)))
+            }
+        }
+    }
+
+    /// The bytes of a chunk, and a note on the connection where they begin an event.
+    fn hand_over(&mut self, chunk: Chunk) -> Bytes {
+        let due = chunk.due.and_then(|index| self.dues.get(index));
+        if let (Some(due), Some(sent)) = (due, &self.sent) {
+            self.way.line.hand_over(Mark {
+                due: self.way.deadline(due.at),
+                output: due.output,
+                stream: Arc::clone(sent),
+            });
+        }
+        chunk.bytes.into()
+    }
+}
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut *self {
+            Sending::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Sending::Paced(writing) => writing
+                .poll(cx)
+                .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
+            Sending::Broken => Poll::Ready(Some(Err(Broken))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Sending::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Sending::Paced(_) | Sending::Broken => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Sending::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Sending::Paced(_) | Sending::Broken => SizeHint::default(),
+        }
+    }
 }

@@ -1,56 +1,73 @@
-//! The mocked providers on a socket: takes requests, lets the pure parts decide, sends when it is due.
+//! The mocked providers: takes requests, lets the pure parts decide, and hands over what is to be sent.
 //!
-//! Shell: the only file of this room with sockets and a clock. It must never decide what an answer
-//! says.
+//! Shell: with `serving` (threads, sockets), `sending` (bodies) and `stamped` (clocks) the only files of this
+//! room that know the outside. It must never decide what an answer says.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
-use axum::Router;
-use axum::body::to_bytes;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
-use axum::serve::ListenerExt;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
-use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::mock::admit::admit;
-use crate::mock::answer::Answer;
-use crate::mock::ask::{self, Ask};
-use crate::mock::ask_chat::{self, ChatAsk};
+use crate::mock::ask;
 use crate::mock::aws;
 use crate::mock::chosen::{Chosen, choose};
-use crate::mock::data::{ChatKind, Letters, MockData, Model, Principal};
+use crate::mock::data::{Letters, MockData, Principal};
 use crate::mock::first_times::FirstTimes;
-use crate::mock::guard::Guard;
-use crate::mock::items;
+use crate::mock::lateness::{Lateness, PaceReport, Streams};
 use crate::mock::listing;
-use crate::mock::memory::{Memory, Place, Stored, unfinished};
+use crate::mock::memory::{Memory, Place};
 use crate::mock::namer::Namer;
-use crate::mock::outgoing::Outgoing;
-use crate::mock::outgoing_chat;
-use crate::mock::outgoing_response::{build, input_tokens};
-use crate::mock::pace::Pace;
-use crate::mock::plain_model;
+use crate::mock::pace::Stall;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::{self, Operation, Route, Selection};
-use crate::mock::sending::{self, Reply, ReplyBody};
+use crate::mock::sending::{self, Reply, ReplyBody, Sending, Way};
+use crate::mock::serving;
 use crate::mock::sessions::Sessions;
 use crate::mock::sigv4::{self, Arrived};
+use crate::mock::stamped::{Line, Moment};
+use crate::mock::truth::{Truth, TruthWriter};
 
 /// Most bytes of a request body.
 const MOST_BODY: usize = 64 * 1024 * 1024;
-/// How long a response is worked on in the background.
-const BACKGROUND: Duration = Duration::from_millis(400);
-/// How long open answers may finish when the server stops.
-const GRACE: Duration = Duration::from_millis(500);
+/// Where the pace so far can be read.
+pub const PACE: &str = "/mock/pace";
+
+/// How a server runs.
+#[derive(Debug)]
+pub struct MockSettings {
+    /// Of everything random.
+    pub seed: u64,
+    /// How many threads share the connections.
+    pub threads: NonZeroUsize,
+    /// How many words the plain model answers with, where the request does not say.
+    pub words: Option<usize>,
+    /// A while in which the whole server sends nothing.
+    pub stall: Option<Stall>,
+    /// Where a line per stream goes: what really left, and when.
+    pub truth: Option<(Truth, TruthWriter)>,
+}
+
+impl Default for MockSettings {
+    fn default() -> MockSettings {
+        MockSettings {
+            seed: 1,
+            threads: NonZeroUsize::MIN,
+            words: None,
+            stall: None,
+            truth: None,
+        }
+    }
+}
 
 /// A running server.
 #[derive(Debug)]
@@ -58,7 +75,9 @@ pub struct MockServer {
     address: SocketAddr,
     street: Arc<Street>,
     stop: watch::Sender<bool>,
-    task: JoinHandle<std::io::Result<()>>,
+    /// Has no sender left once all threads have ended.
+    ended: mpsc::Receiver<()>,
+    truth: Option<TruthWriter>,
 }
 
 /// Where a provider can be called.
@@ -91,6 +110,16 @@ pub struct Seen {
 pub(in crate::mock) struct Street {
     data: MockData,
     pub(in crate::mock) seed: u64,
+    pub(in crate::mock) words: Option<usize>,
+    started: Instant,
+    since: OffsetDateTime,
+    /// Of each thread.
+    pub(in crate::mock) lateness: Vec<Arc<Lateness>>,
+    streams: Arc<Streams>,
+    stall: Option<Stall>,
+    truth: Option<Truth>,
+    /// Lines of the truth file that were lost.
+    lost: Option<Arc<AtomicU64>>,
     count: AtomicU64,
     memory: Mutex<Memory>,
     pub(in crate::mock) sessions: Mutex<Sessions>,
@@ -100,15 +129,38 @@ pub(in crate::mock) struct Street {
 }
 
 impl MockServer {
-    /// Starts a server in a task of its own. Port 0 picks a free port.
+    /// Starts a server on a thread of its own. Port 0 picks a free port.
     pub async fn start(bind: SocketAddr, data: MockData, seed: u64) -> std::io::Result<MockServer> {
-        let listener = TcpListener::bind(bind).await?;
+        let settings = MockSettings {
+            seed,
+            ..MockSettings::default()
+        };
+        MockServer::start_with(bind, data, settings).await
+    }
+
+    /// The same with all there is to choose.
+    pub async fn start_with(
+        bind: SocketAddr,
+        data: MockData,
+        settings: MockSettings,
+    ) -> std::io::Result<MockServer> {
+        let listener = serving::listen(bind)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let (seen, _) = broadcast::channel(1024);
+        let (truth, writer) = settings.truth.unzip();
+        let threads = settings.threads;
         let street = Arc::new(Street {
             data,
-            seed,
+            seed: settings.seed,
+            words: settings.words,
+            started: Instant::now(),
+            since: OffsetDateTime::now_utc(),
+            lateness: (0..threads.get()).map(|_| Arc::default()).collect(),
+            streams: Arc::default(),
+            stall: settings.stall,
+            lost: writer.as_ref().map(TruthWriter::lost),
+            truth,
             count: AtomicU64::new(0),
             memory: Mutex::new(Memory::default()),
             sessions: Mutex::new(Sessions::default()),
@@ -116,26 +168,13 @@ impl MockServer {
             seen,
             stopped: stopped.clone(),
         });
-        // Paced events must not wait for each other in the kernel.
-        let listener = listener.tap_io(|socket| {
-            let _ = socket.set_nodelay(true);
-        });
-        let router = Router::new()
-            .fallback(handle)
-            .with_state(Arc::clone(&street));
-        let mut until = stopped;
-        let task = tokio::spawn(async move {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(async move {
-                    let _ = until.wait_for(|stop| *stop).await;
-                })
-                .await
-        });
+        let ended = serving::start(listener, &street, &stopped, threads).await?;
         Ok(MockServer {
             address,
             street,
             stop,
-            task,
+            ended,
+            truth: writer,
         })
     }
 
@@ -214,22 +253,60 @@ impl MockServer {
         self.street.seen.subscribe()
     }
 
-    /// Takes no new connections, gives open answers a moment, and ends.
-    pub async fn stop(self) {
+    /// How many streams were paced so far, and how late.
+    pub fn pace(&self) -> PaceReport {
+        self.street.pace()
+    }
+
+    /// Takes no new connections, gives open answers a moment, and ends: with the pace of the whole.
+    pub async fn stop(mut self) -> PaceReport {
         let _ = self.stop.send(true);
-        let mut task = self.task;
-        if timeout(GRACE, &mut task).await.is_err() {
-            task.abort();
+        // Each thread gives its connections a moment of its own and then drops them.
+        while self.ended.recv().await.is_some() {}
+        let report = self.street.pace();
+        // With the street goes the last one who adds to the truth; then its writer ends.
+        drop(self.street);
+        let Some(writer) = self.truth else {
+            return report;
+        };
+        let finished = tokio::task::spawn_blocking(|| writer.finish()).await;
+        PaceReport {
+            truth_lines_lost: finished.unwrap_or(report.truth_lines_lost),
+            ..report
         }
     }
 }
 
-async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response {
-    let arrived_at = Instant::now();
-    let number = street.count.fetch_add(1, Ordering::Relaxed);
+pub(in crate::mock) async fn handle(
+    street: Arc<Street>,
+    line: Arc<Line>,
+    request: Request<hyper::body::Incoming>,
+) -> Result<Response<Sending>, Infallible> {
     let (parts, body) = request.into_parts();
-    let method = parts.method.as_str().to_owned();
+    let body = Limited::new(body, MOST_BODY).collect().await.ok();
+    let body = body.map(|body| body.to_bytes());
+    // Streams of HTTP/2 share a connection: the last bytes may be another one's.
+    let arrived_at = match parts.version {
+        Version::HTTP_2 => Moment::now(),
+        _ => line.last_read(),
+    };
     let path = parts.uri.path().to_owned();
+    let mut way = Way {
+        line,
+        arrived: arrived_at,
+        streams: Arc::clone(&street.streams),
+        truth: street.truth.clone(),
+        stall: street.stall,
+        started: street.started,
+        stopped: street.stopped.clone(),
+        request_id: String::new(),
+    };
+    if path == PACE && parts.method == Method::GET {
+        let report = serde_json::to_value(street.pace()).unwrap_or_default();
+        return sending::send(Reply::json(200, &report), way).await;
+    }
+    let number = street.count.fetch_add(1, Ordering::Relaxed);
+    let method = parts.method.as_str().to_owned();
     let mut headers = lower_headers(&parts.headers);
     if let Some(authority) = parts.uri.authority()
         && !parts.headers.contains_key("host")
@@ -238,7 +315,6 @@ async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response
     }
     let (selection, rest) = select(&path, &headers);
     let rest = rest.to_owned();
-    let body = to_bytes(body, MOST_BODY).await.ok();
     let arrived = Arrived {
         method: &method,
         path: &path,
@@ -253,7 +329,8 @@ async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response
         selection: &selection,
         now: OffsetDateTime::now_utc(),
     };
-    let reply = street.answer(&request, &rest);
+    let (reply, request_id) = street.answer(&request, &rest);
+    way.request_id = request_id;
     let never = matches!(reply.body, ReplyBody::Never | ReplyBody::Closed);
     let _ = street.seen.send(Seen {
         number,
@@ -264,7 +341,9 @@ async fn handle(State(street): State<Arc<Street>>, request: Request) -> Response
         method,
         path,
     });
-    sending::send(reply, arrived_at, street.stopped.clone()).await
+    // A stream may take long: it must not keep the request alive.
+    drop((headers, body, parts, street));
+    sending::send(reply, way).await
 }
 
 pub(in crate::mock) struct Incoming<'a> {
@@ -301,7 +380,18 @@ fn lower_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 impl Street {
-    fn answer(&self, request: &Incoming<'_>, path: &str) -> Reply {
+    fn pace(&self) -> PaceReport {
+        let lost = self
+            .lost
+            .as_ref()
+            .map_or(0, |lost| lost.load(Ordering::Relaxed));
+        let since = self.since.format(&Rfc3339).unwrap_or_default();
+        let threads = self.lateness.iter().map(|one| &**one);
+        PaceReport::of(&self.streams, threads, lost, since)
+    }
+
+    /// The answer, and its id where the provider gives it one.
+    fn answer(&self, request: &Incoming<'_>, path: &str) -> (Reply, String) {
         if let Some(path) = path.strip_prefix(aws::ROOT) {
             let call = aws::Call {
                 arrived: &request.arrived,
@@ -312,7 +402,8 @@ impl Street {
                 principals: self.data.principals(),
             };
             let reply = self.data.aws.answer(&call);
-            return reply.unwrap_or_else(|nowhere| nowhere_reply(&nowhere));
+            let reply = reply.unwrap_or_else(|nowhere| nowhere_reply(&nowhere));
+            return (reply, String::new());
         }
         let found = route::find(&self.data, path, request.arrived.query);
         let found = found.and_then(|route| {
@@ -326,7 +417,7 @@ impl Street {
         });
         let (route, chosen) = match found {
             Ok(found) => found,
-            Err(nowhere) => return nowhere_reply(&nowhere),
+            Err(nowhere) => return (nowhere_reply(&nowhere), String::new()),
         };
         let mut principal = None;
         let done = self.admitted(request, &route, &chosen, path, &mut principal);
@@ -339,12 +430,12 @@ impl Street {
         let request_id = namer.id(&manner.ids.request);
         reply
             .headers
-            .push((manner.request_id_header.clone(), request_id));
+            .push((manner.request_id_header.clone(), request_id.clone()));
         for (name, value) in &manner.headers {
             reply.headers.push((name.clone(), value.clone()));
         }
         reply.principal = principal.map(|one| one.name.clone());
-        reply
+        (reply, request_id)
     }
 
     /// The part of an answer that comes after the provider is known.
@@ -464,177 +555,8 @@ impl Street {
         }
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+    pub(in crate::mock) fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn respond(
-        &self,
-        request: &Incoming<'_>,
-        route: &Route<'_>,
-        chosen: &Chosen<'_>,
-        place: impl Fn(&str) -> Place,
-    ) -> Result<Reply, Refusal> {
-        if let Some(early) = self.instead(request, route, chosen) {
-            return early;
-        }
-        let bytes = request.arrived.body;
-        let region = route.region.region.as_deref();
-        let base_path = route.base_path.unwrap_or_default();
-        let (ask, model) = ask::read(route.provider, region, base_path, bytes)?;
-        let (heard, _) = ask::read(route.provider, region, base_path, &chosen.heard(bytes))?;
-        let model = &*chosen.model(model);
-        let conversation = self.conversation(&ask, model, &place)?;
-        items::check_pairs(&conversation)?;
-        let tokens = input_tokens(&ask, &conversation);
-        if tokens > model.kind.context {
-            return Err(Refusal::new("context-overflow")
-                .with("tokens", tokens)
-                .with("maximum", model.kind.context)
-                .with("model", &ask.model));
-        }
-        let answer = if chosen.no_items {
-            Answer::default()
-        } else {
-            let question = items::question(route.provider, model, &heard, &conversation);
-            chosen.said(plain_model::answer(&question, chosen.script))
-        };
-        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
-        let now = request.now.unix_timestamp();
-        let outgoing = build(
-            route.provider,
-            model,
-            &ask,
-            &conversation,
-            &answer,
-            &mut namer,
-            now,
-        );
-        let background = match &route.provider.manner.background_status {
-            Some(status) if ask.flag("background", false) && !ask.stream => {
-                Some((request.now + BACKGROUND, status.clone()))
-            }
-            _ => None,
-        };
-        if ask.flag("store", true) || background.is_some() {
-            let id = outgoing.whole["id"].as_str().unwrap_or_default();
-            let mut conversation = conversation;
-            conversation.extend(
-                outgoing.whole["output"]
-                    .as_array()
-                    .cloned()
-                    .unwrap_or_default(),
-            );
-            let size = bytes.len()
-                + conversation
-                    .iter()
-                    .map(|item| item.to_string().len())
-                    .sum::<usize>();
-            let stored = Stored {
-                response: outgoing.whole.clone(),
-                pending: background.clone(),
-                conversation,
-                size,
-            };
-            self.memory().keep(place(id), stored);
-        }
-        if let Some((_, status)) = background {
-            return Ok(Reply::json(200, &unfinished(&outgoing.whole, &status)));
-        }
-        let pace = Pace::of(self.seed, request.number, route.region);
-        Ok(sending::good(
-            ask.stream,
-            outgoing,
-            chosen.wire.as_ref(),
-            pace,
-        ))
-    }
-
-    /// A chat completion. `deployment` is the model that the address names, if it does.
-    fn complete(
-        &self,
-        request: &Incoming<'_>,
-        route: &Route<'_>,
-        chosen: &Chosen<'_>,
-        deployment: Option<&str>,
-    ) -> Result<Reply, Refusal> {
-        if let Some(early) = self.instead(request, route, chosen) {
-            return early;
-        }
-        let read = |body| {
-            let region = route.region.region.as_deref();
-            let base_path = route.base_path.unwrap_or_default();
-            ask_chat::read(route.provider, region, base_path, deployment, body)
-        };
-        let (mut ask, model, kind) = read(request.arrived.body)?;
-        ask.question = read(&chosen.heard(request.arrived.body))?.0.question;
-        let outgoing = self.completion(request, route, chosen, &ask, model, kind)?;
-        let pace = Pace::of(self.seed, request.number, route.region);
-        Ok(sending::good(
-            ask.stream,
-            outgoing,
-            chosen.wire.as_ref(),
-            pace,
-        ))
-    }
-
-    /// What a model of Chat Completions says, guarded as the request wants it.
-    pub(in crate::mock) fn completion(
-        &self,
-        request: &Incoming<'_>,
-        route: &Route<'_>,
-        chosen: &Chosen<'_>,
-        ask: &ChatAsk,
-        model: &Model,
-        kind: &ChatKind,
-    ) -> Result<Outgoing, Refusal> {
-        let tokens = outgoing_chat::input_tokens(ask);
-        if tokens > model.kind.context {
-            return Err(Refusal::new("context-overflow")
-                .with("tokens", tokens)
-                .with("maximum", model.kind.context)
-                .with("model", &model.id));
-        }
-        let mut guard = Guard::of_headers(route.provider, request.arrived.headers)?;
-        let mut answer = match chosen.no_items {
-            true => Answer::default(),
-            false => chosen.said(plain_model::answer(&ask.question, chosen.script)),
-        };
-        if let Some(guard) = &mut guard {
-            answer = guard.judge(&ask.body["messages"], answer);
-        }
-        let mut namer = Namer::of(self.seed, request.number | 1 << 63);
-        let now = request.now.unix_timestamp();
-        let mut outgoing =
-            outgoing_chat::build(route.provider, model, kind, ask, &answer, &mut namer, now);
-        if let Some(guard) = &guard {
-            guard.mark_completion(&mut outgoing);
-        }
-        Ok(outgoing)
-    }
-
-    /// All that the model is told: what was stored, then the items of this request.
-    fn conversation(
-        &self,
-        ask: &Ask,
-        model: &Model,
-        place: &impl Fn(&str) -> Place,
-    ) -> Result<Vec<Value>, Refusal> {
-        let Some(id) = ask.body.get("previous_response_id").and_then(Value::as_str) else {
-            return Ok(ask.items.clone());
-        };
-        let memory = self.memory();
-        let Some(stored) = memory.get(&place(id)) else {
-            let row = if model.kind.stored_id_in_message {
-                "previous-not-found-named"
-            } else {
-                "previous-not-found"
-            };
-            return Err(Refusal::new(row).with("id", id));
-        };
-        let mut all = stored.conversation.clone();
-        all.extend(ask.items.iter().cloned());
-        Ok(all)
     }
 }
 

@@ -20,6 +20,7 @@ mod judges;
 mod mock;
 mod mock_chat;
 mod mock_client;
+mod mock_pace;
 mod mock_runtime;
 mod models;
 mod network;

@@ -472,3 +472,37 @@ async fn boto3_takes_the_mock_for_the_real_thing() {
         json!(["not noticed", "not noticed", "not noticed", "not noticed"])
     );
 }
+
+#[tokio::test]
+async fn a_prompt_gets_exactly_its_words_on_the_native_apis() {
+    let server = start().await;
+    let prompt = "Count. Answer with exactly 23 words.";
+    let body = json!({"messages": [{"role": "user", "content": [{"text": prompt}]}]});
+    let stream = post(&server, "", STREAM, "default", &body).await;
+    let frames = stream.frames();
+    let is_text = |(_, payload): &&(String, Value)| payload["delta"]["text"].is_string();
+    assert_eq!(frames.iter().filter(is_text).count(), 23);
+    let (_, metadata) = &frames[frames.len() - 1];
+    assert_eq!(metadata["usage"]["outputTokens"], 23);
+
+    let path = "/model/openai.gpt-oss-20b-1%3A0/invoke-with-response-stream";
+    let body = json!({"messages": [{"role": "user", "content": prompt}]});
+    let frames = post(&server, "", path, "default", &body).await.frames();
+    let engine = base64::engine::general_purpose::STANDARD;
+    let inside = |payload: &Value| -> Value {
+        let bytes = payload["bytes"].as_str().expect("bytes");
+        let inside = base64::Engine::decode(&engine, bytes).expect("base64");
+        serde_json::from_slice(&inside).expect("JSON")
+    };
+    let pieces = frames.iter().filter(|(_, payload)| {
+        let chunk = inside(payload);
+        let content = chunk["choices"][0]["delta"]["content"].as_str();
+        content.is_some_and(|text| !text.is_empty())
+    });
+    assert_eq!(pieces.count(), 23);
+    let (_, last) = &frames[frames.len() - 1];
+    assert_eq!(
+        inside(last)["amazon-bedrock-invocationMetrics"]["outputTokenCount"],
+        23
+    );
+}
