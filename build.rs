@@ -1,5 +1,5 @@
-//! Prepares the data that is embedded: rows that people write as YAML become JSON, which takes a program that
-//! starts a tenth of the time to read. The YAML stays the only source, and one that is broken stops the build.
+//! Prepares the data that is embedded: rows that people write as YAML become JSON, which a program that starts
+//! reads in less time. The YAML stays the only source, and one that is broken stops the build.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

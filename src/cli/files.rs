@@ -44,7 +44,7 @@ pub fn scenarios(
             texts.push((file.display().to_string(), open(&file)?));
         }
     }
-    // Most scenarios name nothing of the mocks', and to read them takes longer than all the rest.
+    // Most scenarios name nothing of the mocks': they are read for the first that does.
     let mut mocks: Option<MockData> = None;
     let mut read: Vec<(&str, &str, Scenario)> = Vec::new();
     let mut mistakes = Diagnostics::default();
