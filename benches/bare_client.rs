@@ -255,7 +255,7 @@ fn wire(asked: &Arc<Asked>, taken: &Arc<AtomicUsize>) -> Vec<One> {
         body: usize::MAX,
         ..Limits::CHECK
     };
-    let mut settings = WireSettings::new(HttpVersion::One, limits, &[]).unwrap();
+    let mut settings = WireSettings::new(HttpVersion::One, limits, &[], false).unwrap();
     settings.kernel_stamps = !asked.read_clock;
     let settings = Arc::new(settings);
     let workers = std::thread::available_parallelism().unwrap().get();

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::{embedded, embedded_rows};
+
 /// Which version was measured, how, and when.
 pub const SOURCE: &str = "measured against the Codex CLI 0.169.0 on loopback, 2026-11-21";
 
@@ -28,8 +30,8 @@ pub struct CodexRow {
 /// All rows. The file is read by a test, so this cannot fail for a user.
 pub fn shipped() -> &'static [CodexRow] {
     static ROWS: LazyLock<Vec<CodexRow>> = LazyLock::new(|| {
-        serde_yaml::from_str(include_str!("data/codex.yaml"))
-            .unwrap_or_else(|error| panic!("codex.yaml in this binary is broken: {error}"))
+        embedded("codex", embedded_rows!("codex"))
+            .unwrap_or_else(|error| panic!("the catalog in this binary is broken: {error}"))
     });
     &ROWS
 }

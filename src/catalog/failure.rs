@@ -2,8 +2,9 @@
 //!
 //! Classification reads what came back (status, body, stream error), never what was sent.
 
-use regex::Regex;
 use serde::Deserialize;
+
+use crate::catalog::late_regex::LateRegex;
 
 /// The class of a failure that no pattern recognises.
 pub const UNKNOWN: &str = "unknown";
@@ -15,12 +16,12 @@ pub struct Failures {
     patterns: Vec<Compiled>,
 }
 
-/// A pattern with its regular expressions ready.
+/// A pattern with its regular expressions.
 #[derive(Debug, Clone)]
 struct Compiled {
     pattern: Pattern,
-    text: Option<Regex>,
-    param: Option<Regex>,
+    text: Option<LateRegex>,
+    param: Option<LateRegex>,
 }
 
 /// The file `failures.yaml`.
@@ -86,32 +87,45 @@ pub struct Symptom<'a> {
 }
 
 impl Failures {
-    /// Compiles the patterns; the error names the broken one.
-    pub fn new(file: FailuresFile) -> Result<Failures, String> {
-        let mut patterns = Vec::new();
-        for pattern in file.patterns {
-            if !file.classes.iter().any(|class| class.id == pattern.class) {
+    /// The rows as they are; [`Failures::check`] says whether they are right.
+    pub(crate) fn new(file: FailuresFile) -> Failures {
+        let late = |text: &Option<String>| text.as_deref().map(LateRegex::new);
+        Failures {
+            classes: file.classes,
+            patterns: file
+                .patterns
+                .into_iter()
+                .map(|pattern| Compiled {
+                    text: late(&pattern.text),
+                    param: late(&pattern.param),
+                    pattern,
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether each pattern names a class that there is, and its regular expressions are some; the error
+    /// names the broken one.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for Compiled {
+            pattern,
+            text,
+            param,
+        } in &self.patterns
+        {
+            if self.class(&pattern.class).is_none() {
                 return Err(format!(
                     "a pattern names the class `{}`, which is not declared",
                     pattern.class
                 ));
             }
-            let compile = |text: &Option<String>| match text {
-                Some(text) => Regex::new(&format!("(?is){text}"))
-                    .map(Some)
-                    .map_err(|error| format!("pattern of class `{}`: {error}", pattern.class)),
-                None => Ok(None),
-            };
-            patterns.push(Compiled {
-                text: compile(&pattern.text)?,
-                param: compile(&pattern.param)?,
-                pattern,
-            });
+            for regex in [text, param].into_iter().flatten() {
+                regex
+                    .check()
+                    .map_err(|error| format!("pattern of class `{}`: {error}", pattern.class))?;
+            }
         }
-        Ok(Failures {
-            classes: file.classes,
-            patterns,
-        })
+        Ok(())
     }
 
     /// A class by id.

@@ -3,16 +3,16 @@
 //! A gap turns findings of its rule into *known gap* (reported, not failed). A gap whose scenario ran
 //! without showing it is reported as stale.
 
-use regex::Regex;
 use serde::Deserialize;
 
+use crate::catalog::late_regex::LateRegex;
 use crate::catalog::provider::glob;
 
 /// One documented difference.
 #[derive(Debug, Clone)]
 pub struct Gap {
     pub row: GapRow,
-    message: Option<Regex>,
+    message: Option<LateRegex>,
 }
 
 /// A row of `gaps.yaml`.
@@ -57,22 +57,24 @@ pub struct Place<'a> {
     pub scenario: &'a str,
 }
 
-pub(crate) fn compile(rows: Vec<GapRow>) -> Result<Vec<Gap>, String> {
-    rows.into_iter()
-        .map(|row| {
-            let message = match &row.message {
-                Some(text) => Some(
-                    Regex::new(&format!("(?is){text}"))
-                        .map_err(|error| format!("gap `{}`: {error}", row.id))?,
-                ),
-                None => None,
-            };
-            Ok(Gap { row, message })
-        })
-        .collect()
+/// Whether the regular expressions of all gaps are some; the error names the broken one.
+pub(crate) fn check(gaps: &[Gap]) -> Result<(), String> {
+    gaps.iter().try_for_each(|gap| {
+        let regex = gap.message.as_ref();
+        regex
+            .map_or(Ok(()), LateRegex::check)
+            .map_err(|error| format!("gap `{}`: {error}", gap.row.id))
+    })
 }
 
 impl Gap {
+    pub(crate) fn new(row: GapRow) -> Gap {
+        Gap {
+            message: row.message.as_deref().map(LateRegex::new),
+            row,
+        }
+    }
+
     /// Whether this gap is about the place at all.
     pub fn concerns(&self, place: &Place<'_>) -> bool {
         let among = |list: &[String], text: &str| {

@@ -44,7 +44,8 @@ pub fn scenarios(
             texts.push((file.display().to_string(), open(&file)?));
         }
     }
-    let mocks = MockData::shipped().map_err(anyhow::Error::msg)?;
+    // Most scenarios name nothing of the mocks': they are read for the first that does.
+    let mut mocks: Option<MockData> = None;
     let mut read: Vec<(&str, &str, Scenario)> = Vec::new();
     let mut mistakes = Diagnostics::default();
     let mut warnings = Diagnostics::default();
@@ -52,14 +53,21 @@ pub fn scenarios(
         match scenario::read::read_checked(file, bytes, catalog) {
             Ok((scenario, odd)) => {
                 warnings.0.extend(odd.0);
-                mistakes
-                    .0
-                    .extend(unknown_to_the_mocks(file, bytes, &scenario, &mocks).0);
-                read.push((
-                    file,
-                    std::str::from_utf8(bytes).unwrap_or_default(),
-                    scenario,
-                ));
+                let text = std::str::from_utf8(bytes).unwrap_or_default();
+                mistakes.0.extend(unknown_rules(file, text, &scenario).0);
+                if names_of_mocks(&scenario)
+                    .iter()
+                    .any(|name| name.2.is_some())
+                {
+                    let mocks = match &mut mocks {
+                        Some(mocks) => mocks,
+                        none => none.insert(MockData::shipped().map_err(anyhow::Error::msg)?),
+                    };
+                    mistakes
+                        .0
+                        .extend(unknown_to_the_mocks(file, text, &scenario, mocks).0);
+                }
+                read.push((file, text, scenario));
             }
             Err(wrong) => mistakes.0.extend(wrong.0),
         }
@@ -91,14 +99,23 @@ pub fn scenarios(
     Ok(Checked { value, warnings })
 }
 
+/// Where a scenario may name a fault or a script of the mocks, and what it says there.
+fn names_of_mocks(scenario: &Scenario) -> [(&'static str, &'static str, Option<&String>); 3] {
+    let gap = scenario.gap.as_ref();
+    [
+        ("given", "fault", scenario.given.fault.as_ref()),
+        ("given", "script", scenario.given.script.as_ref()),
+        ("gap", "fault", gap.map(|gap| &gap.fault)),
+    ]
+}
+
 /// Faults and scripts that no mock knows.
 fn unknown_to_the_mocks(
     file: &str,
-    bytes: &[u8],
+    text: &str,
     scenario: &Scenario,
     mocks: &MockData,
 ) -> Diagnostics {
-    let text = std::str::from_utf8(bytes).unwrap_or_default();
     let apis = [
         Api::Responses,
         Api::Chat,
@@ -106,27 +123,16 @@ fn unknown_to_the_mocks(
         Api::Invoke,
         Api::Agentcore,
     ];
-    let faults = apis.into_iter().flat_map(|api| mocks.fault_names(api));
-    let faults: Vec<&str> = faults.collect();
-    let gap = scenario.gap.as_ref();
-    let names = [
-        (
-            "given",
-            "fault",
-            scenario.given.fault.as_ref(),
-            faults.clone(),
-        ),
-        (
-            "given",
-            "script",
-            scenario.given.script.as_ref(),
-            mocks.script_names(),
-        ),
-        ("gap", "fault", gap.map(|gap| &gap.fault), faults),
-    ];
-    let mut found = unknown_rules(file, text, scenario);
-    for (block, key, name, known) in names {
+    let mut found = Diagnostics::default();
+    for (block, key, name) in names_of_mocks(scenario) {
         let Some(name) = name else { continue };
+        let known: Vec<&str> = match key {
+            "script" => mocks.script_names(),
+            _ => apis
+                .iter()
+                .flat_map(|api| mocks.fault_names(*api))
+                .collect(),
+        };
         if known.contains(&name.as_str()) {
             continue;
         }

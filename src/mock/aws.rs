@@ -7,14 +7,13 @@ mod oidc;
 mod portal;
 mod sts;
 
-use std::collections::BTreeMap;
-
 use indexmap::IndexMap;
 use serde::Deserialize;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::{Duration, OffsetDateTime};
 
-use crate::mock::data::{ErrorBody, Principal, parse};
+use crate::mock::data::{ErrorBody, Principal};
+use crate::mock::files::Files;
 use crate::mock::issued;
 use crate::mock::refusal::Refusal;
 use crate::mock::route::Nowhere;
@@ -182,12 +181,12 @@ struct Lent<'a> {
 
 impl AwsSignIn {
     /// Reads the folder `aws-sign-in` of the mock's files. The error names the file.
-    pub fn read(files: &BTreeMap<String, String>) -> Result<AwsSignIn, String> {
-        let rows: Vec<ErrorBody> = parse(files, "aws-sign-in/errors.yaml")?;
+    pub(crate) fn read(files: &Files<'_>) -> Result<AwsSignIn, String> {
+        let rows: Vec<ErrorBody> = files.parse("aws-sign-in/errors.yaml")?;
         Ok(AwsSignIn {
-            services: parse(files, "aws-sign-in/services.yaml")?,
-            issued: parse(files, "aws-sign-in/sessions.yaml")?,
-            faults: parse(files, "aws-sign-in/faults.yaml")?,
+            services: files.parse("aws-sign-in/services.yaml")?,
+            issued: files.parse("aws-sign-in/sessions.yaml")?,
+            faults: files.parse("aws-sign-in/faults.yaml")?,
             errors: rows.into_iter().map(|row| (row.id.clone(), row)).collect(),
         })
     }

@@ -5,22 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use include_dir::{Dir, include_dir};
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::mock::aws::AwsSignIn;
 use crate::mock::fault_file;
+use crate::mock::files::Files;
 use crate::mock::gap_fault::GapFault;
 use crate::mock::http_fault::HttpFault;
 use crate::mock::mutate::WireFault;
 use crate::mock::needs;
 use crate::mock::refusal::Refusal;
 use crate::mock::script::Script;
-
-static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/mocks");
 
 /// Everything a mock server knows.
 #[derive(Debug, Clone)]
@@ -445,20 +442,22 @@ struct ModelRow {
 }
 
 impl MockData {
-    /// The data that ships with the tool.
+    /// The data that ships with the tool, read from what the build made of its files.
     pub fn shipped() -> Result<MockData, String> {
-        let mut files = BTreeMap::new();
-        collect(&SHIPPED, &mut files)?;
-        MockData::read(&files)
+        MockData::of(&Files::shipped())
     }
 
     /// Data from files by their path below `mocks/`, with `/` between the parts. Each folder with a
     /// `provider.yaml` is a provider. The error names the file.
     pub fn read(files: &BTreeMap<String, String>) -> Result<MockData, String> {
+        MockData::of(&Files::written(files))
+    }
+
+    fn of(files: &Files<'_>) -> Result<MockData, String> {
         let mut providers = Vec::new();
         // The reference of most comparisons comes first, so that lists read in that order.
         let mut names: Vec<&str> = files
-            .keys()
+            .paths()
             .filter_map(|path| path.strip_suffix("/provider.yaml"))
             .collect();
         names.sort_by_key(|name| std::cmp::Reverse(*name));
@@ -466,15 +465,15 @@ impl MockData {
             providers.push(read_provider(files, name)?);
         }
         let mut scripts = IndexMap::new();
-        for path in files.keys().filter(|path| path.starts_with("scripts/")) {
-            let script: Script = parse(files, path)?;
+        for path in files.paths().filter(|path| path.starts_with("scripts/")) {
+            let script: Script = files.parse(path)?;
             let name = script.name.clone();
             if scripts.insert(name.clone(), script).is_some() {
                 return Err(format!("{path}: a second script named `{name}`"));
             }
         }
         let wire = |path: &str| {
-            fault_file::read(text(files, path)?).map_err(|error| format!("{path}: {error}"))
+            fault_file::named_once(files.parse(path)?).map_err(|error| format!("{path}: {error}"))
         };
         let mut wire_faults = wire("faults/wire.yaml")?;
         wire_faults.extend(wire("faults/variants.yaml")?);
@@ -488,10 +487,10 @@ impl MockData {
         invoke_faults.extend(wire("faults/invoke-variants.yaml")?);
         Ok(MockData {
             providers,
-            principals: parse(files, "principals.yaml")?,
+            principals: files.parse("principals.yaml")?,
             scripts,
-            http_faults: parse(files, "faults/http.yaml")?,
-            gap_faults: parse(files, "faults/gaps.yaml")?,
+            http_faults: files.parse("faults/http.yaml")?,
+            gap_faults: files.parse("faults/gaps.yaml")?,
             wire_faults,
             chat_faults,
             converse_faults,
@@ -582,43 +581,11 @@ impl Model {
     }
 }
 
-fn collect(dir: &Dir<'_>, files: &mut BTreeMap<String, String>) -> Result<(), String> {
-    for file in dir.files() {
-        let path = file.path().to_string_lossy().replace('\\', "/");
-        if path.ends_with(".yaml") {
-            let text = file
-                .contents_utf8()
-                .ok_or_else(|| format!("{path}: not UTF-8"))?;
-            files.insert(path, text.to_owned());
-        }
-    }
-    dir.dirs().try_for_each(|dir| collect(dir, files))
-}
-
-fn text<'a>(files: &'a BTreeMap<String, String>, path: &str) -> Result<&'a str, String> {
-    files
-        .get(path)
-        .map(String::as_str)
-        .ok_or_else(|| format!("{path}: no such file"))
-}
-
-pub(crate) fn parse<T: DeserializeOwned>(
-    files: &BTreeMap<String, String>,
-    path: &str,
-) -> Result<T, String> {
-    // `no` and `on` are words here, as in the other files that people write.
-    serde_yaml::from_str_with_options(
-        text(files, path)?,
-        serde_yaml::options! { strict_booleans: true },
-    )
-    .map_err(|error| format!("{path}: {error}"))
-}
-
-fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provider, String> {
-    let manner: Manner = parse(files, &format!("{name}/provider.yaml"))?;
-    let regions: Vec<Region> = parse(files, &format!("{name}/regions.yaml"))?;
+fn read_provider(files: &Files<'_>, name: &str) -> Result<Provider, String> {
+    let manner: Manner = files.parse(&format!("{name}/provider.yaml"))?;
+    let regions: Vec<Region> = files.parse(&format!("{name}/regions.yaml"))?;
     let path = format!("{name}/models.yaml");
-    let ModelsFile { kinds, models } = parse(files, &path)?;
+    let ModelsFile { kinds, models } = files.parse(&path)?;
     let mut whole = Vec::new();
     for row in models {
         let kind = kinds
@@ -644,7 +611,7 @@ fn read_provider(files: &BTreeMap<String, String>, name: &str) -> Result<Provide
             kind: kind.clone(),
         });
     }
-    let rows: Vec<ErrorBody> = parse(files, &format!("{name}/errors.yaml"))?;
+    let rows: Vec<ErrorBody> = files.parse(&format!("{name}/errors.yaml"))?;
     let provider = Provider {
         manner,
         regions,

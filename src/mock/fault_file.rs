@@ -23,6 +23,11 @@ pub fn read(text: &str) -> Result<Vec<WireFault>, String> {
     let rows: Vec<WireFault> =
         serde_yaml::from_str_with_options(text, serde_yaml::options! { strict_booleans: true })
             .map_err(|error| error.to_string())?;
+    named_once(rows)
+}
+
+/// The rows, if no name is there twice.
+pub(crate) fn named_once(rows: Vec<WireFault>) -> Result<Vec<WireFault>, String> {
     for (index, row) in rows.iter().enumerate() {
         if rows[..index].iter().any(|earlier| earlier.name == row.name) {
             return Err(format!("`{}` is there twice", row.name));

@@ -12,6 +12,8 @@ mod pointer;
 
 pub mod fault_file;
 
+mod files;
+
 pub mod first_times;
 pub mod gap_fault;
 pub mod http_fault;

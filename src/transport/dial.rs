@@ -49,9 +49,14 @@ pub struct Dial {
 }
 
 /// The TLS configuration of a run: the system's certificates (or what SSL_CERT_FILE and SSL_CERT_DIR put in
-/// their place) and the bundles on top. ALPN offers only the version that was chosen. Sessions are resumed
+/// their place, unless nothing secure is asked: reading them takes longer than a request on loopback) and the
+/// bundles on top. ALPN offers only the version that was chosen. Sessions are resumed
 /// as every client does it.
-pub fn tls(version: HttpVersion, bundles: &[Bundle]) -> Result<Arc<ClientConfig>, rustls::Error> {
+pub fn tls(
+    version: HttpVersion,
+    bundles: &[Bundle],
+    system: bool,
+) -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut roots = RootCertStore::empty();
     for certificate in bundles
         .iter()
@@ -60,8 +65,10 @@ pub fn tls(version: HttpVersion, bundles: &[Bundle]) -> Result<Arc<ClientConfig>
     {
         roots.add(certificate.clone())?;
     }
-    // A certificate of the system's that cannot be read is passed over, as reqwest passes over it.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if system {
+        // A certificate of the system's that cannot be read is passed over, as reqwest passes over it.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

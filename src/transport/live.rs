@@ -4,6 +4,7 @@
 //! from the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY) are used, but never for loopback.
 
 use std::error::Error;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -17,12 +18,27 @@ use crate::turn::exchange::{End, Exchange, Head, Read};
 /// Sends through the network.
 #[derive(Debug, Clone)]
 pub struct Live {
-    remote: reqwest::Client,
-    loopback: reqwest::Client,
+    clients: Arc<Clients>,
 }
 
+/// A client with its own connection pool per kind of way. To read the system's certificates takes longer than a
+/// request on loopback, so a client that may need them is made with the first request that does.
+#[derive(Debug)]
+struct Clients {
+    connect: Duration,
+    /// Certificates trusted besides the system's.
+    added: Vec<reqwest::Certificate>,
+    plain_loopback: reqwest::Client,
+    tls_loopback: LateClient,
+    /// Plain HTTP too: a proxy may speak TLS.
+    remote: LateClient,
+}
+
+/// A client, or why it could not be made.
+type LateClient = OnceLock<Result<reqwest::Client, String>>;
+
 impl Live {
-    /// A transport with its own connection pool, which trusts these certificates too.
+    /// A transport with its own connection pools, which trusts these certificates too.
     pub fn new(connect: Duration, bundles: &[Bundle]) -> Result<Live, reqwest::Error> {
         let added: Vec<reqwest::Certificate> = bundles
             .iter()
@@ -30,30 +46,46 @@ impl Live {
             .flat_map(|bundle| &bundle.certificates)
             .map(|certificate| reqwest::Certificate::from_der(certificate))
             .collect::<Result<_, _>>()?;
-        let builder = || {
-            reqwest::Client::builder()
-                .retry(reqwest::retry::never())
-                .redirect(Policy::none())
-                .tcp_nodelay(true)
-                .connect_timeout(connect)
-                .tls_certs_merge(added.iter().cloned())
-        };
+        let nobody = std::iter::empty();
         Ok(Live {
-            remote: builder().build()?,
-            loopback: builder().no_proxy().build()?,
+            clients: Arc::new(Clients {
+                connect,
+                added,
+                plain_loopback: builder(connect).no_proxy().tls_certs_only(nobody).build()?,
+                tls_loopback: OnceLock::new(),
+                remote: OnceLock::new(),
+            }),
         })
     }
+}
+
+impl Clients {
+    /// The client for a URL.
+    fn of(&self, url: &str) -> Result<&reqwest::Client, String> {
+        let trusting = || builder(self.connect).tls_certs_merge(self.added.iter().cloned());
+        let made = |builder: reqwest::ClientBuilder| builder.build().map_err(|error| chain(&error));
+        let late = match way(url) {
+            Way::PlainLoopback => return Ok(&self.plain_loopback),
+            Way::TlsLoopback => self
+                .tls_loopback
+                .get_or_init(|| made(trusting().no_proxy())),
+            Way::Remote => self.remote.get_or_init(|| made(trusting())),
+        };
+        late.as_ref().map_err(Clone::clone)
+    }
+}
+
+fn builder(connect: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .retry(reqwest::retry::never())
+        .redirect(Policy::none())
+        .tcp_nodelay(true)
+        .connect_timeout(connect)
 }
 
 impl Transport for Live {
     async fn send(&self, request: Outgoing, limits: Limits) -> Exchange {
         let start = Instant::now();
-        let client = if is_loopback(&request.url) {
-            &self.loopback
-        } else {
-            &self.remote
-        };
-        let built = build(client, request);
         let failed = |end: End| Exchange {
             head: None,
             body: bytes::Bytes::new(),
@@ -61,7 +93,11 @@ impl Transport for Live {
             end,
             total: start.elapsed(),
         };
-        let built = match built {
+        let client = match self.clients.of(&request.url) {
+            Ok(client) => client,
+            Err(reason) => return failed(End::Unreachable { reason }),
+        };
+        let built = match build(client, request) {
             Ok(built) => built,
             Err(error) => {
                 return failed(End::Unreachable {
@@ -188,22 +224,43 @@ pub(super) fn chain(error: &dyn Error) -> String {
 
 /// Whether a URL's host is this machine.
 pub(super) fn is_loopback(url: &str) -> bool {
+    way(url) != Way::Remote
+}
+
+/// How a request travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To this machine without TLS: nobody's certificate is looked at.
+    PlainLoopback,
+    TlsLoopback,
+    /// Through proxies, where the environment names any.
+    Remote,
+}
+
+fn way(url: &str) -> Way {
     let Ok(url) = reqwest::Url::parse(url) else {
-        return false;
+        return Way::Remote;
     };
-    match url.host_str() {
+    let loopback = match url.host_str() {
         Some("localhost") => true,
         Some(host) => host
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback()),
         None => false,
+    };
+    match (loopback, url.scheme()) {
+        (true, "http") => Way::PlainLoopback,
+        (true, _) => Way::TlsLoopback,
+        (false, _) => Way::Remote,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::transport::live::is_loopback;
+    use std::time::Duration;
+
+    use crate::transport::live::{Live, Way, way};
 
     #[test]
     fn loopback_is_told_from_the_rest() {
@@ -213,10 +270,24 @@ mod tests {
             "http://localhost:8",
             "http://[::1]:8/",
         ] {
-            assert!(is_loopback(url), "{url}");
+            assert_eq!(way(url), Way::PlainLoopback, "{url}");
         }
+        assert_eq!(way("https://localhost:8/v1"), Way::TlsLoopback);
         for url in ["https://api.openai.com/v1", "http://10.0.0.1/", "x"] {
-            assert!(!is_loopback(url), "{url}");
+            assert_eq!(way(url), Way::Remote, "{url}");
         }
+    }
+
+    #[test]
+    fn the_systems_certificates_wait_for_who_needs_them() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let live = Live::new(Duration::from_secs(1), &[]).expect("a client");
+        let clients = &live.clients;
+        clients.of("http://127.0.0.1:1/v1").expect("a client");
+        assert!(clients.remote.get().is_none() && clients.tls_loopback.get().is_none());
+        clients.of("https://127.0.0.1:1/v1").expect("a client");
+        assert!(clients.remote.get().is_none() && clients.tls_loopback.get().is_some());
+        clients.of("https://api.openai.com/v1").expect("a client");
+        assert!(clients.remote.get().is_some());
     }
 }

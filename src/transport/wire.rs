@@ -59,18 +59,19 @@ pub struct WireSettings {
 
 impl WireSettings {
     /// HTTP/1.1 or /2 with reused connections, the kernel's times, the proxies of the environment, and these
-    /// certificates besides the system's.
+    /// certificates besides the system's. `secure`: whether anything is asked by HTTPS.
     pub fn new(
         version: HttpVersion,
         limits: Limits,
         bundles: &[Bundle],
+        secure: bool,
     ) -> Result<WireSettings, rustls::Error> {
         Ok(WireSettings {
             version,
             fresh: false,
             limits,
             kernel_stamps: true,
-            tls: dial::tls(version, bundles)?,
+            tls: dial::tls(version, bundles, secure)?,
             proxies: Matcher::from_env(),
         })
     }

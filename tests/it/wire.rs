@@ -64,7 +64,7 @@ fn limits() -> Limits {
 }
 
 fn settings(version: HttpVersion) -> WireSettings {
-    let mut settings = WireSettings::new(version, limits(), &[]).unwrap();
+    let mut settings = WireSettings::new(version, limits(), &[], true).unwrap();
     settings.proxies = Matcher::builder().build();
     settings
 }
@@ -472,7 +472,7 @@ async fn tls_trusts_the_bundles_and_is_timed() {
         "{reason}"
     );
 
-    let mut trusted = WireSettings::new(HttpVersion::One, limits(), &trusting()).unwrap();
+    let mut trusted = WireSettings::new(HttpVersion::One, limits(), &trusting(), true).unwrap();
     trusted.proxies = Matcher::builder().all("http://127.0.0.1:9").build();
     let wire = Wire::new(Arc::new(trusted));
     let sent = wire.send(get(&url), &mut ear).await;
@@ -495,7 +495,7 @@ async fn tls_trusts_the_bundles_and_is_timed() {
 #[tokio::test]
 async fn proxies_tunnel_tls_and_forward_the_rest() {
     let proxy = TlsServer::start(true);
-    let mut with = WireSettings::new(HttpVersion::One, limits(), &trusting()).unwrap();
+    let mut with = WireSettings::new(HttpVersion::One, limits(), &trusting(), true).unwrap();
     with.proxies = Matcher::builder()
         .all(format!("http://127.0.0.1:{}", proxy.port))
         .no("direct.example")

@@ -187,7 +187,7 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         Arc::clone(&seen),
     ));
 
-    let wire = Arc::new(wire_settings(args, &settings, &environment)?);
+    let wire = Arc::new(wire_settings(args, &settings, &environment, &fleet.lanes)?);
     let engine =
         Engine::start(settings.workers, &fleet, &wire).context("the workers did not start")?;
     let (stop, stopped) = watch::channel(Stop::No);
@@ -458,13 +458,17 @@ fn wire_settings(
     args: &LoadArgs,
     settings: &LoadSettings,
     environment: &Environment,
+    lanes: &[Lane],
 ) -> anyhow::Result<WireSettings> {
     let bundles = trust::bundles(&|name| environment.raw(name))?;
     let version = match args.http {
         HttpArg::One => HttpVersion::One,
         HttpArg::Two => HttpVersion::Two,
     };
-    let wire = WireSettings::new(version, settings.limits, &bundles)
+    let secure = lanes
+        .iter()
+        .any(|lane| lane.target.route.origin.starts_with("https:"));
+    let wire = WireSettings::new(version, settings.limits, &bundles, secure)
         .context("the certificates cannot be used")?;
     Ok(WireSettings {
         fresh: args.fresh_connections,

@@ -41,6 +41,38 @@ fn the_shipped_data_is_whole() {
 }
 
 #[test]
+fn what_is_embedded_is_what_the_files_say() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("mocks");
+    let mut files = BTreeMap::new();
+    texts(&folder, &folder, &mut files);
+    let shipped = Files::shipped();
+    assert!(shipped.paths().eq(files.keys().map(String::as_str)));
+    let written = Files::written(&files);
+    for path in files.keys() {
+        let value = |files: &Files<'_>| files.parse::<Value>(path).expect("it reads").to_string();
+        assert_eq!(value(&shipped), value(&written), "{path}");
+    }
+    // As types too: YAML gives a number where text is wanted, and JSON does not.
+    let read = MockData::read(&files).expect("the files read");
+    let embedded = MockData::shipped().expect("the shipped data");
+    assert_eq!(format!("{embedded:?}"), format!("{read:?}"));
+}
+
+/// The texts of all YAML files of a folder and those below it, by their paths from the first.
+fn texts(root: &std::path::Path, folder: &std::path::Path, files: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            texts(root, &path, files);
+        } else if path.extension().is_some_and(|end| end == "yaml") {
+            let name = path.strip_prefix(root).expect("it is below");
+            let text = std::fs::read_to_string(&path).expect("a text");
+            files.insert(name.to_string_lossy().replace('\\', "/"), text);
+        }
+    }
+}
+
+#[test]
 fn the_key_order_of_the_envelope_is_the_providers() {
     let data = MockData::shipped().expect("the shipped data");
     let keys = |provider: &str| -> Vec<String> {
