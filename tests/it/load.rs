@@ -1,10 +1,510 @@
-//! `sameturn load` as a user runs it, against the built-in mocks and small servers of its own.
+//! `sameturn load` as a user runs it, against the built-in mocks and small servers.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader};
+use std::process::Child;
 
 use sameturn::load::measure::Measure;
 use serde_json::Value;
 
-use crate::project::Project;
+use crate::program::Project;
+use crate::stub_server::Stub;
+
+/// A `sameturn mock` of its own, and the base URL of its mocked OpenAI.
+struct Mock {
+    process: Child,
+    url: String,
+}
+
+impl Mock {
+    fn start(project: &Project, more: &[&str]) -> Mock {
+        let arguments = [&["mock", "--port", "0", "--format", "json"], more].concat();
+        let mut process = project.start(&arguments);
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let endpoints = said["endpoints"].as_array().unwrap();
+        let url = endpoints
+            .iter()
+            .find(|one| one["provider"] == "openai")
+            .unwrap()["base_url"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        Mock { process, url }
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A project that can ask the mocked OpenAI.
+fn keyed() -> Project {
+    Project::new().variable("MOCK_KEY", "sameturn-mock-bearer-default")
+}
+
+fn at<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let whom = [
+        "load",
+        "--base-url",
+        url,
+        "--model",
+        "gpt-5.5",
+        "--api-key-env",
+        "MOCK_KEY",
+        "--format",
+        "json",
+    ];
+    [&whom[..], more].concat()
+}
+
+fn count(target: &Value, name: &str) -> u64 {
+    target["counts"][name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{name} in {target}"))
+}
+
+#[test]
+fn the_mocks_are_loaded_where_nobody_is_named() {
+    let project = Project::new();
+    let said = project
+        .run(&[
+            "load",
+            "--concurrency",
+            "3",
+            "--requests",
+            "12",
+            "--output-tokens",
+            "8",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let run = said.json();
+    assert_eq!(run["schema"], 1);
+    let targets = run["targets"].as_array().unwrap();
+    let places: Vec<String> = targets
+        .iter()
+        .map(|one| {
+            format!(
+                "{} {}",
+                one["target"].as_str().unwrap(),
+                one["region"].as_str().unwrap_or("-")
+            )
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "openai -",
+            "mantle us-east-1",
+            "mantle us-east-2",
+            "runtime us-east-1",
+            "agentcore us-east-1"
+        ]
+    );
+    for target in targets {
+        assert_eq!(target["requests"], 12, "{target}");
+        assert_eq!(target["errors"], serde_json::json!({}));
+        for measure in ["ttft_ms", "itl_ms", "e2e_ms"] {
+            let spread = &target[measure];
+            assert!(
+                spread["p50"].as_f64().unwrap() > 0.0 || measure == "itl_ms",
+                "{measure}: {target}"
+            );
+            // Twelve are too few for a 99th percentile.
+            assert!(
+                measure == "itl_ms" || spread["p99"].is_null(),
+                "{measure}: {spread}"
+            );
+        }
+        assert!(target["requests_per_s"].as_f64().unwrap() > 0.0);
+    }
+    let harness = &run["harness"];
+    for key in ["scheduler_lag_ms", "cpu_s", "peak_rss_mb"] {
+        assert!(!harness[key].is_null(), "{key}: {harness}");
+    }
+    if cfg!(target_os = "linux") {
+        assert_eq!(run["clock"], "kernel");
+    }
+}
+
+#[test]
+fn each_measure_is_defined_in_the_docs_as_in_the_code() {
+    let docs = include_str!("../../docs/load.md");
+    for measure in Measure::ALL {
+        let row = format!("| `{}` | {} |", measure.id(), measure.definition());
+        assert!(docs.contains(&row), "docs/load.md lacks: {row}");
+    }
+}
+
+#[test]
+fn bad_flags_are_told_before_anything_is_sent() {
+    let stub = Stub::events("");
+    for (flags, words) in [
+        (&["--rate", "fast"][..], "not a number"),
+        (&["--rate", "5..50"], "5..50"),
+        (
+            &["--concurrency", "4", "--rate", "4"],
+            "cannot be used with",
+        ),
+        (&["--slo", "ttft:p95<fast"], "ttft:p95<fast"),
+        (&["--find-max"], "--slo"),
+        (&["--prompt-tokens", "many"], "256"),
+        (&["--prefix", "shared"], "shared:N"),
+        (&["--mix", "no/such=1"], "no scenario"),
+        (&["--arrivals", "absent.csv"], "absent.csv"),
+        (&["--max-cost", "-1"], "--max-cost"),
+        (&["--max-cost", "1"], "price"),
+        (&["--concurrency", "900000000"], "help:"),
+    ] {
+        let said = keyed().run(&at(&stub.base_url, flags)).exits(2);
+        assert!(said.stderr.contains(words), "{flags:?}: {}", said.stderr);
+    }
+    assert!(stub.requests().is_empty());
+}
+
+#[test]
+fn recorded_arrivals_with_mistakes_are_told_by_line() {
+    let project = keyed().file("trace.csv", "at,prompt_tokens\n0.0,10\nsoon,20\n");
+    let said = project.run(&["load", "--arrivals", "trace.csv"]).exits(2);
+    assert!(said.stderr.contains("trace.csv:3"), "{}", said.stderr);
+}
+
+#[test]
+fn recorded_arrivals_are_replayed_with_their_sizes() {
+    let rows = (0..6)
+        .map(|row| format!("0.{row},40,{}\n", row + 3))
+        .collect::<String>();
+    let project = keyed().file(
+        "trace.csv",
+        &format!("at,prompt_tokens,output_tokens\n{rows}"),
+    );
+    let said = project
+        .run(&[
+            "load",
+            "--target",
+            "openai",
+            "--arrivals",
+            "trace.csv",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let run = said.json();
+    let target = &run["targets"][0];
+    assert_eq!(target["requests"], 6);
+    // The mock writes as many words as it is asked for: 3 + 4 + ... + 8.
+    assert_eq!(count(target, "output_tokens"), 33);
+}
+
+#[test]
+fn an_objective_is_kept_broken_or_undecided() {
+    for (objective, requests, code) in [
+        ("ttft:p50<60s, errors<50%", "12", 0),
+        ("ttft:p50<1ms", "12", 1),
+        ("ttft:p99<60s", "12", 3),
+    ] {
+        let said = Project::new().run(&[
+            "load",
+            "--target",
+            "openai",
+            "--requests",
+            requests,
+            "--output-tokens",
+            "3",
+            "--slo",
+            objective,
+        ]);
+        let words = match code {
+            0 => "kept",
+            1 => "broken",
+            _ => "too few requests to tell",
+        };
+        let said = said.exits(code);
+        assert!(said.stdout.contains(words), "{}", said.stdout);
+    }
+}
+
+#[test]
+fn an_agent_loop_is_a_load() {
+    let said = Project::new()
+        .run(&[
+            "load",
+            "--target",
+            "openai",
+            "--mix",
+            "tools/weather=1",
+            "--requests",
+            "6",
+            "--concurrency",
+            "2",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let run = said.json();
+    let target = &run["targets"][0];
+    assert_eq!(count(target, "conversations"), 6);
+    assert_eq!(
+        target["requests"], 12,
+        "each has a call and an answer: {target}"
+    );
+    assert_eq!(target["measures_ms"]["loop"]["n"], 6);
+    assert_eq!(target["measures_ms"]["first_call"]["n"], 6);
+}
+
+#[test]
+fn thinking_is_waited_for_and_not_measured() {
+    let scenario = "name: mine/chat\nabout: Two turns.\nturns:\n  - user: hello\n  - user: again\n    think: 400ms\n";
+    let project = Project::new().file("mine.yaml", scenario);
+    let begun = std::time::Instant::now();
+    let said = project
+        .run(&[
+            "load",
+            "mine.yaml",
+            "--target",
+            "openai",
+            "--requests",
+            "1",
+            "--concurrency",
+            "1",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(400));
+    let run = said.json();
+    let target = &run["targets"][0];
+    let whole = target["measures_ms"]["loop"]["max"].as_f64().unwrap();
+    let turns = target["e2e_ms"]["mean"].as_f64().unwrap() * 2.0;
+    // Histograms have three digits.
+    assert!(
+        (whole - turns).abs() <= turns * 0.01,
+        "{whole} ms for turns of {turns} ms"
+    );
+}
+
+#[test]
+fn refusals_are_counted_and_backed_off_from() {
+    let body = r#"{"error":{"message":"slow down","type":"rate_limit_error","code":"rate_limit_exceeded"}}"#;
+    let stub = Stub::json("429 Too Many Requests", "retry-after: 1\r\n", body);
+    let said = keyed()
+        .run(&at(
+            &stub.base_url,
+            &["--rate", "20", "--spacing", "constant", "--duration", "2s"],
+        ))
+        .exits(1);
+    let run = said.json();
+    let target = &run["targets"][0];
+    let refused = target["errors"]["throttled"].as_u64().unwrap();
+    assert!(count(target, "held_back") > 0, "{target}");
+    assert_eq!(refused + count(target, "held_back"), 40, "{target}");
+    assert_eq!(count(target, "retry_after_most"), 1_000_000);
+    assert!(
+        target["examples"]["throttled"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("slow down")
+    );
+    // And without waiting all are sent.
+    let said = keyed()
+        .run(&at(
+            &stub.base_url,
+            &[
+                "--rate",
+                "20",
+                "--spacing",
+                "constant",
+                "--duration",
+                "1s",
+                "--no-back-off",
+            ],
+        ))
+        .exits(1);
+    assert_eq!(said.json()["targets"][0]["errors"]["throttled"], 20);
+}
+
+#[test]
+fn who_cannot_be_reached_is_undetermined() {
+    let said = keyed()
+        .run(&at(
+            "http://127.0.0.1:9/v1",
+            &["--requests", "3", "--concurrency", "1"],
+        ))
+        .exits(3);
+    assert_eq!(said.json()["targets"][0]["errors"]["unreachable"], 3);
+}
+
+#[test]
+fn a_key_that_is_not_there_sends_nothing() {
+    let stub = Stub::events("");
+    let said = Project::new()
+        .run(&at(&stub.base_url, &["--requests", "3"]))
+        .exits(3);
+    assert!(said.stderr.contains("MOCK_KEY"), "{}", said.stderr);
+    assert!(stub.requests().is_empty());
+}
+
+#[test]
+fn a_ceiling_of_tokens_is_not_passed() {
+    let said = Project::new()
+        .run(&[
+            "load",
+            "--target",
+            "openai",
+            "--concurrency",
+            "4",
+            "--duration",
+            "20s",
+            "--prompt-tokens",
+            "50",
+            "--output-tokens",
+            "20",
+            "--max-tokens",
+            "2000",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let run = said.json();
+    assert_eq!(run["ended"], "ceiling");
+    let target = &run["targets"][0];
+    let spent = count(target, "input_tokens") + count(target, "output_tokens");
+    assert!(spent <= 2000 && spent > 1000, "{spent}");
+}
+
+#[test]
+fn nothing_is_spent_without_a_yes() {
+    let targets = "targets:\n  openai:\n    provider: openai\n    model: gpt-5.5\n";
+    let project = Project::new()
+        .file("sameturn.yaml", targets)
+        .variable("OPENAI_API_KEY", "sk-not-real-0123456789");
+    let said = project.run(&["load", "--requests", "1"]).exits(2);
+    assert!(
+        said.stderr.contains("--yes") && said.stderr.contains("api.openai.com"),
+        "{}",
+        said.stderr
+    );
+    assert!(!said.stderr.contains("sk-not-real"));
+}
+
+#[test]
+fn a_stall_of_the_server_shows_in_the_tail() {
+    let project = keyed();
+    let mock = Mock::start(
+        &project,
+        &["--ttft", "20ms", "--between", "1ms", "--stall", "1s@3s"],
+    );
+    let said = project
+        .run(&at(
+            &mock.url,
+            &[
+                "--rate",
+                "40",
+                "--spacing",
+                "constant",
+                "--duration",
+                "6s",
+                "--output-tokens",
+                "3",
+            ],
+        ))
+        .exits(0);
+    let run = said.json();
+    let target = &run["targets"][0];
+    assert_eq!(target["requests"], 240, "{target}");
+    let ttft = &target["measures_ms"]["response_ttft"];
+    assert!(ttft["max"].as_f64().unwrap() > 700.0, "{ttft}");
+    // A sixth of the requests fell into it, so that it shows long before the last percentile.
+    assert!(ttft["p90"].as_f64().unwrap() > 100.0, "{ttft}");
+    assert!(
+        ttft["p50"].as_f64().unwrap() < ttft["p90"].as_f64().unwrap() / 2.0,
+        "{ttft}"
+    );
+}
+
+#[test]
+fn the_highest_rate_is_at_least_the_ceiling_that_held() {
+    let said = Project::new()
+        .run(&[
+            "load",
+            "--target",
+            "openai",
+            "--find-max",
+            "--slo",
+            "ttft:p50<30s",
+            "--rate",
+            "8",
+            "--max-rate",
+            "16",
+            "--step",
+            "2s",
+            "--output-tokens",
+            "3",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let run = said.json();
+    let search = &run["targets"][0]["search"];
+    assert_eq!(search["highest_per_s"], 16.0, "{search}");
+    assert_eq!(search["at_least"], true);
+    assert_eq!(search["bounded_by"], "ceiling");
+    assert_eq!(search["confirmed"], 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_measured() {
+    let project = Project::new();
+    let child = project.start(&[
+        "load",
+        "--target",
+        "openai",
+        "--concurrency",
+        "2",
+        "--duration",
+        "60s",
+        "--output-tokens",
+        "3",
+        "--format",
+        "json",
+    ]);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let pid = i32::try_from(child.id()).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(run["ended"], "interrupted");
+    assert!(run["targets"][0]["requests"].as_u64().unwrap() > 0);
+    assert!(run["measured_s"].as_f64().unwrap() < 30.0);
+}
+
+#[test]
+fn no_secret_is_ever_written() {
+    let body = r#"{"error":{"message":"bad key sk-secret-abcdefgh12345678","type":"invalid_request_error"}}"#;
+    let stub = Stub::json("400 Bad Request", "", body);
+    let project = Project::new().variable("MOCK_KEY", "sk-secret-abcdefgh12345678");
+    let said = project
+        .run(&at(&stub.base_url, &["--requests", "2"]))
+        .exits(1);
+    assert!(!said.stdout.contains("abcdefgh12345678") && !said.stderr.contains("abcdefgh12345678"));
+    for (path, bytes) in project.files() {
+        assert!(
+            !String::from_utf8_lossy(&bytes).contains("abcdefgh12345678"),
+            "{}",
+            path.display()
+        );
+    }
+}
