@@ -5,6 +5,7 @@
 
 pub mod cause;
 pub mod codex;
+pub mod engine;
 pub mod failure;
 pub mod gap;
 pub mod provider;

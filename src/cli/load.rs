@@ -149,7 +149,7 @@ async fn load(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         Instant::now(),
         window,
         arriving,
-        Shard::whole(),
+        Shard::WHOLE,
         10_000,
         Arc::new(|_, _| true),
         false,

@@ -8,6 +8,16 @@ pub mod sample;
 pub mod tally;
 pub mod window;
 
+pub mod arrival;
+pub mod draw;
+pub mod find;
+pub mod mix;
+pub mod profile;
+pub mod prompt;
+pub mod replay;
+pub mod size;
+pub mod slo;
+
 pub mod workload;
 
 pub mod ceiling;
