@@ -2,4 +2,5 @@
 //!
 //! Core. Times come in as durations; nothing here reads a clock or knows what was measured.
 
+pub mod estimate;
 pub mod latency;
