@@ -60,7 +60,9 @@ pub enum Command {
     Rules(RulesArgs),
     /// List the classes of failure, or explain one.
     Failures(FailuresArgs),
-    /// Print the JSON Schema of a file that people write.
+    /// Add the shards of a run of load up to one.
+    Merge(MergeArgs),
+    /// Print the JSON Schema of a file.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
@@ -190,6 +192,8 @@ pub struct LoadArgs {
         help_heading = "Output"
     )]
     pub results: PathBuf,
+    #[command(flatten)]
+    pub out: LoadOutArgs,
     /// Replace AWS account ids in everything written and printed.
     #[arg(long, help_heading = "Output")]
     pub redact_accounts: bool,
@@ -199,6 +203,51 @@ pub struct LoadArgs {
     /// The longest exchange as a whole.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration, help_heading = "Limits")]
     pub timeout: Duration,
+}
+
+/// Flags of `merge`.
+#[derive(Debug, Clone, Args)]
+pub struct MergeArgs {
+    /// The name of the run in the results, or the folder that holds its shards.
+    pub run: String,
+    /// Where the runs are: a folder, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "URL")]
+    pub results: Option<String>,
+    /// Also add up what is not from the same time: shards that did not run side by side.
+    #[arg(long)]
+    pub any_time: bool,
+    /// Also show a row per target over all its regions.
+    #[arg(long)]
+    pub sum_regions: bool,
+    /// Replace a load.json that says something else.
+    #[arg(long)]
+    pub force: bool,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// What a run of `load` leaves behind, and its part of a larger one.
+#[derive(Debug, Clone, Args)]
+pub struct LoadOutArgs {
+    /// The name of the run, its folder in the results; one of its own where absent. All shards of a run share it.
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    pub run: Option<String>,
+    /// Also write requests.csv, a line per request.
+    #[arg(long, help_heading = "Output")]
+    pub per_request: bool,
+    /// Take only this part of the plan, e.g. 2/3; `env` reads it from the variables of Kubernetes indexed jobs, AWS
+    /// Batch arrays, Slurm arrays and CI matrices.
+    #[arg(
+        long,
+        value_name = "PART",
+        requires = "run",
+        help_heading = "Several machines"
+    )]
+    pub shard: Option<String>,
+    /// Begin at this time of day (RFC 3339, e.g. 2026-11-21T12:00:00Z), as all shards do.
+    #[arg(long, value_name = "TIME", help_heading = "Several machines")]
+    pub start_at: Option<String>,
 }
 
 /// Flags of `models`.
@@ -364,11 +413,13 @@ pub struct SchemaArgs {
     pub file: SchemaOf,
 }
 
-/// A file that people write.
+/// A file that has a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemaOf {
     Scenario,
     Targets,
+    /// load.json, and what `load --format json` prints.
+    Load,
 }
 
 /// Flags of `completions`.

@@ -1,7 +1,6 @@
 //! `sameturn load`: settings → targets and identities → rounds of load → reports.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
@@ -15,6 +14,7 @@ use crate::cli::args::{Format, LoadArgs};
 use crate::cli::check::start_mock;
 use crate::cli::exit::{self, Exit};
 use crate::cli::files;
+use crate::cli::load_out::{self, Opened, Part, Planned};
 use crate::cli::settings::{self, Mode, Whom};
 use crate::cli::signals;
 use crate::cli::targets;
@@ -23,13 +23,11 @@ use crate::load::ceiling::Ceiling;
 use crate::load::engine::Engine;
 use crate::load::fleet::{Fleet, Lane};
 use crate::load::result::{ArrivalClock, Ending, Harness, LaneResult, LoadResult};
-use crate::load::round::{Arriving, Heard, Round, Start, Stop};
+use crate::load::round::{Arriving, Round, Start, Stop};
 use crate::load::tally::Tally;
 use crate::load::window::Window;
 use crate::load::workload::Workload;
-use crate::plan::shard::Shard;
 use crate::report::load_console;
-use crate::report::load_record::LoadRecord;
 use crate::report::store;
 use crate::transport::Limits;
 use crate::transport::wire::WireSettings;
@@ -57,11 +55,18 @@ async fn load(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         bail!("name a scenario");
     }
     let scenarios = files::scenarios(&args.scenarios, catalog)?;
+    // OUT: which part this is.
+    let environment = Environment::of_process();
+    let part = Part::of(&args.out, &environment)?;
+    let digests = scenarios
+        .value
+        .iter()
+        .map(|one| one.digest.clone())
+        .collect();
     let mock = match mode {
         Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
-    let environment = Environment::of_process();
     let columns = targets::expand(&chosen, catalog, &environment, mock.as_ref()).await?;
     ui.err(&targets::remarks(&columns))?;
     let seen = Arc::new(Seen::new(args.redact_accounts));
@@ -104,6 +109,32 @@ async fn load(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
             return Ok(Exit::Undetermined);
         }
     }
+    // OUT: its files, before anything is sent.
+    let planned = Planned {
+        fleet: &fleet,
+        attempt: &run_id,
+        seed: args.seed,
+        schedule: format!(
+            "{:?}",
+            (
+                args.rate,
+                args.concurrency,
+                args.duration,
+                args.requests,
+                args.warm_up,
+                args.cool_down
+            )
+        ),
+        load: String::new(),
+        scenarios: digests,
+    };
+    let shard = part.shard;
+    let waiting = part.clone();
+    let opened = load_out::open(&args.out, &args.results, part, &planned, &environment, ui).await?;
+    let mut out = match opened {
+        Opened::Go(out) => out,
+        Opened::Done(exit) => return Ok(exit),
+    };
     let workers = args
         .workers
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
@@ -139,20 +170,23 @@ async fn load(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
             (Arriving::Open, Some(Box::new(arrivals)))
         }
         None => {
-            let most = args.concurrency.unwrap_or(8);
+            let most = shard.share(args.concurrency.unwrap_or(8));
             let allowed = Arc::new(move |_| most);
             (Arriving::Closed { most, allowed }, None)
         }
     };
-    let started_at = store::format_time(SystemTime::now());
+    // OUT: all shards begin together.
+    waiting.wait(stopped.clone()).await;
+    let begun = SystemTime::now();
+    let started_at = store::format_time(begun);
     let round = Arc::new(Round::new(
         Instant::now(),
         window,
         arriving,
-        Shard::WHOLE,
+        shard,
         10_000,
         Arc::new(|_, _| true),
-        false,
+        out.wants_samples(),
         stopped,
         lanes,
     ));
@@ -190,15 +224,12 @@ async fn load(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         },
     };
     let collected = tokio::task::spawn_blocking(move || {
-        collect(&heard, &mut result);
+        out.collect(&heard, &round, begun, &mut result);
         result.harness.wall = round.now();
-        result.measured = match round.window.measured {
-            Some(measured) => measured.min(round.now().saturating_sub(round.window.warm_up)),
-            None => round.now().saturating_sub(round.window.warm_up),
-        };
-        result
+        result.measured = load_out::measured(&round);
+        (result, out)
     });
-    let mut result = collected
+    let (mut result, out) = collected
         .await
         .context("the figures could not be collected")?;
     watcher.abort();
@@ -210,10 +241,16 @@ async fn load(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     if let Some(mock) = mock {
         mock.stop().await;
     }
-    let record = LoadRecord::new(&result);
+    // OUT: what is left behind.
+    let record = out.record(&result);
+    let folder = out.folder().map(|folder| folder.display().to_string());
+    let warm_up = args.warm_up.unwrap_or_default();
+    let kept = out
+        .finish(&record, &result, warm_up, &environment, ui)
+        .await?;
     let exit = match result.ending {
         Ending::Interrupted => Exit::Interrupted,
-        _ => Exit::Ok,
+        _ => kept,
     };
     match args.format {
         Format::Json => ui.out(&record.to_json())?,
@@ -221,28 +258,12 @@ async fn load(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
             &record,
             &load_console::Settings {
                 width: ui.width,
-                results: None,
+                results: folder,
                 exit_code: exit.code(),
             },
         ))?,
     }
     Ok(exit)
-}
-
-fn collect(heard: &Receiver<Heard>, result: &mut LoadResult) {
-    loop {
-        match heard.recv_timeout(Duration::from_secs(1)) {
-            Ok(Heard::Interval { tallies, .. }) => {
-                for (lane, tally) in result.lanes.iter_mut().zip(&tallies) {
-                    lane.tally.add(tally);
-                }
-            }
-            Ok(Heard::Samples(_)) => {}
-            Ok(Heard::Ended { cpu, .. }) => result.harness.cpu.push(cpu),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
 }
 
 /// The first Ctrl-C starts nothing any more, the second cuts what runs, the third ends at once.

@@ -13,6 +13,8 @@ pub mod files;
 pub mod inspect;
 pub mod lint;
 pub mod load;
+pub mod load_out;
+pub mod merge;
 pub mod mock;
 pub mod models;
 pub mod rules;
@@ -56,6 +58,7 @@ pub fn main() -> Exit {
         Command::Lint(args) => lint::run(&args, &mut ui),
         Command::Rules(args) => rules::run(&args, &mut ui),
         Command::Failures(args) => failures::run(&args, &mut ui),
+        Command::Merge(args) => merge::run(&args, &mut ui),
         Command::Schema(args) => schema::run(&args, &mut ui),
         Command::Completions(args) => completions::run(&args, &mut ui),
     };
