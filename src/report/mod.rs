@@ -33,6 +33,8 @@ pub mod load_record;
 pub mod load_store;
 
 pub mod merge;
+#[cfg(test)]
+mod merge_tests;
 pub mod shard_record;
 pub mod shard_store;
 

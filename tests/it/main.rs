@@ -17,6 +17,7 @@ mod endpoints;
 mod failures;
 mod gaps;
 mod judges;
+mod load_shards;
 mod mock;
 mod mock_chat;
 mod mock_client;
