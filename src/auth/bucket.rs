@@ -3,6 +3,9 @@
 //! The keys go from the credential chain into the client and nowhere else. Never asks the network for
 //! anything but credentials.
 
+use std::time::Duration;
+
+use object_store::ClientOptions;
 use object_store::aws::AmazonS3Builder;
 
 use crate::auth::aws_chain::LIMITS;
@@ -24,7 +27,18 @@ pub async fn bucket(
         .unwrap_or_else(|| "us-east-1".to_owned());
     let sources = aws_chain::sources(None, environment).await?;
     let keys = aws_chain::load(&sources, None, &region, environment, &LIMITS).await?;
+    let endpoint = aws_endpoint::endpoint("S3", None, environment).await;
+    // Plain HTTP is for servers that the user named as such.
+    let plain = endpoint
+        .as_ref()
+        .is_some_and(|named| named.url.starts_with("http://"));
     let mut builder = AmazonS3Builder::new()
+        .with_client_options(
+            ClientOptions::new()
+                .with_timeout(Duration::from_secs(60))
+                .with_connect_timeout(Duration::from_secs(10))
+                .with_allow_http(plain),
+        )
         .with_bucket_name(name)
         .with_region(&region)
         .with_virtual_hosted_style_request(false);
@@ -42,10 +56,8 @@ pub async fn bucket(
             builder = builder.with_token(token);
         }
     }
-    if let Some(endpoint) = aws_endpoint::endpoint("S3", None, environment).await {
-        builder = builder
-            .with_allow_http(endpoint.url.starts_with("http://"))
-            .with_endpoint(endpoint.url);
+    if let Some(named) = endpoint {
+        builder = builder.with_endpoint(named.url);
     }
     Ok(builder)
 }

@@ -19,6 +19,10 @@ use crate::report::load_fold::Second;
 /// Nanoseconds in a millisecond: the column of the longest value is in milliseconds, as Java writes it.
 const MAX_IN: f64 = 1e6;
 
+/// Nanoseconds in a day: nothing measured is longer. All intervals have the same range, since readers that add one
+/// to another (Python's `HdrHistogram.add`) refuse a wider one; the encoding leaves out what is empty.
+const DAY: u64 = 86_400_000_000_000;
+
 /// The head of a log whose times are from `base`.
 pub fn head(base: SystemTime, run: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -91,7 +95,8 @@ fn tag(lane: &LaneName, measure: Measure) -> String {
 /// The same durations in nanoseconds. Exact below 2,048 µs, where a bucket is one microsecond wide; above, a
 /// bucket's middle, so that the rounding of both histograms stays below a thousandth each.
 fn in_nanoseconds(micros: &Histogram<u64>) -> Histogram<u64> {
-    let mut nanos = Histogram::new(3).expect("three digits are in the range of the histogram");
+    let mut nanos =
+        Histogram::new_with_bounds(1, DAY, 3).expect("three digits from 1 are in its range");
     for step in micros.iter_recorded() {
         let value = step.value_iterated_to();
         let (low, high) = (
@@ -99,8 +104,7 @@ fn in_nanoseconds(micros: &Histogram<u64>) -> Histogram<u64> {
             micros.highest_equivalent(value),
         );
         let middle = low.saturating_mul(1000).midpoint(high.saturating_mul(1000));
-        // It grows to hold whatever comes.
-        let _ = nanos.record_n(middle, step.count_at_value());
+        nanos.saturating_record_n(middle, step.count_at_value());
     }
     nanos
 }

@@ -14,7 +14,7 @@ use crate::load::tally::Tally;
 pub struct Second {
     /// From the start of the round, in whole seconds.
     pub second: u64,
-    /// How long it was: shorter where the round ended within it.
+    /// How long it was: shorter where the round ended within it, longer where a worker was too busy to tell in time.
     pub length: Duration,
     pub lanes: Vec<LaneSecond>,
 }
@@ -33,6 +33,7 @@ pub struct LaneSecond {
 /// A second that some workers have told of.
 #[derive(Debug, Default)]
 struct Pending {
+    from: Option<Duration>,
     until: Duration,
     tallies: Vec<Tally>,
     /// By worker: requests under way at each lane.
@@ -83,6 +84,7 @@ impl LoadFold {
                 for (own, tally) in pending.tallies.iter_mut().zip(tallies) {
                     own.add(tally);
                 }
+                pending.from = Some(pending.from.map_or(*from, |first| first.min(*from)));
                 pending.until = pending.until.max(*until);
                 if let Some(own) = pending.under_way.get_mut(*worker) {
                     *own = Some(under_way.clone());
@@ -148,7 +150,9 @@ impl LoadFold {
             .collect();
         Second {
             second,
-            length: pending.until.saturating_sub(Duration::from_secs(second)),
+            length: pending
+                .until
+                .saturating_sub(pending.from.unwrap_or_default()),
             lanes,
         }
     }
@@ -230,7 +234,7 @@ mod tests {
         fold.push(&interval(0, 2001, 2400, 2, 0));
         let rest = fold.rest();
         assert_eq!(shown(&rest), [(2, 0, 2, 0)]);
-        assert_eq!(rest[0].length, Duration::from_millis(400));
+        assert_eq!(rest[0].length, Duration::from_millis(399));
         assert_eq!(fold.cpu(), [Duration::ZERO, cpu]);
         let total = &fold.totals()[0];
         assert_eq!(total.counts.live_requests, 11);

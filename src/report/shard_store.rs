@@ -227,9 +227,7 @@ mod bucket {
     use futures_util::TryStreamExt;
     use object_store::aws::AmazonS3;
     use object_store::path::Path;
-    use object_store::{
-        ClientOptions, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
-    };
+    use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig};
 
     use crate::auth::bucket::bucket;
     use crate::auth::environment::Environment;
@@ -266,13 +264,7 @@ mod bucket {
                 retry_timeout: Duration::from_secs(60),
                 ..RetryConfig::default()
             };
-            // Plain HTTP is for servers that the user named as such; the builder says which.
             let store = builder
-                .with_client_options(
-                    ClientOptions::new()
-                        .with_timeout(Duration::from_secs(60))
-                        .with_connect_timeout(Duration::from_secs(10)),
-                )
                 .with_retry(retry)
                 .build()
                 .map_err(|error| PlaceError::Store(url.to_owned(), error.to_string()))?;
