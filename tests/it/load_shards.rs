@@ -393,9 +393,13 @@ fn a_run_that_is_killed_leaves_what_it_had() {
         "--duration",
         "10m",
     ]);
-    // The first rows say that the first second was written.
     let file = || project.run_folder().join("load.json");
-    while !project.path("results/latest").exists() || !file().exists() {
+    // The document comes with the first word of a worker, rows when all have told.
+    let written = || {
+        let rows = fs::read_to_string(project.run_folder().join("series.csv"));
+        file().exists() && rows.is_ok_and(|rows| rows.lines().count() > 1)
+    };
+    while !project.path("results/latest").exists() || !written() {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
         std::thread::yield_now();
     }
