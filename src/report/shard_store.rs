@@ -71,7 +71,6 @@ impl Place {
     }
 
     #[cfg(not(feature = "s3"))]
-    #[expect(clippy::unused_async, reason = "the other one waits for credentials")]
     async fn open_bucket(
         url: &str,
         _: &str,
