@@ -340,7 +340,7 @@ fn number_time(number: f64, millis: bool) -> Result<(Form, i128), Wrong> {
         (Form::Seconds, number * 1e9)
     };
     // Three hundred years either way, so that differences fit.
-    if !(nanos.abs() < 9.2e18) {
+    if nanos.is_nan() || nanos.abs() > 9.2e18 {
         return Err(not_a_time(&number.to_string()));
     }
     Ok((form, nanos.round() as i128))

@@ -85,6 +85,15 @@ const CORE: &[&str] = &[
     "check/",
     "parity/",
     "report/",
+    "load/arrival",
+    "load/draw",
+    "load/find",
+    "load/mix",
+    "load/profile",
+    "load/prompt",
+    "load/replay",
+    "load/size",
+    "load/slo",
 ];
 
 /// The reports that touch files.
