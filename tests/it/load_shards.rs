@@ -284,9 +284,13 @@ fn race(change: &dyn Fn(&str) -> String) -> Option<i32> {
     let file = shard_file(&results, 2);
     let winner = change(&fs::read_to_string(&file).unwrap());
     fs::remove_file(&file).unwrap();
-    let attempts = || fs::read_dir(file.parent().unwrap()).unwrap().count();
+    let attempts = || {
+        let entries = fs::read_dir(file.parent().unwrap()).unwrap();
+        let folders = entries.filter(|entry| entry.as_ref().is_ok_and(|one| one.path().is_dir()));
+        folders.count()
+    };
     let before = attempts();
-    let soon = format_time(SystemTime::now() + Duration::from_secs(4));
+    let soon = format_time(SystemTime::now() + Duration::from_secs(6));
     let mut late = flags(&shard);
     late.extend(["--start-at", &soon]);
     let mut child = place.start(&late);
