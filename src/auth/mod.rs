@@ -12,6 +12,8 @@ pub mod aws_chain;
 pub mod aws_endpoint;
 pub mod aws_profile;
 pub mod bedrock_key;
+#[cfg(feature = "s3")]
+pub mod bucket;
 pub mod clock;
 pub mod command;
 pub mod memory_home;

@@ -65,7 +65,9 @@ pub enum Command {
     Rules(RulesArgs),
     /// List the classes of failure, or explain one.
     Failures(FailuresArgs),
-    /// Print the JSON Schema of a file that people write.
+    /// Add the shards of a run of load up to one.
+    Merge(MergeArgs),
+    /// Print the JSON Schema of a file.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
@@ -131,6 +133,28 @@ pub struct CheckArgs {
     /// The longest exchange as a whole.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
     pub timeout: Duration,
+}
+
+/// Flags of `merge`.
+#[derive(Debug, Clone, Args)]
+pub struct MergeArgs {
+    /// The name of the run in the results, or the folder that holds its shards.
+    pub run: String,
+    /// Where the runs are: a folder, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "URL")]
+    pub results: Option<String>,
+    /// Also add up what is not from the same time: shards that did not run side by side.
+    #[arg(long)]
+    pub any_time: bool,
+    /// Also show a row per target over all its regions.
+    #[arg(long)]
+    pub sum_regions: bool,
+    /// Replace a load.json that says something else.
+    #[arg(long)]
+    pub force: bool,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Flags of `models`.
@@ -319,11 +343,13 @@ pub struct SchemaArgs {
     pub file: SchemaOf,
 }
 
-/// A file that people write.
+/// A file that has a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemaOf {
     Scenario,
     Targets,
+    /// load.json, and what `load --format json` prints.
+    Load,
 }
 
 /// Flags of `completions`.

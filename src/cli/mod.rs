@@ -13,6 +13,7 @@ pub mod files;
 pub mod inspect;
 pub mod lint;
 pub mod load;
+pub mod merge;
 pub mod mock;
 pub mod models;
 pub mod open_files;
@@ -58,6 +59,7 @@ pub fn main() -> Exit {
         Command::Lint(args) => lint::run(&args, &mut ui),
         Command::Rules(args) => rules::run(&args, &mut ui),
         Command::Failures(args) => failures::run(&args, &mut ui),
+        Command::Merge(args) => merge::run(&args, &mut ui),
         Command::Schema(args) => schema::run(&args, &mut ui),
         Command::Completions(args) => completions::run(&args, &mut ui),
     };

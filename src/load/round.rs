@@ -126,6 +126,9 @@ pub enum Heard {
     /// What was measured since it told before.
     Interval {
         worker: usize,
+        /// What it covers, from the start of the round; ends at a whole second, but for the last one.
+        from: Duration,
+        until: Duration,
         /// One per lane.
         tallies: Vec<Tally>,
         /// One per lane: requests under way now.

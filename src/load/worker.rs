@@ -99,8 +99,10 @@ impl Worker {
         if let Arriving::Closed { most, .. } = self.round.settings.arriving {
             self.open_slots(most, &mut tasks);
         }
-        let first = tokio::time::Instant::now() + TOLD_EVERY;
-        let mut seconds = interval_at(first, TOLD_EVERY);
+        // At whole seconds of the round, so that what the workers tell can be put side by side.
+        let mut told = Duration::ZERO;
+        let first = self.round.settings.origin + TOLD_EVERY * (whole_seconds(self.round.now()) + 1);
+        let mut seconds = interval_at(first.into(), TOLD_EVERY);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let ends = self.round.settings.window.ends();
         let cut_at = ends.map(|ends| self.round.settings.origin + ends + self.round.settings.drain);
@@ -126,10 +128,10 @@ impl Worker {
                         self.begin(start, &mut tasks);
                     }
                 }
-                _ = seconds.tick() => self.tell_interval(),
+                _ = seconds.tick() => self.tell_interval(&mut told),
             }
         }
-        self.tell_interval();
+        self.tell_interval(&mut told);
         // Nobody listens only when the program ends.
         let _ = self.tell.send(Heard::Ended {
             worker: self.index,
@@ -181,16 +183,20 @@ impl Worker {
         }
     }
 
-    fn tell_interval(&self) {
+    fn tell_interval(&self, told: &mut Duration) {
+        let until = self.round.now();
+        let from = std::mem::replace(told, until);
         let mut tallies = self.desk.tallies.borrow_mut();
-        let told = tallies
+        let measured = tallies
             .iter_mut()
             .map(|tally| std::mem::replace(tally, Tally::warm()))
             .collect();
         drop(tallies);
         let _ = self.tell.send(Heard::Interval {
             worker: self.index,
-            tallies: told,
+            from,
+            until,
+            tallies: measured,
             under_way: self.desk.under_way.borrow().clone(),
         });
         let samples = std::mem::take(&mut *self.desk.samples.borrow_mut());
@@ -200,6 +206,10 @@ impl Worker {
             let _ = self.tell.send(Heard::Samples(some));
         }
     }
+}
+
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1)
 }
 
 /// A virtual client: one conversation after the other, until the round is over.

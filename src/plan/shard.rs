@@ -257,6 +257,14 @@ mod tests {
             "not consecutive (1 to 7, step 2, 4 of them): submit them as a plain range such as `0-3`",
         );
         check(&slurm("3", "3", "1", "9", "1"), "not consecutive");
+        check(
+            &[
+                ("SLURM_ARRAY_TASK_ID", "0"),
+                ("SLURM_ARRAY_TASK_COUNT", "2"),
+                ("SLURM_ARRAY_TASK_STEP", "2"),
+            ],
+            "not consecutive (0 to ?, step 2",
+        );
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub struct Settings {
 /// The table and what must be known to read it.
 pub fn render(run: &LoadRecord, settings: &Settings) -> String {
     let mut out = format!(
-        "sameturn load: {}\n{}; {:.1} s measured\n\n",
+        "sameturn load: {}{}\n{}; {:.1} s measured\n\n",
+        partial(run),
         escape::line(&run.mode),
         escape::line(&run.load),
         run.measured_s
@@ -32,6 +33,9 @@ pub fn render(run: &LoadRecord, settings: &Settings) -> String {
     }
     out.push('\n');
     out.push_str(&trust(run, settings.width));
+    if !run.shards.is_empty() {
+        out.push_str(&shards(run, settings.width));
+    }
     if run.ended != "planned" {
         out.push_str(&format!("\nended early: {}\n", run.ended));
     }
@@ -43,8 +47,58 @@ pub fn render(run: &LoadRecord, settings: &Settings) -> String {
     out
 }
 
+/// What the title says of a run that is not whole.
+fn partial(run: &LoadRecord) -> String {
+    if let Some(shard) = &run.shard {
+        return format!("shard {shard}: ");
+    }
+    match &run.partial {
+        None => String::new(),
+        Some(partial) => format!(
+            "PARTIAL, shard{} {} of {} missing: ",
+            if partial.missing.len() == 1 { "" } else { "s" },
+            partial
+                .missing
+                .iter()
+                .map(u32::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+            partial.of
+        ),
+    }
+}
+
+/// How the shards of a merged run went.
+fn shards(run: &LoadRecord, width: usize) -> String {
+    let mut out = String::new();
+    for shard in &run.shards {
+        let late = shard
+            .late_s
+            .map_or("no start was agreed".to_owned(), |late| {
+                format!("{late:.3} s after the agreed start")
+            });
+        let clock = shard
+            .clock_offset_ms
+            .map_or("clock offset not known".to_owned(), |offset| {
+                format!("clock off by {offset:.1} ms")
+            });
+        let text = format!(
+            "shard {}: {} requests, began {} ({late}; {clock}), ended {}",
+            shard.shard,
+            shard.requests,
+            escape::line(&shard.began_at),
+            escape::line(&shard.ended)
+        );
+        out.push_str(&hanging("  ", &text, width));
+    }
+    out
+}
+
 fn label(target: &TargetRecord) -> String {
     let name = escape::line(&target.target);
+    if !target.sum_of_regions.is_empty() {
+        return format!("{name} ({} regions)", target.sum_of_regions.len());
+    }
     match &target.region {
         Some(region) => format!("{name} {}", escape::line(region)),
         None => name,
@@ -52,12 +106,8 @@ fn label(target: &TargetRecord) -> String {
 }
 
 /// A percentile in milliseconds; `-` where the run is too short for it.
-fn ms(spread: Option<&Spread>, name: &str) -> String {
-    let value = spread
-        .and_then(|spread| spread.percentiles.get(name))
-        .copied()
-        .flatten();
-    match value {
+fn ms(spread: Option<&Spread>, percentile: impl Fn(&Spread) -> Option<f64>) -> String {
+    match spread.and_then(percentile) {
         None => "-".to_owned(),
         Some(value) if value < 1000.0 => format!("{value:.1}"),
         Some(value) => format!("{value:.0}"),
@@ -80,15 +130,15 @@ fn table(run: &LoadRecord) -> String {
             errors.to_string(),
             format!("{:.1}", target.requests_per_s),
             format!("{:.0}", target.output_tokens_per_s),
-            ms(ttft, "p50"),
-            ms(ttft, "p95"),
-            ms(ttft, "p99"),
-            ms(itl, "p50"),
-            ms(itl, "p99"),
-            ms(tpot, "p50"),
-            ms(e2e, "p50"),
-            ms(e2e, "p95"),
-            ms(e2e, "p99"),
+            ms(ttft, |one| one.p50),
+            ms(ttft, |one| one.p95),
+            ms(ttft, |one| one.p99),
+            ms(itl, |one| one.p50),
+            ms(itl, |one| one.p99),
+            ms(tpot, |one| one.p50),
+            ms(e2e, |one| one.p50),
+            ms(e2e, |one| one.p95),
+            ms(e2e, |one| one.p99),
         ]);
     }
     let widths: Vec<usize> = (0..HEAD.len())
@@ -204,8 +254,8 @@ fn trust(run: &LoadRecord, width: usize) -> String {
         None => "-".to_owned(),
         Some(one) => format!(
             "p50 {}, p99 {}, most {:.1}",
-            ms(Some(one), "p50"),
-            ms(Some(one), "p99"),
+            ms(Some(one), |one| one.p50),
+            ms(Some(one), |one| one.p99),
             one.max
         ),
     };
@@ -220,7 +270,7 @@ fn trust(run: &LoadRecord, width: usize) -> String {
             .map_or("memory not known".to_owned(), |mb| format!(
                 "{mb:.0} MB at most"
             )),
-        match run.clock {
+        match run.clock.as_str() {
             "kernel" => "kernel",
             _ => "read (this system has no receive timestamps)",
         },

@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::load::find::{BoundedBy, Found};
@@ -10,12 +11,12 @@ use crate::load::slo::{Outcome, Term};
 use crate::report::layout::{pad, pad_left};
 
 /// One term of the objective at one target and region.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TermRecord {
     /// As it was written: `ttft:p95<800ms`.
     pub term: String,
     /// `kept`, `broken` or `undecided`.
-    pub outcome: &'static str,
+    pub outcome: String,
     /// Milliseconds, or a share from 0 to 1 of errors; null where the run was too short.
     pub value: Option<f64>,
     /// Its 95 % interval.
@@ -23,14 +24,14 @@ pub struct TermRecord {
 }
 
 /// A search for the highest rate.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SearchRecord {
     /// The highest rate that kept the objective, a second; null where none did.
     pub highest_per_s: Option<f64>,
     /// Whether the limit itself was not reached, so that it is at least this.
     pub at_least: bool,
     /// `server`, `client`, `ceiling` or `floor`: what ended the search upwards.
-    pub bounded_by: &'static str,
+    pub bounded_by: String,
     /// Further trials at this rate that kept it too.
     pub confirmed: u32,
     /// Whether it ended before it was done.
@@ -39,13 +40,13 @@ pub struct SearchRecord {
 }
 
 /// One rate that was tried.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StepRecord {
     pub rate_per_s: f64,
     pub offered_per_s: f64,
     pub achieved_per_s: f64,
     pub goodput_per_s: f64,
-    pub outcome: &'static str,
+    pub outcome: String,
     pub client_bound: bool,
     /// Whether it was to confirm a result.
     pub confirmation: bool,
@@ -68,7 +69,7 @@ impl TermRecord {
         };
         TermRecord {
             term: judged.term.to_string(),
-            outcome: word(judged.outcome),
+            outcome: word(judged.outcome).to_owned(),
             value: judged.measured.map(|one| one.value * scale),
             interval: judged
                 .measured
@@ -87,7 +88,8 @@ impl SearchRecord {
                 BoundedBy::Client => "client",
                 BoundedBy::Ceiling => "ceiling",
                 BoundedBy::Floor => "floor",
-            },
+            }
+            .to_owned(),
             confirmed: found.confirmed,
             cut_short: found.cut_short,
             steps: found
@@ -98,7 +100,7 @@ impl SearchRecord {
                     offered_per_s: step.outcome.offered,
                     achieved_per_s: step.outcome.achieved,
                     goodput_per_s: step.outcome.goodput,
-                    outcome: word(step.outcome.held),
+                    outcome: word(step.outcome.held).to_owned(),
                     client_bound: step.outcome.client_bound,
                     confirmation: step.confirm > 0,
                 })
@@ -108,7 +110,7 @@ impl SearchRecord {
 
     /// The result in words.
     pub fn words(&self) -> String {
-        let end = match (self.bounded_by, self.cut_short) {
+        let end = match (self.bounded_by.as_str(), self.cut_short) {
             ("client", _) => ": this machine was the bottleneck above it",
             ("ceiling", _) => ": nothing higher was tried",
             (_, true) => ", not confirmed: the search was cut short",
@@ -176,7 +178,7 @@ mod tests {
             offered_per_s: rate,
             achieved_per_s: rate,
             goodput_per_s: goodput,
-            outcome,
+            outcome: outcome.to_owned(),
             client_bound: false,
             confirmation: false,
         }
@@ -187,7 +189,7 @@ mod tests {
         let search = SearchRecord {
             highest_per_s: Some(20.0),
             at_least: false,
-            bounded_by: "server",
+            bounded_by: "server".to_owned(),
             confirmed: 2,
             cut_short: false,
             steps: vec![
@@ -210,7 +212,7 @@ mod tests {
         );
         let lower = SearchRecord {
             at_least: true,
-            bounded_by: "client",
+            bounded_by: "client".to_owned(),
             ..search
         };
         assert!(lower.words().starts_with("at least 20.0/s"));

@@ -72,6 +72,12 @@ pub fn format_time(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// RFC 3339, UTC, to the millisecond: `2026-11-21T08:15:00.250Z`.
+pub fn format_time_millis(at: SystemTime) -> String {
+    let millis = OffsetDateTime::from(at).millisecond();
+    format!("{}.{millis:03}Z", format_time(at).trim_end_matches('Z'))
+}
+
 impl Store {
     /// Makes the folder of a run, which must not exist yet, and names it in `results/latest`.
     pub fn create(
@@ -85,13 +91,7 @@ impl Store {
         fs::create_dir(&folder).map_err(failed("create the folder", &folder))?;
         let path = folder.join("turns.jsonl");
         let turns = File::create_new(&path).map_err(failed("create", &path))?;
-        let latest = results.join("latest");
-        replace(
-            &results.join(format!(".latest-{run_id}")),
-            &latest,
-            format!("{run_id}\n").as_bytes(),
-            false,
-        )?;
+        name_latest(results, run_id)?;
         Ok(Store {
             folder,
             keep_streams,
@@ -238,7 +238,7 @@ fn stream_name(plan: &RunPlan, record: &ExchangeRecord) -> Option<String> {
 }
 
 /// A name as part of a file name: `/` becomes `~`, what is unsafe its code. Two names stay two names.
-fn file_part(name: &str) -> String {
+pub(in crate::report) fn file_part(name: &str) -> String {
     const LIMIT: usize = 60;
     let mut out = String::new();
     for c in name.chars() {
@@ -260,8 +260,23 @@ fn file_part(name: &str) -> String {
     out
 }
 
+/// Names a run in `results/latest`.
+pub(in crate::report) fn name_latest(results: &Path, run_id: &str) -> Result<(), StoreError> {
+    replace(
+        &results.join(format!(".latest-{run_id}")),
+        &results.join("latest"),
+        format!("{run_id}\n").as_bytes(),
+        false,
+    )
+}
+
 /// Writes a file beside its place and moves it there, so a reader sees the old one or the new one.
-fn replace(part: &Path, path: &Path, bytes: &[u8], sync: bool) -> Result<(), StoreError> {
+pub(in crate::report) fn replace(
+    part: &Path,
+    path: &Path,
+    bytes: &[u8],
+    sync: bool,
+) -> Result<(), StoreError> {
     let write = || {
         let mut file = File::create(part)?;
         file.write_all(bytes)?;
@@ -271,7 +286,10 @@ fn replace(part: &Path, path: &Path, bytes: &[u8], sync: bool) -> Result<(), Sto
     fs::rename(part, path).map_err(failed("write", path))
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(in crate::report) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError {
         action,

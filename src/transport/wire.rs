@@ -44,6 +44,16 @@ pub enum Clock {
     Read,
 }
 
+impl Clock {
+    /// The word used in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Clock::Kernel => "kernel",
+            Clock::Read => "read",
+        }
+    }
+}
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct WireSettings {

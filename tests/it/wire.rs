@@ -548,17 +548,26 @@ async fn http2_shares_connections_up_to_a_limit_and_queues_nobody() {
     const ALL: usize = 130;
     // Answers only when all requests are there: if one of them waited in the client, none would end.
     let barrier = Arc::new(tokio::sync::Barrier::new(ALL));
-    let handler = move || {
+    let handler = move |_: hyper::Request<hyper::body::Incoming>| {
         let barrier = Arc::clone(&barrier);
         async move {
             barrier.wait().await;
-            "data: 1\n\n"
+            let body = http_body_util::Full::new(bytes::Bytes::from_static(b"data: 1\n\n"));
+            Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
         }
     };
-    let router = axum::Router::new().fallback(handler);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/x", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(async move {
+        use hyper_util::rt::{TokioExecutor, TokioIo};
+        while let Ok((socket, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(handler.clone());
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(
+                async move { server.serve_connection(TokioIo::new(socket), service).await },
+            );
+        }
+    });
     let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))));
     let begun = Instant::now();
     let all: Vec<_> = (0..ALL)

@@ -160,6 +160,8 @@ pub struct LoadArgs {
         help_heading = "Output"
     )]
     pub results: PathBuf,
+    #[command(flatten)]
+    pub out: LoadOutArgs,
     /// Replace AWS account ids in everything written and printed.
     #[arg(long, help_heading = "Output")]
     pub redact_accounts: bool,
@@ -190,4 +192,27 @@ pub enum HttpArg {
     /// HTTP/2: at most 64 requests share a connection.
     #[value(name = "2")]
     Two,
+}
+
+/// What a run of `load` leaves behind, and its part of a larger one.
+#[derive(Debug, Clone, Args)]
+pub struct LoadOutArgs {
+    /// The name of the run, its folder in the results; one of its own where absent. All shards of a run share it.
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    pub run: Option<String>,
+    /// Also write requests.csv, a line per request.
+    #[arg(long, help_heading = "Output")]
+    pub per_request: bool,
+    /// Take only this part of the plan, e.g. 2/3; `env` reads it from the variables of Kubernetes indexed jobs, AWS
+    /// Batch arrays, Slurm arrays and CI matrices.
+    #[arg(
+        long,
+        value_name = "PART",
+        requires = "run",
+        help_heading = "Several machines"
+    )]
+    pub shard: Option<String>,
+    /// Begin at this time of day (RFC 3339, e.g. 2026-11-21T12:00:00Z), as all shards do.
+    #[arg(long, value_name = "TIME", help_heading = "Several machines")]
+    pub start_at: Option<String>,
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::cli::load::collect::Collected;
+use crate::cli::load::out::Collected;
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::settings::{Load, LoadSettings};
-use crate::cli::load::{Running, start};
+use crate::cli::load::{RoundPlan, Running, State, start};
 use crate::cli::ui::Ui;
 use crate::load::arrival::{Arrivals, Merged};
-use crate::load::find::{Found, Outcome, Search, Step};
+use crate::load::find::{Outcome, Search, Step};
+use crate::load::fleet::Lane;
 use crate::load::judge;
 use crate::load::measure::Measure;
 use crate::load::profile::Profile;
@@ -24,22 +25,14 @@ const LONGEST: u32 = 10;
 /// Requests more than the least that decides, so that a few slow ones do not leave it undecided.
 const MARGIN: f64 = 1.5;
 
-/// All searches, over.
-pub struct FoundAll {
-    /// One per lane.
-    pub searches: Vec<Found>,
-    /// All that was measured.
-    pub collected: Collected,
-    pub measured: Duration,
-}
-
 /// Searches each lane's highest rate.
 pub async fn run(
     running: &Running,
     settings: &LoadSettings,
     seed: u64,
+    mut state: State,
     ui: &mut Ui,
-) -> anyhow::Result<FoundAll> {
+) -> anyhow::Result<State> {
     let (
         Load::FindMax {
             start: first,
@@ -57,15 +50,7 @@ pub async fn run(
     // A rate at which a step has enough requests, unless one was named.
     let first = first.unwrap_or_else(|| (needed / step.as_secs_f64()).ceil().min(search.ceiling));
     let mut searches: Vec<Search> = (0..lanes).map(|_| Search::new(first, *search)).collect();
-    let mut all = FoundAll {
-        searches: Vec::new(),
-        collected: Collected {
-            tallies: (0..lanes).map(|_| Tally::default()).collect(),
-            cpu: Vec::new(),
-        },
-        measured: Duration::ZERO,
-    };
-    let labels = running.labels();
+    let labels: Vec<String> = running.fleet.lanes.iter().map(Lane::label).collect();
     for number in 0.. {
         let rates: Vec<Option<f64>> = searches
             .iter()
@@ -98,23 +83,22 @@ pub async fn run(
             )
         });
         let merged = Merged::of(arrivals.collect());
-        let progress = LoadProgress::new(&labels, window.ends());
+        let progress = LoadProgress::new(&running.fleet.lanes, window.ends());
         progress.say(&format!("step {}", number + 1));
-        let one = running
-            .round(
-                number,
-                window,
-                *step,
-                Arriving::Open,
-                Some(Box::new(merged.map(start))),
-                progress,
-            )
-            .await?;
+        let plan = RoundPlan {
+            number,
+            window,
+            drain: *step,
+            arriving: Arriving::Open,
+            schedule: Some(Box::new(merged.map(start))),
+        };
+        let (after, one) = running.round(plan, progress, state).await?;
+        state = after;
         if running.is_stopped() {
             // A step that was cut short tells nothing.
             break;
         }
-        all.measured += measured;
+        state.result.measured += measured;
         let share = share(&one.collected, one.took);
         let client_bound = !trust::bottleneck(&share).is_empty();
         for (lane, (search, rate)) in searches.iter_mut().zip(&rates).enumerate() {
@@ -156,18 +140,9 @@ pub async fn run(
             ))?;
             search.told(outcome);
         }
-        for (sum, tally) in all.collected.tallies.iter_mut().zip(&one.collected.tallies) {
-            sum.add(tally);
-        }
-        for (worker, cpu) in one.collected.cpu.into_iter().enumerate() {
-            match all.collected.cpu.get_mut(worker) {
-                Some(sum) => *sum += cpu,
-                None => all.collected.cpu.push(cpu),
-            }
-        }
     }
-    all.searches = searches.iter().map(Search::so_far).collect();
-    Ok(all)
+    state.result.searches = searches.iter().map(Search::so_far).collect();
+    Ok(state)
 }
 
 /// The harness's share in one round.

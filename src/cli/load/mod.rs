@@ -1,8 +1,8 @@
 //! `sameturn load`: settings → targets and identities → rounds of load → reports.
 
 pub mod args;
-pub mod collect;
 pub mod find_max;
+pub mod out;
 pub mod preflight;
 pub mod progress;
 pub mod settings;
@@ -21,7 +21,7 @@ use crate::cli::args::Format;
 use crate::cli::exit::{self, Exit};
 use crate::cli::lint;
 use crate::cli::load::args::{HttpArg, LoadArgs};
-use crate::cli::load::collect::Collected;
+use crate::cli::load::out::{Collected, Opened, Out, Part, Planned};
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::settings::{Load, LoadSettings};
 use crate::cli::settings::Mode;
@@ -108,6 +108,12 @@ impl Mocks {
 
 async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
     let environment = Environment::of_process();
+    let part = Part::of(&args.out, &environment)?;
+    if part.shard.count() > 1 && matches!(settings.load, Load::FindMax { .. }) {
+        bail!(
+            "--find-max: a search cannot be split into shards, since each step depends on the one before"
+        );
+    }
     let mocks = match settings.mode {
         Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(Mocks::start(args.seed)?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
@@ -181,6 +187,25 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         ui.err("nothing was sent\n")?;
         return Ok(Exit::Undetermined);
     }
+    let planned = Planned {
+        fleet: &fleet,
+        attempt: &run_id,
+        seed: args.seed,
+        schedule: settings.fingerprint(args),
+        load: settings.load.words(),
+        scenarios: settings
+            .planned
+            .iter()
+            .map(|one| one.digest.clone())
+            .collect(),
+    };
+    let shard = part.shard;
+    let waiting = part.clone();
+    let opened = out::open(&args.out, &args.results, part, &planned, &environment, ui).await?;
+    let out = match opened {
+        Opened::Go(out) => out,
+        Opened::Done(exit) => return Ok(exit),
+    };
     let keeper = tokio::spawn(keep_signed_in(
         Arc::clone(&fleet),
         shared,
@@ -194,7 +219,8 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
     let stop = Arc::new(stop);
     let watcher = tokio::spawn(stop_when_told(Arc::clone(&stop)));
 
-    let started_at = store::format_time(SystemTime::now());
+    // All shards begin together.
+    waiting.wait(stopped.clone()).await;
     let cpu = process_cpu();
     let begun = Instant::now();
     let running = Running {
@@ -203,66 +229,77 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         stopped,
         most_under_way,
         good: good(settings.objective.as_ref()),
+        shard,
     };
-    let mut searches = Vec::new();
-    let (collected, measured) = match &settings.load {
-        Load::FindMax { .. } => {
-            let found = find_max::run(&running, &settings, args.seed, ui).await?;
-            searches = found.searches;
-            (found.collected, found.measured)
-        }
-        _ => {
-            let (arriving, schedule) = arriving(&settings, args.seed, fleet.lanes.len());
-            let progress = LoadProgress::new(&running.labels(), settings.window.ends());
-            let one = running
-                .round(
-                    0,
-                    settings.window,
-                    settings.limits.total,
-                    arriving,
-                    schedule,
-                    progress,
-                )
-                .await?;
-            let measured = measured(&settings.window, one.took);
-            (one.collected, measured)
-        }
+    let mut state = State {
+        result: LoadResult {
+            run_id,
+            started_at: store::format_time(SystemTime::now()),
+            finished_at: String::new(),
+            mode: settings.mode.words(),
+            load: settings.load.words(),
+            seed: args.seed,
+            clock: match args.read_times || !cfg!(target_os = "linux") {
+                true => Clock::Read,
+                false => Clock::Kernel,
+            },
+            measured: Duration::ZERO,
+            ending: Ending::Planned,
+            objective: settings.objective.clone(),
+            searches: Vec::new(),
+            harness: Harness {
+                workers: settings.workers,
+                ..Harness::default()
+            },
+            lanes: lane_results(&fleet),
+        },
+        out,
     };
-    let wall = begun.elapsed();
+    if let Load::FindMax { .. } = &settings.load {
+        state = find_max::run(&running, &settings, args.seed, state, ui).await?;
+    } else {
+        let (arriving, schedule) = arriving(&settings, args.seed, fleet.lanes.len(), shard);
+        let progress = LoadProgress::new(&fleet.lanes, settings.window.ends());
+        let plan = RoundPlan {
+            number: 0,
+            window: settings.window,
+            drain: settings.limits.total,
+            arriving,
+            schedule,
+        };
+        let (after, one) = running.round(plan, progress, state).await?;
+        state = after;
+        state.result.measured = measured(&settings.window, one.took);
+    }
+    let State { mut result, out } = state;
+    result.harness.wall = begun.elapsed();
     watcher.abort();
     keeper.abort();
     running.engine.end();
-    let ending = match *stop.borrow() {
+    result.ending = match *stop.borrow() {
         Stop::No if fleet.ceiling.reached() => Ending::Ceiling,
         Stop::No => Ending::Planned,
         Stop::Starting | Stop::Now => Ending::Interrupted,
     };
-    let result = LoadResult {
-        run_id,
-        started_at,
-        finished_at: store::format_time(SystemTime::now()),
-        mode: settings.mode.words(),
-        load: settings.load.words(),
-        seed: args.seed,
-        clock: match args.read_times {
-            true => Clock::Read,
-            false => clock(&collected),
-        },
-        measured,
-        ending,
-        objective: settings.objective.clone(),
-        searches,
-        harness: Harness {
-            workers: settings.workers,
-            cpu: collected.cpu.clone(),
-            process_cpu: process_cpu().saturating_sub(cpu),
-            peak_rss: peak_rss(),
-            wall,
-        },
-        lanes: lane_results(&fleet, collected),
-    };
+    if !stamped(&result) {
+        result.clock = Clock::Read;
+    }
+    result.finished_at = store::format_time(SystemTime::now());
+    result.harness.process_cpu = process_cpu().saturating_sub(cpu);
+    result.harness.peak_rss = peak_rss();
+    let record = out.record(&result);
+    let folder = out.folder().map(|folder| folder.display().to_string());
+    let kept = out
+        .finish(&record, &result, settings.window.warm_up, &environment, ui)
+        .await?;
     drop(mocks);
-    finish(args, &result, ui)
+    finish(args, &result, &record, folder, kept, ui)
+}
+
+/// What a run has come to so far.
+pub struct State {
+    pub result: LoadResult,
+    out: Box<Out>,
 }
 
 /// Workers at work, and what every round of a run has in common.
@@ -272,6 +309,16 @@ pub struct Running {
     stopped: watch::Receiver<Stop>,
     most_under_way: usize,
     good: Good,
+    shard: Shard,
+}
+
+/// What one round is to be.
+pub struct RoundPlan {
+    pub number: u32,
+    pub window: Window,
+    pub drain: Duration,
+    pub arriving: Arriving,
+    pub schedule: Option<Schedule>,
 }
 
 /// A round that is over.
@@ -282,10 +329,6 @@ pub struct Rounded {
 }
 
 impl Running {
-    pub fn labels(&self) -> Vec<String> {
-        self.fleet.lanes.iter().map(Lane::label).collect()
-    }
-
     /// Whether the run was told to end.
     pub fn is_stopped(&self) -> bool {
         *self.stopped.borrow() != Stop::No || self.fleet.ceiling.reached()
@@ -294,39 +337,40 @@ impl Running {
     /// Runs one round to its end.
     pub async fn round(
         &self,
-        number: u32,
-        window: Window,
-        drain: Duration,
-        arriving: Arriving,
-        schedule: Option<Schedule>,
+        plan: RoundPlan,
         mut progress: LoadProgress,
-    ) -> anyhow::Result<Rounded> {
+        mut state: State,
+    ) -> anyhow::Result<(State, Rounded)> {
+        let begun = SystemTime::now();
         let settings = RoundSettings {
-            number,
+            number: plan.number,
             origin: Instant::now(),
-            window,
-            drain,
-            arriving,
-            shard: Shard::WHOLE,
+            window: plan.window,
+            drain: plan.drain,
+            arriving: plan.arriving,
+            shard: self.shard,
             most_under_way: self.most_under_way,
             good: Arc::clone(&self.good),
-            keep_samples: false,
+            keep_samples: state.out.wants_samples(),
             stop: self.stopped.clone(),
         };
         let round = Arc::new(Round::new(settings, self.fleet.lanes.len()));
         let heard = self
             .engine
-            .begin(&round, schedule)
+            .begin(&round, plan.schedule)
             .context("the clock did not start")?;
-        let fleet = Arc::clone(&self.fleet);
-        let collected =
-            tokio::task::spawn_blocking(move || collect::round(&heard, &fleet, &mut progress));
-        Ok(Rounded {
-            collected: collected
-                .await
-                .context("the figures could not be collected")?,
-            took: round.now(),
-        })
+        let told = Arc::clone(&round);
+        // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.
+        let collected = tokio::task::spawn_blocking(move || {
+            let State { result, out } = &mut state;
+            let collected = out.collect(&heard, &told, begun, &mut progress, result);
+            (state, collected)
+        });
+        let (state, collected) = collected
+            .await
+            .context("the figures could not be collected")?;
+        let took = round.now();
+        Ok((state, Rounded { collected, took }))
     }
 }
 
@@ -338,23 +382,27 @@ fn measured(window: &Window, took: Duration) -> Duration {
         .map_or(since, |measured| measured.min(since))
 }
 
-fn finish(args: &LoadArgs, result: &LoadResult, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let record = LoadRecord::new(result);
-    let exit = match result.ending {
-        Ending::Interrupted => Exit::Interrupted,
-        _ => match result.verdict() {
-            Verdict::Kept => Exit::Ok,
-            Verdict::Broken => Exit::Findings,
-            Verdict::Undetermined => Exit::Undetermined,
-        },
+fn finish(
+    args: &LoadArgs,
+    result: &LoadResult,
+    record: &LoadRecord,
+    folder: Option<String>,
+    kept: Exit,
+    ui: &mut Ui,
+) -> anyhow::Result<Exit> {
+    let exit = match (result.ending.clone(), result.verdict()) {
+        (Ending::Interrupted, _) => Exit::Interrupted,
+        (_, Verdict::Kept) => kept,
+        (_, Verdict::Broken) => Exit::Findings,
+        (_, Verdict::Undetermined) => Exit::Undetermined,
     };
     match args.format {
         Format::Json => ui.out(&record.to_json())?,
         Format::Text => ui.out(&load_console::render(
-            &record,
+            record,
             &load_console::Settings {
                 width: ui.width,
-                results: None,
+                results: folder,
                 exit_code: exit.code(),
             },
         ))?,
@@ -362,16 +410,11 @@ fn finish(args: &LoadArgs, result: &LoadResult, ui: &mut Ui) -> anyhow::Result<E
     Ok(exit)
 }
 
-fn lane_results(fleet: &Fleet, collected: Collected) -> Vec<LaneResult> {
-    let tallies = collected
-        .tallies
-        .into_iter()
-        .chain(std::iter::repeat_with(Tally::default));
+fn lane_results(fleet: &Fleet) -> Vec<LaneResult> {
     fleet
         .lanes
         .iter()
-        .zip(tallies)
-        .map(|(lane, tally)| LaneResult {
+        .map(|lane| LaneResult {
             target: lane.target.name.clone(),
             region: lane.target.region.clone(),
             provider: lane.target.provider.id.clone(),
@@ -382,7 +425,7 @@ fn lane_results(fleet: &Fleet, collected: Collected) -> Vec<LaneResult> {
                 .signed()
                 .map(|signed| signed.how.clone())
                 .unwrap_or_default(),
-            tally,
+            tally: Tally::default(),
         })
         .collect()
 }
@@ -477,23 +520,24 @@ fn wire_settings(
     })
 }
 
-/// Whose times of arrival there are: the kernel's, where it gave any.
-fn clock(collected: &Collected) -> Clock {
-    let stamped = |tally: &Tally| tally.counts.reads > tally.counts.stampless_reads;
-    let kernel = cfg!(target_os = "linux") && collected.tallies.iter().any(stamped);
-    match kernel {
-        true => Clock::Kernel,
-        false => Clock::Read,
-    }
+/// Whether the kernel gave any times.
+fn stamped(result: &LoadResult) -> bool {
+    let mut lanes = result.lanes.iter().map(|lane| &lane.tally.counts);
+    lanes.any(|counts| counts.reads > counts.stampless_reads)
 }
 
 /// How conversations arrive, and the schedule where there is one.
-fn arriving(settings: &LoadSettings, seed: u64, lanes: usize) -> (Arriving, Option<Schedule>) {
+fn arriving(
+    settings: &LoadSettings,
+    seed: u64,
+    lanes: usize,
+    shard: Shard,
+) -> (Arriving, Option<Schedule>) {
     match &settings.load {
         Load::Closed(profile) => {
-            let most = profile.peak().ceil() as u32;
+            let most = shard.share(profile.peak().ceil() as u32);
             let profile = profile.clone();
-            let allowed = Arc::new(move |at| profile.at(at).round() as u32);
+            let allowed = Arc::new(move |at| shard.share(profile.at(at).round() as u32));
             (Arriving::Closed { most, allowed }, None)
         }
         Load::Open { profile, spacing } => {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::load::ceiling::Price;
+use crate::load::fleet::Lane;
 use crate::load::measure::Measure;
 use crate::load::tally::Tally;
 use crate::report::escape::line;
@@ -24,11 +26,12 @@ struct Shown {
     lanes: Vec<ProgressBar>,
     begun: Instant,
     latest: Vec<(Instant, u64)>,
+    prices: Vec<Option<Price>>,
 }
 
 impl LoadProgress {
     /// `length` is how long it will take, where that is known.
-    pub fn new(labels: &[String], length: Option<Duration>) -> LoadProgress {
+    pub fn new(lanes: &[Lane], length: Option<Duration>) -> LoadProgress {
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         if !io::stderr().is_terminal() || dumb {
             return LoadProgress { shown: None };
@@ -49,13 +52,13 @@ impl LoadProgress {
             }
         };
         head.enable_steady_tick(Duration::from_millis(250));
-        let lanes = labels
+        let bars_of_lanes = lanes
             .iter()
             .take(LINES)
-            .map(|label| {
+            .map(|lane| {
                 let one = bars.add(ProgressBar::new_spinner());
                 one.set_style(style("  {prefix:24!} {wide_msg}"));
-                one.set_prefix(line(label));
+                one.set_prefix(line(&lane.label()));
                 one
             })
             .collect();
@@ -64,9 +67,10 @@ impl LoadProgress {
             shown: Some(Shown {
                 bars,
                 head,
-                lanes,
+                lanes: bars_of_lanes,
                 begun: now,
-                latest: vec![(now, 0); labels.len()],
+                latest: vec![(now, 0); lanes.len()],
+                prices: lanes.iter().map(|lane| lane.price).collect(),
             }),
         }
     }
@@ -79,7 +83,7 @@ impl LoadProgress {
     }
 
     /// The state of a lane so far.
-    pub fn lane(&mut self, index: usize, tally: &Tally, under_way: u32, cost: Option<f64>) {
+    pub fn lane(&mut self, index: usize, tally: &Tally, under_way: u64) {
         let Some(shown) = &mut self.shown else {
             return;
         };
@@ -94,6 +98,10 @@ impl LoadProgress {
             let ended = tally.counts.live_requests;
             let rate = ended.saturating_sub(latest.1) as f64 / seconds;
             *latest = (now, ended);
+            let cost = shown.prices.get(index).copied().flatten().map(|price| {
+                let counts = &tally.counts;
+                price.micro_dollars(counts.live_input_tokens, 0, counts.live_tokens) as f64 / 1e6
+            });
             bar.set_message(words(tally, under_way, rate, cost));
         }
     }
@@ -115,7 +123,7 @@ impl Drop for LoadProgress {
 }
 
 /// `12.0/s  8 in flight  TTFT p50 210 p95 480 ms  0 errors  $0.12`
-fn words(tally: &Tally, under_way: u32, rate: f64, cost: Option<f64>) -> String {
+fn words(tally: &Tally, under_way: u64, rate: f64, cost: Option<f64>) -> String {
     let ttft = tally.measured(Measure::Ttft).map(|histogram| {
         let ms = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
         format!("  TTFT p50 {:.0} p95 {:.0} ms", ms(0.5), ms(0.95))

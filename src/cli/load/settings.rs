@@ -91,6 +91,28 @@ pub struct LoadSettings {
     pub warnings: Diagnostics,
 }
 
+impl LoadSettings {
+    /// All settings that decide what is sent when, in a text that is the same on all machines of a run.
+    pub fn fingerprint(&self, args: &LoadArgs) -> String {
+        let source = match &self.workload.source {
+            Source::Generated(generated) => format!(
+                "generated {} {} {} limited {}",
+                generated.prompt_tokens, generated.output_tokens, args.prefix, generated.limited
+            ),
+            Source::Scenarios { .. } => args
+                .mix
+                .as_ref()
+                .map_or_else(|| "even".to_owned(), ToString::to_string),
+        };
+        format!(
+            "{}; {:?}; {source}; recorded {:?}",
+            self.load.words(),
+            self.window,
+            self.workload.recorded
+        )
+    }
+}
+
 /// Resolves the flags of `load`. Every error is bad input: nothing has been sent.
 pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
     let catalog = catalog::shipped();

@@ -1,0 +1,258 @@
+//! The fold over what workers tell: totals, and seconds that are whole. Everything that shows or writes a run
+//! of load reads it.
+//!
+//! Core. Its size does not grow with the run: a second is handed out when all workers have told of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::load::round::Heard;
+use crate::load::tally::Tally;
+
+/// One second of one round, of all workers.
+#[derive(Debug, Clone)]
+pub struct Second {
+    /// From the start of the round, in whole seconds.
+    pub second: u64,
+    /// How long it was: shorter where the round ended within it, longer where a worker was too busy to tell in time.
+    pub length: Duration,
+    pub lanes: Vec<LaneSecond>,
+}
+
+/// A lane's part of it.
+#[derive(Debug, Clone, Default)]
+pub struct LaneSecond {
+    /// What ended in it; the figures of measured requests, and `live_*` of all.
+    pub tally: Tally,
+    /// Requests that were handed to a connection.
+    pub started: u64,
+    /// Requests under way at its end.
+    pub under_way: u64,
+}
+
+/// A second that some workers have told of.
+#[derive(Debug, Default)]
+struct Pending {
+    from: Option<Duration>,
+    until: Duration,
+    tallies: Vec<Tally>,
+    /// By worker: requests under way at each lane.
+    under_way: Vec<Option<Vec<u32>>>,
+}
+
+/// What was heard of a round.
+#[derive(Debug)]
+pub struct LoadFold {
+    totals: Vec<Tally>,
+    pending: BTreeMap<u64, Pending>,
+    /// By worker: the second of which it may still tell; `None` when it is done.
+    next: Vec<Option<u64>>,
+    /// By worker: the requests under way at the end of the last second that was handed out.
+    under_way: Vec<Vec<u32>>,
+    cpu: Vec<Duration>,
+}
+
+impl LoadFold {
+    /// Nothing was heard yet of this many lanes from this many workers.
+    pub fn new(lanes: usize, workers: usize) -> LoadFold {
+        LoadFold {
+            totals: vec![Tally::default(); lanes],
+            pending: BTreeMap::new(),
+            next: vec![Some(0); workers],
+            under_way: vec![vec![0; lanes]; workers],
+            cpu: vec![Duration::ZERO; workers],
+        }
+    }
+
+    /// Takes in what a worker tells.
+    pub fn push(&mut self, heard: &Heard) {
+        match heard {
+            Heard::Interval {
+                worker,
+                from,
+                until,
+                tallies,
+                under_way,
+            } => {
+                for (total, tally) in self.totals.iter_mut().zip(tallies) {
+                    total.add(tally);
+                }
+                let (lanes, workers) = (self.totals.len(), self.next.len());
+                let pending = self.pending.entry(from.as_secs()).or_default();
+                pending.tallies.resize_with(lanes, Tally::default);
+                pending.under_way.resize(workers, None);
+                for (own, tally) in pending.tallies.iter_mut().zip(tallies) {
+                    own.add(tally);
+                }
+                pending.from = Some(pending.from.map_or(*from, |first| first.min(*from)));
+                pending.until = pending.until.max(*until);
+                if let Some(own) = pending.under_way.get_mut(*worker) {
+                    *own = Some(under_way.clone());
+                }
+                if let Some(next) = self.next.get_mut(*worker) {
+                    *next = Some(until.as_secs().max(from.as_secs()));
+                }
+            }
+            Heard::Ended { worker, cpu } => {
+                if let Some(own) = self.cpu.get_mut(*worker) {
+                    *own += *cpu;
+                }
+                if let Some(next) = self.next.get_mut(*worker) {
+                    *next = None;
+                }
+            }
+            Heard::Samples(_) => {}
+        }
+    }
+
+    /// Requests under way at each lane, by the last second that was handed out.
+    pub fn under_way(&self) -> Vec<u64> {
+        sums(&self.under_way, self.totals.len())
+    }
+
+    /// Hands out the seconds of which all workers have told, in their order.
+    pub fn whole(&mut self) -> Vec<Second> {
+        let open = self.next.iter().flatten().min().copied();
+        let mut whole = Vec::new();
+        while let Some(entry) = self.pending.first_entry() {
+            if open.is_some_and(|open| *entry.key() >= open) {
+                break;
+            }
+            let (second, pending) = entry.remove_entry();
+            whole.push(self.second(second, pending));
+        }
+        whole
+    }
+
+    /// Hands out what is left, when nothing more will be told.
+    pub fn rest(&mut self) -> Vec<Second> {
+        self.next.fill(None);
+        self.whole()
+    }
+
+    fn second(&mut self, second: u64, pending: Pending) -> Second {
+        let before = sums(&self.under_way, self.totals.len());
+        for (own, told) in self.under_way.iter_mut().zip(pending.under_way) {
+            if let Some(told) = told {
+                *own = told;
+            }
+        }
+        let after = sums(&self.under_way, self.totals.len());
+        let lanes = pending
+            .tallies
+            .into_iter()
+            .zip(before.into_iter().zip(after))
+            .map(|(tally, (before, under_way))| {
+                let counts = &tally.counts;
+                // What began in it either ended in it or is under way at its end.
+                let ended = counts.live_requests + counts.cut;
+                LaneSecond {
+                    started: (ended + under_way).saturating_sub(before),
+                    under_way,
+                    tally,
+                }
+            })
+            .collect();
+        Second {
+            second,
+            length: pending
+                .until
+                .saturating_sub(pending.from.unwrap_or_default()),
+            lanes,
+        }
+    }
+
+    /// All that was measured so far, by lane.
+    pub fn totals(&self) -> &[Tally] {
+        &self.totals
+    }
+
+    /// The same, when nothing more will be told.
+    pub fn into_totals(self) -> Vec<Tally> {
+        self.totals
+    }
+
+    /// Processor time of each worker that is done.
+    pub fn cpu(&self) -> &[Duration] {
+        &self.cpu
+    }
+}
+
+fn sums(under_way: &[Vec<u32>], lanes: usize) -> Vec<u64> {
+    (0..lanes)
+        .map(|lane| {
+            let of = |worker: &Vec<u32>| worker.get(lane).copied().map_or(0, u64::from);
+            under_way.iter().map(of).sum()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::measure::Measure;
+    use crate::report::load_fold::*;
+
+    fn interval(worker: usize, from: u64, until: u64, ended: u64, under_way: u32) -> Heard {
+        let mut tally = Tally::default();
+        tally.counts.live_requests = ended;
+        for _ in 0..ended {
+            tally.measure(Measure::Ttft, Duration::from_millis(from));
+        }
+        Heard::Interval {
+            worker,
+            from: Duration::from_millis(from),
+            until: Duration::from_millis(until),
+            tallies: vec![tally],
+            under_way: vec![under_way],
+        }
+    }
+
+    fn shown(seconds: &[Second]) -> Vec<(u64, u64, u64, u64)> {
+        seconds
+            .iter()
+            .map(|one| {
+                let lane = &one.lanes[0];
+                let counts = &lane.tally.counts;
+                (
+                    one.second,
+                    lane.started,
+                    counts.live_requests,
+                    lane.under_way,
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_second_is_handed_out_when_all_workers_have_told_of_it() {
+        let mut fold = LoadFold::new(1, 2);
+        fold.push(&interval(0, 0, 1001, 3, 2));
+        assert!(fold.whole().is_empty());
+        fold.push(&interval(0, 1001, 2001, 1, 2));
+        fold.push(&interval(1, 0, 1002, 4, 1));
+        assert_eq!(shown(&fold.whole()), [(0, 10, 7, 3)]);
+        // The second worker is done: the first holds back only its own.
+        fold.push(&interval(1, 1002, 1500, 1, 0));
+        let cpu = Duration::from_millis(7);
+        fold.push(&Heard::Ended { worker: 1, cpu });
+        assert_eq!(shown(&fold.whole()), [(1, 1, 2, 2)]);
+        fold.push(&interval(0, 2001, 2400, 2, 0));
+        let rest = fold.rest();
+        assert_eq!(shown(&rest), [(2, 0, 2, 0)]);
+        assert_eq!(rest[0].length, Duration::from_millis(399));
+        assert_eq!(fold.cpu(), [Duration::ZERO, cpu]);
+        let total = &fold.totals()[0];
+        assert_eq!(total.counts.live_requests, 11);
+        assert_eq!(total.measured(Measure::Ttft).map(|one| one.len()), Some(11));
+    }
+
+    #[test]
+    fn a_worker_that_was_late_is_not_waited_for_twice() {
+        let mut fold = LoadFold::new(1, 2);
+        // Told only after 2.8 s: it counts to the second in which it began.
+        fold.push(&interval(0, 0, 2800, 5, 0));
+        fold.push(&interval(1, 0, 1001, 1, 0));
+        fold.push(&interval(1, 1001, 2001, 1, 0));
+        assert_eq!(shown(&fold.whole()), [(0, 6, 6, 0), (1, 1, 1, 0)]);
+    }
+}
