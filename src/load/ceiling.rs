@@ -1,6 +1,6 @@
 //! What a run may spend: tokens and money, as the answers report them.
 //!
-//! Counts what was spent and what is under way, by the mean of the requests before it. Never waits.
+//! Counts what was spent, and what is under way as the most that a request took so far. Never waits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -42,7 +42,8 @@ pub struct Ceiling {
     tokens: AtomicU64,
     micro_dollars: AtomicU64,
     under_way: AtomicU64,
-    ended: AtomicU64,
+    largest_tokens: AtomicU64,
+    largest_micro_dollars: AtomicU64,
     reached: AtomicBool,
 }
 
@@ -55,23 +56,24 @@ impl Ceiling {
         }
     }
 
-    /// Whether one more request may start: what was spent, and what is under way if it costs as much as the mean
+    /// Whether one more request may start: what was spent, and what is under way if it takes as much as the largest
     /// so far, leaves room for it. Counts it as under way where it may.
     pub fn admit(&self) -> bool {
         if self.most_tokens.is_none() && self.most_micro_dollars.is_none() {
             return true;
         }
-        let ended = self.ended.load(Ordering::Relaxed);
         let with_this = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
-        let room = |most: Option<u64>, spent: &AtomicU64| {
+        let room = |most: Option<u64>, spent: &AtomicU64, largest: &AtomicU64| {
             let spent = spent.load(Ordering::Relaxed);
-            let mean = spent.checked_div(ended).unwrap_or(0);
-            most.is_none_or(|most| {
-                spent.saturating_add(mean.saturating_mul(with_this)) <= most && spent < most
-            })
+            let planned = largest.load(Ordering::Relaxed).saturating_mul(with_this);
+            most.is_none_or(|most| spent.saturating_add(planned) <= most && spent < most)
         };
-        let admitted = room(self.most_tokens, &self.tokens)
-            && room(self.most_micro_dollars, &self.micro_dollars);
+        let admitted = room(self.most_tokens, &self.tokens, &self.largest_tokens)
+            && room(
+                self.most_micro_dollars,
+                &self.micro_dollars,
+                &self.largest_micro_dollars,
+            );
         if !admitted {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
             self.reached.store(true, Ordering::Relaxed);
@@ -81,13 +83,15 @@ impl Ceiling {
 
     /// A request that was admitted has ended.
     pub fn ended(&self, spending: Spending, price: Option<&Price>) {
-        self.tokens
-            .fetch_add(spending.input + spending.output, Ordering::Relaxed);
+        let tokens = spending.input + spending.output;
+        self.largest_tokens.fetch_max(tokens, Ordering::Relaxed);
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
         if let Some(price) = price {
             let cost = price.micro_dollars(spending.input, spending.cached, spending.output);
+            self.largest_micro_dollars
+                .fetch_max(cost, Ordering::Relaxed);
             self.micro_dollars.fetch_add(cost, Ordering::Relaxed);
         }
-        self.ended.fetch_add(1, Ordering::Relaxed);
         if self.most_tokens.is_some() || self.most_micro_dollars.is_some() {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
         }
@@ -114,7 +118,7 @@ mod tests {
     use crate::load::ceiling::*;
 
     #[test]
-    fn what_is_under_way_counts_at_the_mean() {
+    fn what_is_under_way_counts_as_the_largest_so_far() {
         let ceiling = Ceiling::new(Some(1000), None);
         let used = Spending {
             input: 60,

@@ -146,6 +146,7 @@ async fn exchange(
         desk,
         lane: lane_index,
         measured: place.phase == Phase::Measured,
+        lags: Vec::with_capacity(LAGS),
     };
     let authorised = signed.as_ref().map(|signed| {
         authorize(
@@ -174,6 +175,7 @@ async fn exchange(
         Some(Err(failure)) => unsent(&failure.message),
         None => unsent("not signed in"),
     };
+    ear.book_lags();
     let (mut trace, exchange, arrivals) = ear.listening.finish(sent.end.clone(), sent.total);
     if let (Some(failure), Some(signed)) = (&mut trace.failure, &signed) {
         circumstance::reconsider(
@@ -184,7 +186,7 @@ async fn exchange(
             signed_at,
         );
     }
-    let sample = sample(
+    let mut sample = sample(
         place,
         script.index,
         begun,
@@ -193,6 +195,9 @@ async fn exchange(
         &exchange,
         &arrivals,
     );
+    if round.settings.keep_samples {
+        one_by_one(&mut sample, &exchange, &arrivals);
+    }
     fleet.ceiling.ended(
         Spending {
             input: sample.input_tokens.unwrap_or(0),
@@ -219,6 +224,23 @@ struct Ear<'a> {
     desk: &'a Desk,
     lane: usize,
     measured: bool,
+    /// Microseconds that bytes lay in the kernel; booked together, as answers are decoded together.
+    lags: Vec<u32>,
+}
+
+/// As many lags are booked together.
+const LAGS: usize = 32;
+
+impl Ear<'_> {
+    fn book_lags(&mut self) {
+        if self.measured {
+            let tally = &mut self.desk.tallies.borrow_mut()[self.lane];
+            for lag in &self.lags {
+                tally.measure_micros(Measure::ReadLag, u64::from(*lag), 1);
+            }
+        }
+        self.lags.clear();
+    }
 }
 
 impl Hearing for Ear<'_> {
@@ -227,11 +249,12 @@ impl Hearing for Ear<'_> {
     }
 
     fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> ControlFlow<()> {
-        if self.measured {
-            let lag = read_at.saturating_sub(at);
-            self.desk.tallies.borrow_mut()[self.lane].measure(Measure::ReadLag, lag);
+        let lag = read_at.saturating_sub(at).as_micros();
+        self.lags.push(u32::try_from(lag).unwrap_or(u32::MAX));
+        if self.lags.len() == LAGS {
+            self.book_lags();
         }
-        match self.listening.bytes(at, bytes) {
+        match self.listening.bytes(at, read_at, bytes) {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
         }
@@ -290,6 +313,7 @@ fn sample(
         sent: sent.sent,
         headers: exchange.head.as_ref().map(|head| head.at),
         first_output: arrivals.first,
+        first_output_read: arrivals.first_read,
         first_reasoning: timing.first_reasoning.filter(|_| streamed),
         first_text: timing.first_text.filter(|_| streamed),
         first_call_output: timing.first_call_output.filter(|_| streamed),
@@ -314,7 +338,27 @@ fn sample(
             .failure
             .as_ref()
             .and_then(|failure| failure.retry_after),
+        request_id: None,
+        gaps: Box::default(),
     }
+}
+
+/// Headers in which answers name their request, as providers and the gateways before them call them.
+const REQUEST_IDS: [&str; 4] = [
+    "x-request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "request-id",
+];
+
+/// What whoever wants each request wants besides.
+fn one_by_one(sample: &mut Sample, exchange: &Exchange, arrivals: &Arrivals) {
+    let head = exchange.head.as_ref();
+    sample.request_id = REQUEST_IDS
+        .iter()
+        .find_map(|name| head?.header(name))
+        .map(str::to_owned);
+    sample.gaps = arrivals.gaps.as_slice().into();
 }
 
 /// Adds the request to the worker's books, and closes or opens the lane's gate.

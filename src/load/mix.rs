@@ -14,6 +14,9 @@ use crate::diagnostic::cut_to;
 use crate::document::nearest::{list, nearest};
 use crate::load::draw::{self, Purpose};
 
+/// As many names are listed in a message.
+const SHOWN: usize = 12;
+
 /// The largest weight.
 const HEAVIEST: u32 = 1_000_000;
 
@@ -75,6 +78,14 @@ impl Mix {
         Choice::new(names.iter().map(|_| (1, 1)).collect(), seed)
     }
 
+    /// Whether a name has a share.
+    pub fn takes(&self, name: &str) -> bool {
+        self.parts
+            .iter()
+            .filter_map(|(pattern, _)| Glob::new(pattern).ok())
+            .any(|glob| glob.compile_matcher().is_match(name))
+    }
+
     /// The mix over the names that there are. A name belongs to the first part that matches it; a part
     /// that gets no name is an error.
     pub fn over(&self, names: &[&str], seed: u64) -> Result<Choice, String> {
@@ -104,8 +115,12 @@ impl Mix {
                             format!("no scenario is called `{shown}`: did you mean `{near}`?")
                         }
                         None => format!(
-                            "no scenario is called `{shown}`: there are {}",
-                            list(names.iter().copied())
+                            "no scenario is called `{shown}`: there are {}{}",
+                            list(names.iter().copied().take(SHOWN)),
+                            match names.len().saturating_sub(SHOWN) {
+                                0 => String::new(),
+                                more => format!(", and {more} more"),
+                            }
                         ),
                     }
                 });

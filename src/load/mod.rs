@@ -15,6 +15,7 @@ pub mod window;
 pub mod workload;
 
 // What is measured of it, and what that is worth.
+pub mod calibration;
 pub mod judge;
 pub mod listening;
 pub mod measure;

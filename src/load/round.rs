@@ -2,8 +2,8 @@
 //!
 //! Plain data and the counters that workers share. Starts nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -73,9 +73,32 @@ pub struct RoundSettings {
     pub stop: watch::Receiver<Stop>,
 }
 
+/// Empty tallies.
+#[derive(Debug, Default)]
+pub struct Shelf(Mutex<Vec<Tally>>);
+
+impl Shelf {
+    /// An empty tally with its memory.
+    pub fn take(&self) -> Tally {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        found.unwrap_or_else(Tally::warm)
+    }
+
+    /// Empties tallies that were read, for others to take.
+    pub fn put(&self, mut tallies: Vec<Tally>) {
+        tallies.iter_mut().for_each(Tally::clear);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(tallies);
+    }
+}
+
 /// What workers need to know of the round that they are in.
 pub struct Round {
     pub settings: RoundSettings,
+    /// Tallies to be used again: to make one touches megabytes of memory.
+    pub shelf: Shelf,
     /// One per lane.
     pub gates: Vec<Gate>,
     /// One per lane: how many virtual clients' conversations have begun, of this shard.
@@ -88,6 +111,7 @@ impl Round {
     pub fn new(settings: RoundSettings, lanes: usize) -> Round {
         Round {
             settings,
+            shelf: Shelf::default(),
             gates: (0..lanes).map(|_| Gate::default()).collect(),
             begun: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             measured: (0..lanes).map(|_| AtomicU64::new(0)).collect(),

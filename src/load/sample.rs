@@ -55,6 +55,8 @@ pub struct Sample {
     pub sent: Option<Duration>,
     pub headers: Option<Duration>,
     pub first_output: Option<Duration>,
+    /// When the process had it.
+    pub first_output_read: Option<Duration>,
     pub first_reasoning: Option<Duration>,
     pub first_text: Option<Duration>,
     pub first_call_output: Option<Duration>,
@@ -84,6 +86,10 @@ pub struct Sample {
     pub failure: Option<String>,
     /// How long the provider asked to wait.
     pub retry_after: Option<Duration>,
+    /// As the answer's head names it; only where samples are told one by one.
+    pub request_id: Option<String>,
+    /// Microseconds between output events; only where samples are told one by one.
+    pub gaps: Box<[u32]>,
 }
 
 impl Sample {

@@ -189,7 +189,7 @@ impl Worker {
         let mut tallies = self.desk.tallies.borrow_mut();
         let measured = tallies
             .iter_mut()
-            .map(|tally| std::mem::replace(tally, Tally::warm()))
+            .map(|tally| std::mem::replace(tally, self.round.shelf.take()))
             .collect();
         drop(tallies);
         let _ = self.tell.send(Heard::Interval {

@@ -115,7 +115,8 @@ pub const REQUESTS: &str = "round,target,region,arrival,turn,scenario,phase,inte
      dns_ms,tcp_ms,tls_ms,queued_ms,sent_ms,headers_ms,first_output_ms,first_reasoning_ms,first_text_ms,\
      first_call_output_ms,first_call_ms,last_output_ms,ended_ms,ttft_ms,tpot_ms,output_events,output_reads,\
      first_read_events,input_tokens,output_tokens,cached_tokens,reasoning_tokens,bytes_out,bytes_in,reads,\
-     stampless_reads,redialled,status,failure,retry_after_ms\n";
+     stampless_reads,redialled,status,failure,retry_after_ms,\
+     first_output_read_ms,request_id\n";
 
 /// A request's row.
 pub fn request(
@@ -178,6 +179,8 @@ pub fn request(
         number(sample.status),
         text(&redact(sample.failure.as_deref().unwrap_or_default())),
         ms(sample.retry_after),
+        ms(sample.first_output_read),
+        text(&redact(sample.request_id.as_deref().unwrap_or_default())),
     ];
     let mut row = cells.join(",");
     row.push('\n');
@@ -262,6 +265,9 @@ mod tests {
             queued: ms(0),
             sent: Some(ms(2)),
             headers: Some(ms(5)),
+            first_output_read: None,
+            request_id: None,
+            gaps: Box::default(),
             first_output: Some(ms(12)),
             first_reasoning: None,
             first_text: Some(ms(12)),

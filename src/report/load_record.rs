@@ -50,6 +50,8 @@ pub struct LoadRecord {
     pub shards: Vec<MergedShardRecord>,
     pub targets: Vec<TargetRecord>,
     pub harness: HarnessRecord,
+    /// Reported minus true, where it was measured against a mock that keeps its truth.
+    pub calibration: Option<Value>,
 }
 
 /// What is missing from a merged run.
@@ -280,6 +282,7 @@ impl LoadRecord {
                 stampless_reads: all.counts.stampless_reads,
                 client_bottleneck: result.bottleneck(),
             },
+            calibration: None,
         }
     }
 

@@ -159,7 +159,7 @@ fn bad_flags_are_told_before_anything_is_sent() {
         (&["--prefix", "shared"], "shared:N"),
         (&["--mix", "no/such=1"], "no scenario"),
         (&["--arrivals", "absent.csv"], "absent.csv"),
-        (&["--max-cost", "-1"], "--max-cost"),
+        (&["--max-cost=-1"], "--max-cost"),
         (&["--max-cost", "1"], "price"),
         (&["--concurrency", "900000000"], "help:"),
     ] {
@@ -453,10 +453,44 @@ fn the_highest_rate_is_at_least_the_ceiling_that_held() {
         .exits(0);
     let run = said.json();
     let search = &run["targets"][0]["search"];
-    assert_eq!(search["highest_per_s"], 16.0, "{search}");
-    assert_eq!(search["at_least"], true);
-    assert_eq!(search["bounded_by"], "ceiling");
+    assert_eq!(search["at_least"], true, "{search}");
+    // A busy machine may not get there, and must then say so.
+    match search["bounded_by"].as_str().unwrap() {
+        "ceiling" => assert_eq!(search["highest_per_s"], 16.0, "{search}"),
+        other => assert_eq!(other, "client", "{search}"),
+    }
     assert_eq!(search["confirmed"], 2);
+    assert!(said.stderr.contains("step  1"), "{}", said.stderr);
+}
+
+#[test]
+fn calibration_compares_with_what_the_mock_sent() {
+    let said = Project::new()
+        .run(&[
+            "load",
+            "--calibrate",
+            "--concurrency",
+            "5",
+            "--requests",
+            "20",
+            "--output-tokens",
+            "16",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let run = said.json();
+    let found = &run["calibration"];
+    assert_eq!(found["compared"], 20, "{found}");
+    assert_eq!(found["unmatched"], 0);
+    // Not how good it is, but that both mean the same: 200 ms to the first token, whoever says it.
+    let error = found["ttft_error_ms"]["p50"].as_f64().unwrap();
+    assert!(error.abs() < 100.0, "{found}");
+    assert!(
+        said.stderr.contains("reported minus true"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! `sameturn load`: settings → targets and identities → rounds of load → reports.
 
 pub mod args;
+pub mod calibrate;
 pub mod find_max;
 pub mod out;
 pub mod preflight;
@@ -18,9 +19,11 @@ use crate::auth::seen::Seen;
 use crate::auth::shared::SignIns;
 use crate::catalog;
 use crate::cli::args::Format;
+use crate::cli::check::start_mock;
 use crate::cli::exit::{self, Exit};
 use crate::cli::lint;
 use crate::cli::load::args::{HttpArg, LoadArgs};
+use crate::cli::load::calibrate::Specimen;
 use crate::cli::load::out::{Collected, Opened, Out, Part, Planned};
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::settings::{Load, LoadSettings};
@@ -38,8 +41,6 @@ use crate::load::slo::Objective;
 use crate::load::tally::Tally;
 use crate::load::window::Window;
 use crate::load::workload::Workload;
-use crate::mock::data::MockData;
-use crate::mock::server::MockServer;
 use crate::plan::shard::Shard;
 use crate::plan::{self, PlannedScenario};
 use crate::report::load_console;
@@ -50,6 +51,9 @@ use crate::transport::wire::{Clock, HttpVersion, WireSettings};
 
 /// Runs the command. An error is bad input: nothing was sent.
 pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let specimen = args.calibrate.then(Specimen::start).transpose()?;
+    let of_specimen = specimen.as_ref().map(|specimen| specimen.arguments(args));
+    let args = of_specimen.as_ref().unwrap_or(args);
     let settings = settings::resolve(args, nonce())?;
     lint::warn(ui, &settings.warnings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,7 +61,7 @@ pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("the runtime did not start")?;
-    runtime.block_on(load(args, settings, ui))
+    runtime.block_on(load(args, settings, specimen, ui))
 }
 
 /// Different in each run, so that no prompt is in a cache from the run before.
@@ -66,48 +70,18 @@ fn nonce() -> u64 {
     since.map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// The built-in mocks on threads of their own, so that they and the load share processors only.
-struct Mocks {
-    server: MockServer,
-    /// There until it is dropped.
-    runtime: Option<tokio::runtime::Runtime>,
-}
-
-impl Drop for Mocks {
-    /// A runtime cannot be waited for inside of another one.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+async fn load(
+    args: &LoadArgs,
+    settings: LoadSettings,
+    specimen: Option<Specimen>,
+    ui: &mut Ui,
+) -> anyhow::Result<Exit> {
+    let environment = match &specimen {
+        None => Environment::of_process(),
+        Some(specimen) => {
+            Environment::of_process().with(calibrate::KEY_VARIABLE, specimen.key.clone())
         }
-    }
-}
-
-impl Mocks {
-    fn start(seed: u64) -> anyhow::Result<Mocks> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .thread_name("mock")
-            .build()
-            .context("the mocks' runtime did not start")?;
-        let data = MockData::shipped().map_err(anyhow::Error::msg)?;
-        let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let handle = runtime.handle().clone();
-        let server = std::thread::scope(|scope| {
-            let start = scope.spawn(|| handle.block_on(MockServer::start(any_port, data, seed)));
-            start.join()
-        });
-        let server = server
-            .map_err(|_| anyhow::anyhow!("the built-in mocks broke"))?
-            .context("the built-in mocks could not listen on loopback")?;
-        Ok(Mocks {
-            server,
-            runtime: Some(runtime),
-        })
-    }
-}
-
-async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let environment = Environment::of_process();
+    };
     let part = Part::of(&args.out, &environment)?;
     if part.shard.count() > 1 && matches!(settings.load, Load::FindMax { .. }) {
         bail!(
@@ -115,10 +89,10 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
         );
     }
     let mocks = match settings.mode {
-        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(Mocks::start(args.seed)?),
+        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
-    let mock = mocks.as_ref().map(|mocks| &mocks.server);
+    let mock = mocks.as_ref();
     let catalog = catalog::shipped();
     let columns = targets::expand(&settings.targets, catalog, &environment, mock).await?;
     let (columns, skipped) = applicable(columns, &settings.planned, &settings.workload)?;
@@ -202,10 +176,13 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
     let shard = part.shard;
     let waiting = part.clone();
     let opened = out::open(&args.out, &args.results, part, &planned, &environment, ui).await?;
-    let out = match opened {
+    let mut out = match opened {
         Opened::Go(out) => out,
         Opened::Done(exit) => return Ok(exit),
     };
+    if specimen.is_some() {
+        out.keep_samples();
+    }
     let keeper = tokio::spawn(keep_signed_in(
         Arc::clone(&fleet),
         shared,
@@ -287,12 +264,19 @@ async fn load(args: &LoadArgs, settings: LoadSettings, ui: &mut Ui) -> anyhow::R
     result.finished_at = store::format_time(SystemTime::now());
     result.harness.process_cpu = process_cpu().saturating_sub(cpu);
     result.harness.peak_rss = peak_rss();
-    let record = out.record(&result);
+    let mut record = out.record(&result);
+    if let Some(specimen) = specimen {
+        let calibration = specimen.compare(out.samples())?;
+        ui.err(&calibrate::words(&calibration))?;
+        record.calibration = Some(calibrate::json(&calibration));
+    }
     let folder = out.folder().map(|folder| folder.display().to_string());
     let kept = out
         .finish(&record, &result, settings.window.warm_up, &environment, ui)
         .await?;
-    drop(mocks);
+    if let Some(mocks) = mocks {
+        mocks.stop().await;
+    }
     finish(args, &result, &record, folder, kept, ui)
 }
 

@@ -338,7 +338,12 @@ impl Out {
                         self.samples.extend(samples);
                     }
                 }
-                Ok(told) => fold.push(&told),
+                Ok(told) => {
+                    fold.push(&told);
+                    if let Heard::Interval { tallies, .. } = told {
+                        round.shelf.put(tallies);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }

@@ -119,7 +119,7 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
     let whom = Whom {
         server: &args.server,
         targets: args.targets.as_deref(),
-        mocks: args.mocks || args.calibrate,
+        mocks: args.mocks,
         gaps: false,
     };
     let (mode, file) = mode(&whom, catalog)?;
@@ -260,20 +260,28 @@ fn mixed(
     mix: Option<&Mix>,
     seed: u64,
 ) -> anyhow::Result<Source> {
-    let names: Vec<&str> = planned
+    let names: Vec<String> = planned
+        .iter()
+        .map(|one| one.scenario.name.clone())
+        .collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let Some(mix) = mix {
+        // A part that fits nothing is told with all the names there are.
+        mix.over(&all, seed)
+            .map_err(|reason| anyhow::anyhow!("--mix: {reason}"))?;
+        planned.retain(|one| mix.takes(&one.scenario.name));
+    }
+    let kept: Vec<&str> = planned
         .iter()
         .map(|one| one.scenario.name.as_str())
         .collect();
     let choice = match mix {
-        None => Mix::even(&names, seed),
-        Some(mix) => mix
-            .over(&names, seed)
-            .map_err(|reason| anyhow::anyhow!("--mix: {reason}"))?,
+        None => Mix::even(&kept, seed),
+        Some(mix) => mix.over(&kept, seed).map_err(anyhow::Error::msg)?,
     };
     if let Some(background) = planned
         .iter()
         .find(|one| one.scenario.settings.background == Some(true))
-        .filter(|_| mix.is_none())
     {
         bail!(
             "`{}` is answered in the background, where there is no stream to measure: choose others with --mix",
