@@ -11,8 +11,10 @@ use crate::load::sample::Sample;
 /// One stream as the mock sent it. Microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Truth {
-    /// From the last byte of the request read to the first output event handed to the kernel.
-    pub ttft: u64,
+    /// When the last byte of the request was read, by the wall clock.
+    pub read: u64,
+    /// When the first output event was with the kernel, by the wall clock.
+    pub first_output: u64,
     /// Between output events.
     pub gaps: Vec<u64>,
 }
@@ -24,10 +26,14 @@ pub struct Calibration {
     pub compared: usize,
     /// Whole answers that the mock's truth does not have.
     pub unmatched: usize,
-    /// Microseconds, sorted: TTFT by the kernel's times.
+    /// Microseconds, sorted. TTFT by the kernel's times: the true one is from our sending of the request's last byte
+    /// to the mock's handing of the first output event to the kernel, both by the one wall clock of this machine.
     pub ttft: Vec<i64>,
     /// The same by the times of the reads.
     pub ttft_read: Vec<i64>,
+    /// From our sending of the request's last byte to the mock's reading of it: part of the TTFT, and the share of
+    /// the mock and the machine in it.
+    pub until_read: Vec<i64>,
     /// Gap by gap.
     pub itl: Vec<i64>,
     /// Answers whose gaps are fewer or more than the mock's, and so were not compared.
@@ -61,7 +67,8 @@ pub fn read(text: &str) -> Result<HashMap<String, Truth>, String> {
             .collect();
         let gaps = gaps.map_err(|error| format!("line {} of the truth: {error}", number + 2))?;
         let truth = Truth {
-            ttft: first.saturating_sub(read),
+            read,
+            first_output: first,
             gaps,
         };
         truths.insert(cell(id).to_owned(), truth);
@@ -73,21 +80,25 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Compares.
-pub fn compare(truths: &HashMap<String, Truth>, samples: &[Sample]) -> Calibration {
+/// Compares. `origin` is the start of the round in microseconds of the wall clock.
+pub fn compare(truths: &HashMap<String, Truth>, samples: &[Sample], origin: u64) -> Calibration {
+    let wall = |truth: u64| i64::try_from(truth.saturating_sub(origin)).unwrap_or(i64::MAX);
     let mut all = Calibration::default();
     for sample in samples.iter().filter(|sample| sample.failure.is_none()) {
         let truth = sample.request_id.as_ref().and_then(|id| truths.get(id));
-        let (Some(truth), Some(ttft)) = (truth, sample.ttft()) else {
+        let (Some(truth), Some(first), Some(sent)) = (truth, sample.first_output, sample.sent)
+        else {
             all.unmatched += 1;
             continue;
         };
         all.compared += 1;
-        let true_ttft = i64::try_from(truth.ttft).unwrap_or(i64::MAX);
-        all.ttft.push(micros(ttft) - true_ttft);
-        if let Some(read) = sample.since_sent(sample.first_output_read) {
-            all.ttft_read.push(micros(read) - true_ttft);
+        let true_first = wall(truth.first_output);
+        all.ttft.push(micros(sample.begun + first) - true_first);
+        if let Some(read) = sample.first_output_read {
+            all.ttft_read.push(micros(sample.begun + read) - true_first);
         }
+        all.until_read
+            .push(wall(truth.read) - micros(sample.begun + sent));
         if sample.gaps.len() == truth.gaps.len() {
             let pairs = sample.gaps.iter().zip(&truth.gaps);
             all.itl
@@ -96,7 +107,12 @@ pub fn compare(truths: &HashMap<String, Truth>, samples: &[Sample]) -> Calibrati
             all.other_gaps += 1;
         }
     }
-    for differences in [&mut all.ttft, &mut all.ttft_read, &mut all.itl] {
+    for differences in [
+        &mut all.ttft,
+        &mut all.ttft_read,
+        &mut all.until_read,
+        &mut all.itl,
+    ] {
         differences.sort_unstable();
     }
     all
@@ -159,8 +175,8 @@ mod tests {
     #[test]
     fn differences_are_reported_minus_true() {
         let text = "request_id,read_us,first_output_us,gaps_us\n\
-                    a,1000,201000,20000;20000\n\
-                    b,1000,201000,20000\n\
+                    a,9001500,9201000,20000;20000\n\
+                    b,9001000,9201000,20000\n\
                     c,,,\n";
         let truths = read(text).unwrap();
         let samples = [
@@ -168,13 +184,14 @@ mod tests {
             sample("b", 201, &[10_000, 10_000]),
             sample("d", 201, &[]),
         ];
-        let found = compare(&truths, &samples);
+        let found = compare(&truths, &samples, 9_000_000);
         assert_eq!(
             (found.compared, found.unmatched, found.other_gaps),
             (2, 1, 1)
         );
         assert_eq!(found.ttft, [0, 1000]);
         assert_eq!(found.ttft_read, [7000, 8000]);
+        assert_eq!(found.until_read, [0, 500]);
         assert_eq!(found.itl, [-1000, 500]);
         assert_eq!(quantile(&found.itl, 0.99), Some(0.5));
         assert_eq!(quantile(&[], 0.5), None);

@@ -54,7 +54,7 @@ enum Body {
 ///
 /// Thousands of streams take turns on a worker, and each finds the processor's caches full of the others. Decoding
 /// a dozen events in a row costs a fraction of decoding them one by one; each keeps its own time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     bytes: Vec<u8>,
     /// When they arrived, when the process had them, and how many.
@@ -62,7 +62,7 @@ struct Waiting {
 }
 
 /// As many bytes wait at most.
-const BATCH: usize = 4 * 1024;
+const BATCH: usize = 2 * 1024;
 
 /// When output came.
 #[derive(Debug, Default)]
@@ -114,6 +114,7 @@ impl Waiting {
             rest = later;
         }
         self.bytes.clear();
+        self.bytes.shrink_to(BATCH);
     }
 }
 
@@ -138,7 +139,10 @@ impl<'a> Listening<'a> {
             let stream = AnswerStream::new(self.manner.dialect, self.manner.mapping);
             self.body = Body::Stream {
                 stream: Box::new(stream),
-                waiting: Waiting::default(),
+                waiting: Waiting {
+                    bytes: Vec::with_capacity(BATCH),
+                    reads: Vec::with_capacity(16),
+                },
             };
         }
         self.head = Some(head);
@@ -149,11 +153,12 @@ impl<'a> Listening<'a> {
         self.reads = self.reads.saturating_add(1);
         match &mut self.body {
             Body::Stream { stream, waiting } => {
-                waiting.bytes.extend_from_slice(bytes);
-                waiting.reads.push((at, read_at, bytes.len()));
-                if waiting.bytes.len() >= BATCH {
+                if waiting.bytes.len() + bytes.len() > BATCH {
                     waiting.decode(stream, &mut self.arrivals);
                 }
+                // What is longer alone is decoded next, so that no more than a batch is ever held twice.
+                waiting.bytes.extend_from_slice(bytes);
+                waiting.reads.push((at, read_at, bytes.len()));
             }
             Body::Whole { bytes: kept, reads } => {
                 let room = self.manner.most - kept.len();

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -80,7 +81,12 @@ impl Specimen {
     }
 
     /// Ends the mock, and compares what was measured with its truth.
-    pub fn compare(mut self, samples: &[Sample]) -> anyhow::Result<Calibration> {
+    /// `origin` is when the round began.
+    pub fn compare(
+        mut self,
+        samples: &[Sample],
+        origin: SystemTime,
+    ) -> anyhow::Result<Calibration> {
         #[cfg(unix)]
         if let Some(pid) = i32::try_from(self.process.id())
             .ok()
@@ -94,7 +100,9 @@ impl Specimen {
         self.process.wait().context("the mock did not end")?;
         let text = std::fs::read_to_string(&self.truth).context("the mock left no truth")?;
         let truths = calibration::read(&text).map_err(anyhow::Error::msg)?;
-        Ok(calibration::compare(&truths, samples))
+        let since = origin.duration_since(SystemTime::UNIX_EPOCH);
+        let origin = u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
+        Ok(calibration::compare(&truths, samples, origin))
     }
 }
 
@@ -136,8 +144,10 @@ pub fn words(calibration: &Calibration) -> String {
             out.push_str(&format!("  {count} {words}\n"));
         }
     }
+    out.push_str(&row("until the mock had read it", &calibration.until_read));
     out.push_str(
-        "  (true: from the mock's reading of the request to its handing the event to the kernel)\n",
+        "  (true: from our last byte sent to the mock's handing of the first output to the kernel; the last row is\n   \
+         the mock's own share of that)\n",
     );
     out
 }
@@ -155,6 +165,7 @@ pub fn json(calibration: &Calibration) -> Value {
         "unmatched": calibration.unmatched,
         "ttft_error_ms": spread(&calibration.ttft),
         "ttft_read_error_ms": spread(&calibration.ttft_read),
+        "until_read_ms": spread(&calibration.until_read),
         "itl_error_ms": spread(&calibration.itl),
     })
 }

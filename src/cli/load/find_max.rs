@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::cli::load::out::Collected;
 use crate::cli::load::progress::LoadProgress;
+use crate::cli::load::schedule::start;
 use crate::cli::load::settings::{Load, LoadSettings};
-use crate::cli::load::{RoundPlan, Running, State, start};
+use crate::cli::load::{RoundPlan, Running, State};
 use crate::cli::ui::Ui;
 use crate::load::arrival::{Arrivals, Merged};
 use crate::load::find::{Outcome, Search, Step};
@@ -90,7 +91,7 @@ pub async fn run(
             window,
             drain: *step,
             arriving: Arriving::Open,
-            schedule: Some(Box::new(merged.map(start))),
+            schedule: Some(Box::new(merged.map(move |one| start(&one, lanes)))),
         };
         let (after, one) = running.round(plan, progress, state).await?;
         state = after;

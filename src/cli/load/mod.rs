@@ -6,6 +6,7 @@ pub mod find_max;
 pub mod out;
 pub mod preflight;
 pub mod progress;
+pub mod schedule;
 pub mod settings;
 
 use std::sync::Arc;
@@ -26,18 +27,17 @@ use crate::cli::load::args::{HttpArg, LoadArgs};
 use crate::cli::load::calibrate::Specimen;
 use crate::cli::load::out::{Collected, Opened, Out, Part, Planned};
 use crate::cli::load::progress::LoadProgress;
+use crate::cli::load::schedule::{arriving, good};
 use crate::cli::load::settings::{Load, LoadSettings};
 use crate::cli::settings::Mode;
 use crate::cli::signals;
 use crate::cli::targets::{self, Column};
 use crate::cli::ui::Ui;
-use crate::load::arrival::Merged;
 use crate::load::ceiling::{Ceiling, Price};
 use crate::load::engine::{Engine, Schedule};
 use crate::load::fleet::{Fleet, Lane};
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
-use crate::load::round::{Arriving, Good, Round, RoundSettings, Start, Stop};
-use crate::load::slo::Objective;
+use crate::load::round::{Arriving, Good, Round, RoundSettings, Stop};
 use crate::load::tally::Tally;
 use crate::load::window::Window;
 use crate::load::workload::Workload;
@@ -266,7 +266,7 @@ async fn load(
     result.harness.peak_rss = peak_rss();
     let mut record = out.record(&result);
     if let Some(specimen) = specimen {
-        let calibration = specimen.compare(out.samples())?;
+        let calibration = specimen.compare(out.samples(), out.origin())?;
         ui.err(&calibrate::words(&calibration))?;
         record.calibration = Some(calibrate::json(&calibration));
     }
@@ -325,10 +325,11 @@ impl Running {
         mut progress: LoadProgress,
         mut state: State,
     ) -> anyhow::Result<(State, Rounded)> {
-        let begun = SystemTime::now();
+        // Both clocks back to back: times of this round are told by either.
+        let (begun, origin) = (SystemTime::now(), Instant::now());
         let settings = RoundSettings {
             number: plan.number,
-            origin: Instant::now(),
+            origin,
             window: plan.window,
             drain: plan.drain,
             arriving: plan.arriving,
@@ -508,82 +509,6 @@ fn wire_settings(
 fn stamped(result: &LoadResult) -> bool {
     let mut lanes = result.lanes.iter().map(|lane| &lane.tally.counts);
     lanes.any(|counts| counts.reads > counts.stampless_reads)
-}
-
-/// How conversations arrive, and the schedule where there is one.
-fn arriving(
-    settings: &LoadSettings,
-    seed: u64,
-    lanes: usize,
-    shard: Shard,
-) -> (Arriving, Option<Schedule>) {
-    match &settings.load {
-        Load::Closed(profile) => {
-            let most = shard.share(profile.peak().ceil() as u32);
-            let profile = profile.clone();
-            let allowed = Arc::new(move |at| shard.share(profile.at(at).round() as u32));
-            (Arriving::Closed { most, allowed }, None)
-        }
-        Load::Open { profile, spacing } => {
-            let merged = Merged::new(profile, *spacing, seed, lanes);
-            (Arriving::Open, Some(Box::new(merged.map(start))))
-        }
-        Load::FindMax { .. } => (Arriving::Open, None),
-        Load::Replay(recorded) => {
-            let recorded = Arc::clone(recorded);
-            let arrivals = (0..recorded.len()).flat_map(move |index| {
-                let intended = recorded[index].at;
-                (0..lanes).map(move |lane| {
-                    let start = Start {
-                        lane,
-                        arrival: index as u64,
-                        intended,
-                    };
-                    ((index * lanes + lane) as u64, start)
-                })
-            });
-            (Arriving::Open, Some(Box::new(arrivals)))
-        }
-    }
-}
-
-fn start(arrival: crate::load::arrival::Arrival) -> (u64, Start) {
-    let start = Start {
-        lane: arrival.lane,
-        arrival: arrival.index,
-        intended: arrival.due,
-    };
-    (arrival.number, start)
-}
-
-/// Whether a request keeps the objective; every whole one does where there is none.
-fn good(objective: Option<&Objective>) -> Good {
-    use crate::load::sample::Sample;
-    use crate::load::slo::{Metric, OneRequest};
-    let Some(objective) = objective.cloned() else {
-        return Arc::new(|_, _| true);
-    };
-    Arc::new(move |sample: &Sample, gaps: &[u32]| {
-        let gaps: Vec<Duration> = gaps
-            .iter()
-            .map(|gap| Duration::from_micros(u64::from(*gap)))
-            .collect();
-        let value = |metric: Metric| match metric {
-            Metric::Headers => sample.since_sent(sample.headers),
-            Metric::Ttft => sample.ttft(),
-            Metric::Itl => None,
-            Metric::Tpot => sample.tpot(),
-            Metric::E2e => Some(sample.ended),
-            Metric::Response => Some(sample.response()),
-            // A part of a loop says nothing of the whole.
-            Metric::Loop => Some(Duration::ZERO),
-        };
-        objective.is_good(&OneRequest {
-            succeeded: sample.failure.is_none(),
-            value: &value,
-            gaps: &gaps,
-        })
-    })
 }
 
 /// Renews credentials before they end.

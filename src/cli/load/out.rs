@@ -377,6 +377,11 @@ impl Out {
         self.keeps = true;
     }
 
+    /// When the first round began.
+    pub fn origin(&self) -> SystemTime {
+        self.origin
+    }
+
     /// What was kept.
     pub fn samples(&self) -> &[Sample] {
         &self.samples
