@@ -17,3 +17,7 @@ mock:
 
 demo:
     cargo run -- check
+
+# A real Slurm array of three shards through an S3 server, one of them killed and run again; as root.
+nightly:
+    deploy/try-slurm
