@@ -11,6 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::load::out;
 use crate::cli::ui::Ui;
 use crate::report::load_console;
+use crate::report::load_record::LoadRecord;
 use crate::report::merge::{self, Options};
 use crate::report::shard_record::ShardRecord;
 use crate::report::shard_store::{Created, Place};
@@ -59,7 +60,7 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let exit = match record.partial {
         // It is not known what the missing ones would have said.
         Some(_) => Exit::Undetermined,
-        None => Exit::Ok,
+        None => of_objective(&record),
     };
     match args.format {
         Format::Json => ui.out(&text)?,
@@ -73,6 +74,23 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Whether the objective that the shards were given was kept everywhere.
+fn of_objective(record: &LoadRecord) -> Exit {
+    let mut outcomes = record
+        .targets
+        .iter()
+        .flat_map(|target| &target.objective)
+        .map(|term| term.outcome.as_str());
+    match (
+        outcomes.clone().any(|one| one == "broken"),
+        outcomes.any(|one| one == "undecided"),
+    ) {
+        (true, _) => Exit::Findings,
+        (false, true) => Exit::Undetermined,
+        (false, false) => Exit::Ok,
+    }
 }
 
 /// The place and the name of the run: as flags say them, or one path or URL that ends in the name.

@@ -139,6 +139,7 @@ mod tests {
             scenario: 0,
             phase: Phase::Measured,
             intended: Duration::ZERO,
+            held: Duration::ZERO,
             begun: Duration::ZERO,
             connecting: None,
             queued: Duration::ZERO,

@@ -83,7 +83,7 @@ impl Ceiling {
 
     /// A request that was admitted has ended.
     pub fn ended(&self, spending: Spending, price: Option<&Price>) {
-        let tokens = spending.input + spending.output;
+        let tokens = spending.input.saturating_add(spending.output);
         self.largest_tokens.fetch_max(tokens, Ordering::Relaxed);
         self.tokens.fetch_add(tokens, Ordering::Relaxed);
         if let Some(price) = price {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::load::fleet::Fleet;
 use crate::load::round::{Round, Start, Stop};
 use crate::load::sample::Phase;
 
@@ -17,21 +18,25 @@ const NAP: Duration = Duration::from_millis(50);
 
 /// Deals the arrivals of this shard to the workers until they, the round's time or its requests are over.
 pub fn start(
+    fleet: Arc<Fleet>,
     round: Arc<Round>,
     arrivals: impl Iterator<Item = (u64, Start)> + Send + 'static,
     workers: Vec<UnboundedSender<Start>>,
 ) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new()
         .name("load-clock".to_owned())
-        .spawn(move || deal(&round, arrivals, &workers))
+        .spawn(move || deal(&fleet, &round, arrivals, &workers))
 }
 
 fn deal(
+    fleet: &Fleet,
     round: &Round,
     arrivals: impl Iterator<Item = (u64, Start)>,
     workers: &[UnboundedSender<Start>],
 ) {
-    let mut measured: Vec<u64> = Vec::new();
+    let mut measured = vec![0u64; fleet.lanes.len()];
+    // Nothing is started any more when somebody says so, or when the next request would pass a ceiling.
+    let over = || *round.settings.stop.borrow() != Stop::No || fleet.ceiling.reached();
     let count = u64::from(round.settings.shard.count());
     for (number, start) in arrivals {
         if round
@@ -45,12 +50,9 @@ fn deal(
         if let Some(most) = round.settings.window.most
             && round.settings.window.phase(start.intended) == Phase::Measured
         {
-            if measured.len() <= start.lane {
-                measured.resize(start.lane + 1, 0);
-            }
             // Counted over all shards, so that each stops at the same place of the schedule.
             if measured[start.lane] >= most {
-                if measured.iter().all(|count| *count >= most) && !measured.is_empty() {
+                if measured.iter().all(|count| *count >= most) {
                     return;
                 }
                 continue;
@@ -61,7 +63,7 @@ fn deal(
             continue;
         }
         loop {
-            if *round.settings.stop.borrow() != Stop::No {
+            if over() {
                 return;
             }
             let now = round.now();

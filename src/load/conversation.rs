@@ -11,7 +11,7 @@ use crate::auth::authorize::authorize;
 use crate::conduct::circumstance;
 use crate::conduct::compose;
 use crate::load::ceiling::Spending;
-use crate::load::fleet::{Fleet, Lane};
+use crate::load::fleet::Fleet;
 use crate::load::listening::{Arrivals, Listening, Manner};
 use crate::load::measure::Measure;
 use crate::load::round::{Round, Start};
@@ -32,7 +32,7 @@ pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start:
     let lane = &fleet.lanes[start.lane];
     let script = fleet
         .workload
-        .script(start.arrival, round.unique(start.arrival));
+        .script(start.arrival, round.unique(start.arrival), start.lane);
     let scenario = &*script.scenario;
     let phase = round.settings.window.phase(start.intended);
     let session = format!("{}-{:08x}-{:016x}", fleet.run_id, start.lane, start.arrival);
@@ -131,6 +131,7 @@ async fn exchange(
     headers.extend(lane.identities.secret_headers());
     let body = Bytes::from(composed.body.to_string());
     drop(composed.body);
+    let asked = body.len() as u64;
     let signed = lane.signed();
     let signed_at = SystemTime::now();
     let manner = Manner {
@@ -161,7 +162,9 @@ async fn exchange(
     let begun = round.now();
     let sent = match authorised {
         Some(Ok(())) => {
+            let measured = u32::from(place.phase == Phase::Measured);
             desk.under_way.borrow_mut()[lane_index] += 1;
+            desk.running.borrow_mut()[lane_index] += measured;
             let outgoing = Outgoing {
                 method: "POST",
                 url: composed.url,
@@ -170,6 +173,7 @@ async fn exchange(
             };
             let sent = wire.send(outgoing, &mut ear).await;
             desk.under_way.borrow_mut()[lane_index] -= 1;
+            desk.running.borrow_mut()[lane_index] -= measured;
             sent
         }
         Some(Err(failure)) => unsent(&failure.message),
@@ -200,7 +204,11 @@ async fn exchange(
     }
     fleet.ceiling.ended(
         Spending {
-            input: sample.input_tokens.unwrap_or(0),
+            // Where nobody says, at four characters a token.
+            input: sample.input_tokens.unwrap_or(match sample.headers {
+                Some(_) => asked / 4,
+                None => 0,
+            }),
             cached: sample.cached_tokens.unwrap_or(0),
             output: sample
                 .output_tokens
@@ -208,7 +216,7 @@ async fn exchange(
         },
         lane.price.as_ref(),
     );
-    told(fleet, round, lane, desk, &sample, &trace, &arrivals);
+    told(fleet, round, desk, &sample, &trace, &arrivals);
     let ended = begun + sample.ended;
     Some(HeardOut {
         failed: sample.failure.is_some(),
@@ -303,10 +311,15 @@ fn sample(
         scenario,
         phase: place.phase,
         intended: place.intended,
+        held: match place.index {
+            0 => place.start.held,
+            _ => Duration::ZERO,
+        },
         begun,
         connecting: sent.dial.map(|dial| Connecting {
             dns: dial.dns,
             tcp: dial.tcp,
+            proxy: dial.proxy,
             tls: dial.tls,
         }),
         queued: sent.queued,
@@ -365,23 +378,19 @@ fn one_by_one(sample: &mut Sample, exchange: &Exchange, arrivals: &Arrivals) {
 fn told(
     fleet: &Fleet,
     round: &Round,
-    lane: &Lane,
     desk: &Desk,
     sample: &Sample,
     trace: &TurnTrace,
     arrivals: &Arrivals,
 ) {
     let ended = sample.begun + sample.ended;
-    let throttled = sample.status == Some(429)
-        || sample
-            .failure
-            .as_deref()
-            .is_some_and(|class| class == "throttled");
+    let throttled = sample.is_throttled();
     if fleet.back_off {
-        let gate = &round.gates[sample.lane];
+        let gate = &fleet.gates[sample.lane];
+        let now = fleet.begun.elapsed();
         match throttled {
-            true => gate.refused(ended, sample.retry_after),
-            false if sample.failure.is_none() => gate.answered(),
+            true => gate.refused(now, sample.retry_after),
+            false if sample.failure.is_none() => gate.answered(now),
             false => {}
         }
     }
@@ -391,13 +400,19 @@ fn told(
     let counts = &mut tally.counts;
     counts.live_requests += 1;
     counts.live_errors += u64::from(sample.failure.is_some());
-    counts.live_tokens += sample.output_tokens.unwrap_or(0);
-    counts.live_input_tokens += sample.input_tokens.unwrap_or(0);
+    counts.live_tokens = counts
+        .live_tokens
+        .saturating_add(sample.output_tokens.unwrap_or(0));
+    counts.live_input_tokens = counts
+        .live_input_tokens
+        .saturating_add(sample.input_tokens.unwrap_or(0));
     if round.settings.window.phase(ended) == Phase::Measured {
         counts.completed += 1;
         counts.completed_whole += u64::from(sample.failure.is_none());
         counts.completed_good += u64::from(good);
-        counts.completed_tokens += sample.output_tokens.unwrap_or(0);
+        counts.completed_tokens = counts
+            .completed_tokens
+            .saturating_add(sample.output_tokens.unwrap_or(0));
     }
     if sample.phase == Phase::Measured {
         tally.record(sample, &arrivals.gaps, good);
@@ -408,7 +423,6 @@ fn told(
             tally.example(&failure.class, failure.status, &message);
         }
     }
-    let _ = lane;
     drop(tallies);
     if round.settings.keep_samples {
         desk.samples.borrow_mut().push(sample.clone());

@@ -19,6 +19,7 @@ use crate::transport::wire::WireSettings;
 pub struct Engine {
     orders: Vec<UnboundedSender<Order>>,
     threads: Vec<JoinHandle<()>>,
+    fleet: Arc<Fleet>,
 }
 
 /// All arrivals of a schedule: the number over all lanes, and the conversation.
@@ -34,6 +35,7 @@ impl Engine {
         let mut engine = Engine {
             orders: Vec::new(),
             threads: Vec::new(),
+            fleet: Arc::clone(fleet),
         };
         for index in 0..count {
             let (orders, given) = unbounded_channel();
@@ -70,7 +72,7 @@ impl Engine {
             starts.push(start);
         }
         if let Some(schedule) = schedule {
-            clock::start(Arc::clone(round), schedule, starts)?;
+            clock::start(Arc::clone(&self.fleet), Arc::clone(round), schedule, starts)?;
         }
         Ok(heard)
     }

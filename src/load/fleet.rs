@@ -3,6 +3,7 @@
 //! Holds credentials, never shows them.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crate::auth::SignInFailure;
 use crate::auth::Wanted;
@@ -13,6 +14,7 @@ use crate::auth::sign_in::sign_in_shared;
 use crate::catalog::Catalog;
 use crate::conduct::identity::Identities;
 use crate::load::ceiling::{Ceiling, Price};
+use crate::load::gate::Gate;
 use crate::load::workload::Workload;
 use crate::plan::PlannedTarget;
 use crate::transport::Limits;
@@ -81,8 +83,23 @@ pub struct Fleet {
     pub ceiling: Ceiling,
     /// Removes secrets from the messages of failures.
     pub seen: Arc<Seen>,
+    /// One per lane. They outlive a round: what a provider asks for holds for the next one too.
+    pub gates: Vec<Gate>,
+    /// What the gates' times are from.
+    pub begun: Instant,
     /// Whether a lane that is refused as too many waits.
     pub back_off: bool,
     /// Names this run in the sessions of managed agents; no secret.
     pub run_id: String,
+}
+
+impl Fleet {
+    /// How much longer a lane has to wait, where it backs off.
+    pub fn held(&self, lane: usize) -> Option<Duration> {
+        if !self.back_off {
+            return None;
+        }
+        let now = self.begun.elapsed();
+        Some(self.gates[lane].closed_until(now)? - now)
+    }
 }

@@ -37,9 +37,11 @@ impl Gate {
         self.open_from.fetch_max(until, Ordering::Relaxed);
     }
 
-    /// A request was answered.
-    pub fn answered(&self) {
-        self.in_a_row.store(0, Ordering::Relaxed);
+    /// A request was answered. While the gate is closed, it began before the refusal and says nothing.
+    pub fn answered(&self, now: Duration) {
+        if self.closed_until(now).is_none() {
+            self.in_a_row.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -68,7 +70,9 @@ mod tests {
             Some(s(41)),
             "the provider knows best"
         );
-        gate.answered();
+        gate.answered(s(20));
+        assert_eq!(gate.closed_until(s(20)), Some(s(41)));
+        gate.answered(s(45));
         gate.refused(s(50), None);
         assert_eq!(gate.closed_until(s(50)), Some(s(51)));
     }

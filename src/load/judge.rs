@@ -41,11 +41,21 @@ pub fn judge(objective: &Objective, tally: &Tally) -> Vec<Judged> {
 
 fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
     match term {
-        Term::Errors { .. } => {
+        Term::Errors { limit, .. } => {
             let failed: u64 = tally.errors.values().sum();
             // What had to be cut was not answered.
             let cut = tally.counts.cut;
             let share = share(failed + cut, tally.counts.requests + cut)?;
+            if *limit <= 0.0 {
+                // No number of requests proves that none ever fails: what is asked is whether one did.
+                return (tally.counts.requests >= MEAN_OF || failed + cut > 0).then_some(
+                    Measured {
+                        low: share.value,
+                        value: share.value,
+                        high: share.value,
+                    },
+                );
+            }
             Some(Measured {
                 low: share.low,
                 value: share.value,
@@ -113,8 +123,9 @@ pub fn needed(objective: &Objective) -> u64 {
             Term::Latency {
                 statistic: Statistic::Quantile(quantile),
                 ..
-            } => 0.025_f64.ln() / quantile.max(0.01).ln(),
+            } => 0.025_f64.ln() / quantile.max(1.0 - quantile).clamp(0.5, 0.9999).ln(),
             Term::Latency { .. } => MEAN_OF as f64,
+            Term::Errors { limit, .. } if *limit <= 0.0 => MEAN_OF as f64,
             // Wilson's interval of no error in n ends at z²/(n + z²).
             Term::Errors { limit, .. } => Z975 * Z975 * (1.0 - limit) / limit.max(1e-6),
         }

@@ -1,6 +1,7 @@
 //! An answer as it comes in: fed to the one decoder, and the times of its output kept.
 //!
-//! Core: bytes and times in, a trace and gaps out. Holds no more of a stream than its text and its gaps.
+//! Core: bytes and times in, a trace and gaps out. Holds no more of a stream than its text, its gaps, and a batch of
+//! bytes that wait for the decoder.
 
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ struct Waiting {
 
 /// As many bytes wait at most.
 const BATCH: usize = 2 * 1024;
+/// As many reads wait at most.
+const MOST_READS: usize = 64;
 
 /// When output came.
 #[derive(Debug, Default)]
@@ -153,7 +156,7 @@ impl<'a> Listening<'a> {
         self.reads = self.reads.saturating_add(1);
         match &mut self.body {
             Body::Stream { stream, waiting } => {
-                if waiting.bytes.len() + bytes.len() > BATCH {
+                if waiting.bytes.len() + bytes.len() > BATCH || waiting.reads.len() >= MOST_READS {
                     waiting.decode(stream, &mut self.arrivals);
                 }
                 // What is longer alone is decoded next, so that no more than a batch is ever held twice.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::load::find::{BoundedBy, Found};
 use crate::load::judge::{self, Judged};
 use crate::load::measure::Measure;
-use crate::load::slo::{Objective, Outcome};
+use crate::load::slo::{self, Objective, Outcome};
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Share};
 use crate::transport::wire::Clock;
@@ -85,15 +85,15 @@ pub struct LoadResult {
     pub harness: Harness,
 }
 
-impl LoadResult {
-    /// Classes of failure that say nothing about the provider.
-    const UNREACHED: [&'static str; 4] = [
-        "unreachable",
-        "no_credentials",
-        "credentials_expired",
-        "invalid_credentials",
-    ];
+/// Classes of failure that say nothing about the provider.
+const UNREACHED: [&str; 4] = [
+    "unreachable",
+    "no_credentials",
+    "credentials_expired",
+    "invalid_credentials",
+];
 
+impl LoadResult {
     /// All lanes' figures of the harness together.
     pub fn harness_tally(&self) -> Tally {
         let mut all = Tally::default();
@@ -121,9 +121,10 @@ impl LoadResult {
         }
     }
 
-    /// How each lane kept the objective; empty where there is none.
+    /// How each lane kept the objective; empty where there is none, and after a search, whose steps were good and
+    /// bad on purpose.
     pub fn judged(&self) -> Vec<Vec<Judged>> {
-        let objective = self.objective.iter();
+        let objective = self.objective.iter().filter(|_| self.searches.is_empty());
         objective
             .flat_map(|objective| {
                 let lanes = self.lanes.iter();
@@ -132,50 +133,68 @@ impl LoadResult {
             .collect()
     }
 
-    /// What the whole run says. Where the client was the bottleneck, what was broken may be its fault.
+    /// What the whole run says: the worst of its lanes. Where the client was the bottleneck, what was broken may
+    /// be its fault.
     pub fn verdict(&self) -> Verdict {
         if !self.searches.is_empty() {
-            // A limit was looked for; that there is one is no finding.
-            let nothing = |found: &Found| found.highest.is_none();
-            return match self.searches.iter().any(nothing) {
-                true if self
-                    .searches
-                    .iter()
-                    .any(|found| found.bounded_by == BoundedBy::Floor) =>
-                {
-                    Verdict::Broken
-                }
-                true => Verdict::Undetermined,
-                false => Verdict::Kept,
-            };
+            return worst(self.searches.iter().map(of_search));
         }
-        if self.lanes.iter().any(|lane| lane.tally.counts.whole == 0) {
-            let answered = |lane: &LaneResult| {
-                let errors = &lane.tally.errors;
-                errors
-                    .keys()
-                    .any(|class| !Self::UNREACHED.contains(&class.as_str()))
-            };
-            return match self.lanes.iter().any(answered) {
-                true => Verdict::Broken,
-                false => Verdict::Undetermined,
-            };
+        // A shard may have nothing to do at a lane.
+        let busy = |lane: &&LaneResult| lane.tally.counts.requests > 0;
+        if !self.lanes.iter().any(|lane| busy(&lane)) {
+            return Verdict::Undetermined;
         }
-        let outcomes: Vec<Outcome> = self
-            .judged()
-            .into_iter()
-            .flatten()
-            .map(|one| one.outcome)
-            .collect();
-        match (self.objective.is_some(), crate::load::slo::all(&outcomes)) {
-            (false, _) | (_, Outcome::Held) => Verdict::Kept,
-            (_, Outcome::Broken) if self.bottleneck().is_empty() => Verdict::Broken,
-            _ => Verdict::Undetermined,
-        }
+        let by_answers = self.lanes.iter().filter(busy).map(of_answers);
+        let client = !self.bottleneck().is_empty();
+        let by_objective = self.lanes.iter().filter(busy).map(|lane| {
+            let judged = self.objective.iter();
+            let judged = judged.flat_map(|objective| judge::judge(objective, &lane.tally));
+            let outcomes: Vec<Outcome> = judged.map(|one| one.outcome).collect();
+            match slo::all(&outcomes) {
+                Outcome::Held => Verdict::Kept,
+                Outcome::Broken if !client => Verdict::Broken,
+                Outcome::Broken | Outcome::Undecided => Verdict::Undetermined,
+            }
+        });
+        worst(by_answers.chain(by_objective))
     }
 
     /// Why the client was the bottleneck; empty where it was not.
     pub fn bottleneck(&self) -> Vec<String> {
         trust::bottleneck(&self.share())
+    }
+}
+
+/// Broken as soon as one is, kept only where all are.
+fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let mut worst = Verdict::Kept;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Broken => return Verdict::Broken,
+            Verdict::Undetermined => worst = Verdict::Undetermined,
+            Verdict::Kept => {}
+        }
+    }
+    worst
+}
+
+/// A limit was looked for: that there is one is no finding, that even the lowest rate is too much is.
+fn of_search(found: &Found) -> Verdict {
+    let last = found.steps.last().map(|step| step.outcome.held);
+    match (found.highest, found.bounded_by, last) {
+        (Some(_), ..) => Verdict::Kept,
+        (None, BoundedBy::Floor, Some(Outcome::Broken)) => Verdict::Broken,
+        (None, ..) => Verdict::Undetermined,
+    }
+}
+
+/// A lane that answered nothing but errors.
+fn of_answers(lane: &LaneResult) -> Verdict {
+    let errors = &lane.tally.errors;
+    let told = |class: &String| !UNREACHED.contains(&class.as_str());
+    match (lane.tally.counts.whole, errors.keys().any(told)) {
+        (0, true) => Verdict::Broken,
+        (0, false) => Verdict::Undetermined,
+        _ => Verdict::Kept,
     }
 }

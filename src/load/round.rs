@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::load::gate::Gate;
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
 use crate::load::window::Window;
@@ -52,6 +51,8 @@ pub struct Start {
     pub arrival: u64,
     /// From the start of the round.
     pub intended: Duration,
+    /// How long it waited for a place under `--max-in-flight`.
+    pub held: Duration,
 }
 
 /// What a round is to be.
@@ -99,8 +100,6 @@ pub struct Round {
     pub settings: RoundSettings,
     /// Tallies to be used again: to make one touches megabytes of memory.
     pub shelf: Shelf,
-    /// One per lane.
-    pub gates: Vec<Gate>,
     /// One per lane: how many virtual clients' conversations have begun, of this shard.
     begun: Vec<AtomicU64>,
     /// The same, of the measured ones.
@@ -112,7 +111,6 @@ impl Round {
         Round {
             settings,
             shelf: Shelf::default(),
-            gates: (0..lanes).map(|_| Gate::default()).collect(),
             begun: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             measured: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
         }

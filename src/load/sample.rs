@@ -21,13 +21,18 @@ pub struct Connecting {
     /// `None` where the address was literal or known already.
     pub dns: Option<Duration>,
     pub tcp: Duration,
+    /// The tunnel through a proxy; `None` without one.
+    pub proxy: Option<Duration>,
     /// `None` without TLS.
     pub tls: Option<Duration>,
 }
 
 impl Connecting {
     pub fn total(&self) -> Duration {
-        self.dns.unwrap_or_default() + self.tcp + self.tls.unwrap_or_default()
+        [self.dns, Some(self.tcp), self.proxy, self.tls]
+            .into_iter()
+            .flatten()
+            .sum()
     }
 }
 
@@ -45,6 +50,8 @@ pub struct Sample {
     pub phase: Phase,
     /// From the start of the run: when it was to start.
     pub intended: Duration,
+    /// How long it waited for a place under the limit of conversations under way.
+    pub held: Duration,
     /// From the start of the run: when it was handed to the connection.
     pub begun: Duration,
     /// `None` on a connection that was there.
@@ -116,8 +123,15 @@ impl Sample {
         (self.begun + self.ended).saturating_sub(self.intended)
     }
 
-    /// How much later than intended it began.
+    /// Whether the provider refused it as one too many.
+    pub fn is_throttled(&self) -> bool {
+        self.status == Some(429) || self.failure.as_deref() == Some("throttled")
+    }
+
+    /// How much later than intended it began, without the wait for a place that was asked for.
     pub fn start_lag(&self) -> Duration {
-        self.begun.saturating_sub(self.intended)
+        self.begun
+            .saturating_sub(self.intended)
+            .saturating_sub(self.held)
     }
 }

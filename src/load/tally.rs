@@ -124,7 +124,7 @@ impl Counts {
         for ((name, own), (_, others)) in self.fields().into_iter().zip(other.fields()) {
             match name {
                 "retry_after_most" => *own = (*own).max(*others),
-                _ => *own += *others,
+                _ => *own = own.saturating_add(*others),
             }
         }
     }
@@ -266,10 +266,10 @@ impl Tally {
             && seconds > 0.0
         {
             let rate = (tokens as f64 / seconds * 1000.0).round() as u64;
-            let _ = self
-                .token_rate
+            self.token_rate
                 .get_or_insert_with(histogram)
-                .record(rate.min(LONGEST));
+                .record(rate.min(LONGEST))
+                .expect("the histogram grows to hold it");
         }
     }
 
@@ -292,10 +292,18 @@ impl Tally {
         counts.requests += 1;
         counts.whole += u64::from(sample.failure.is_none());
         counts.good += u64::from(good);
-        counts.input_tokens += sample.input_tokens.unwrap_or(0);
-        counts.output_tokens += sample.output_tokens.unwrap_or(0);
-        counts.cached_tokens += sample.cached_tokens.unwrap_or(0);
-        counts.reasoning_tokens += sample.reasoning_tokens.unwrap_or(0);
+        counts.input_tokens = counts
+            .input_tokens
+            .saturating_add(sample.input_tokens.unwrap_or(0));
+        counts.output_tokens = counts
+            .output_tokens
+            .saturating_add(sample.output_tokens.unwrap_or(0));
+        counts.cached_tokens = counts
+            .cached_tokens
+            .saturating_add(sample.cached_tokens.unwrap_or(0));
+        counts.reasoning_tokens = counts
+            .reasoning_tokens
+            .saturating_add(sample.reasoning_tokens.unwrap_or(0));
         counts.without_usage +=
             u64::from(sample.failure.is_none() && sample.output_tokens.is_none());
         counts.bytes_out += sample.bytes_out;
@@ -311,7 +319,7 @@ impl Tally {
         if let Some(class) = &sample.failure {
             *self.errors.entry(class.clone()).or_default() += 1;
         }
-        if sample.status == Some(429) {
+        if sample.is_throttled() {
             counts.throttled += 1;
             if let Some(wait) = sample.retry_after {
                 counts.retry_after += 1;

@@ -1,6 +1,6 @@
 //! A worker: one thread with its own runtime, connections and books.
 //!
-//! Shell. Workers share nothing that they write often, so that they do not wait for each other.
+//! Shell. Workers share counters, never books, so that they do not wait for each other.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -32,6 +32,8 @@ pub struct Desk {
     /// One per lane.
     pub tallies: RefCell<Vec<Tally>>,
     pub under_way: RefCell<Vec<u32>>,
+    /// Of these, the measured ones.
+    pub running: RefCell<Vec<u32>>,
     pub samples: RefCell<Vec<Sample>>,
 }
 
@@ -61,6 +63,7 @@ pub fn start(
                 let desk = Rc::new(Desk {
                     tallies: RefCell::new(fleet.lanes.iter().map(|_| Tally::warm()).collect()),
                     under_way: RefCell::new(vec![0; fleet.lanes.len()]),
+                    running: RefCell::new(vec![0; fleet.lanes.len()]),
                     samples: RefCell::default(),
                 });
                 while let Some(order) = orders.recv().await {
@@ -94,7 +97,8 @@ impl Worker {
         let cpu = thread_cpu();
         let mut stop = self.round.settings.stop.clone();
         let mut tasks: JoinSet<()> = JoinSet::new();
-        let mut waiting: VecDeque<Start> = VecDeque::new();
+        // Starts with the time at which they came here.
+        let mut waiting: VecDeque<(Start, Duration)> = VecDeque::new();
         let mut open = matches!(self.round.settings.arriving, Arriving::Open);
         if let Arriving::Closed { most, .. } = self.round.settings.arriving {
             self.open_slots(most, &mut tasks);
@@ -107,6 +111,15 @@ impl Worker {
         let ends = self.round.settings.window.ends();
         let cut_at = ends.map(|ends| self.round.settings.origin + ends + self.round.settings.drain);
         while open || !tasks.is_empty() || !waiting.is_empty() {
+            while tasks.len() < self.round.settings.most_under_way
+                && let Some((start, since)) = waiting.pop_front()
+            {
+                let held = self.round.now().saturating_sub(since);
+                self.begin(Start { held, ..start }, &mut tasks);
+            }
+            if !(open || !tasks.is_empty() || !waiting.is_empty()) {
+                break;
+            }
             tokio::select! {
                 biased;
                 stopped = stop.wait_for(|stop| *stop == Stop::Now) => {
@@ -120,14 +133,9 @@ impl Worker {
                 }
                 start = starts.recv(), if open => match start {
                     None => open = false,
-                    Some(start) if tasks.len() < self.round.settings.most_under_way => self.begin(start, &mut tasks),
-                    Some(start) => waiting.push_back(start),
+                    Some(start) => waiting.push_back((start, self.round.now())),
                 },
-                Some(_) = tasks.join_next() => {
-                    if let Some(start) = waiting.pop_front() {
-                        self.begin(start, &mut tasks);
-                    }
-                }
+                Some(_) = tasks.join_next() => {}
                 _ = seconds.tick() => self.tell_interval(&mut told),
             }
         }
@@ -141,8 +149,10 @@ impl Worker {
 
     /// Starts a conversation of the schedule, unless its lane backs off.
     fn begin(&self, start: Start, tasks: &mut JoinSet<()>) {
-        let gate = &self.round.gates[start.lane];
-        if self.fleet.back_off && gate.closed_until(self.round.now()).is_some() {
+        if *self.round.settings.stop.borrow() != Stop::No {
+            return;
+        }
+        if self.fleet.held(start.lane).is_some() {
             if self.round.settings.window.phase(start.intended) == Phase::Measured {
                 self.desk.tallies.borrow_mut()[start.lane].counts.held_back += 1;
             }
@@ -171,15 +181,17 @@ impl Worker {
     }
 
     /// Ends everything that runs, and counts it.
-    async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<Start>) {
+    async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<(Start, Duration)>) {
         tasks.shutdown().await;
         let mut tallies = self.desk.tallies.borrow_mut();
-        let mut under_way = self.desk.under_way.borrow_mut();
-        for (tally, under_way) in tallies.iter_mut().zip(under_way.iter_mut()) {
-            tally.counts.cut += u64::from(std::mem::take(under_way));
+        let mut running = self.desk.running.borrow_mut();
+        for (tally, running) in tallies.iter_mut().zip(running.iter_mut()) {
+            tally.counts.cut += u64::from(std::mem::take(running));
         }
-        for start in waiting {
-            tallies[start.lane].counts.cut += 1;
+        self.desk.under_way.borrow_mut().fill(0);
+        for (start, _) in waiting {
+            let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
+            tallies[start.lane].counts.cut += u64::from(measured);
         }
     }
 
@@ -231,16 +243,15 @@ async fn virtual_client(
         {
             return;
         }
-        let gate = round.gates[lane]
-            .closed_until(now)
-            .filter(|_| fleet.back_off);
-        let pause = match gate {
-            Some(until) => Some(until - now),
+        let pause = match fleet.held(lane) {
+            Some(left) => Some(left),
             // Looked at often enough for a ramp to be smooth.
             None if slot >= allowed(now) => Some(Duration::from_millis(20)),
             None => None,
         };
         if let Some(pause) = pause {
+            let ends = round.settings.window.ends();
+            let pause = ends.map_or(pause, |ends| pause.min(ends.saturating_sub(now)));
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = stop.wait_for(|stop| *stop != Stop::No) => {}
@@ -254,6 +265,7 @@ async fn virtual_client(
             lane,
             arrival,
             intended: now,
+            held: Duration::ZERO,
         };
         hold(fleet, round, wire, desk, start).await;
         if fleet.ceiling.reached() {

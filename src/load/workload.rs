@@ -10,7 +10,7 @@ use crate::load::draw::Purpose;
 use crate::load::mix::Choice;
 use crate::load::prompt::Prompts;
 use crate::load::replay::Recorded;
-use crate::load::size::Size;
+use crate::load::size::{LARGEST, Size};
 use crate::scenario::model::Scenario;
 
 /// The name of the conversation that is made of a generated prompt.
@@ -71,7 +71,7 @@ impl Workload {
     }
 
     /// The conversation of an arrival. `number` must differ between rounds, so that no prompt comes twice.
-    pub fn script(&self, arrival: u64, number: u64) -> Script {
+    pub fn script(&self, arrival: u64, number: u64, lane: usize) -> Script {
         match &self.source {
             Source::Scenarios { scenarios, choice } => {
                 let index = choice.item(arrival);
@@ -85,16 +85,17 @@ impl Workload {
                 let recorded = usize::try_from(arrival)
                     .ok()
                     .and_then(|index| self.recorded.get(index));
-                generated.script(number, recorded)
+                generated.script(number, lane, recorded)
             }
         }
     }
 }
 
 impl Generated {
-    fn script(&self, number: u64, recorded: Option<&Recorded>) -> Script {
+    fn script(&self, number: u64, lane: usize, recorded: Option<&Recorded>) -> Script {
         let size = |said: Option<u32>, size: &Size, purpose| {
-            said.unwrap_or_else(|| size.draw(self.seed, purpose, number))
+            let size = said.unwrap_or_else(|| size.draw(self.seed, purpose, number));
+            size.clamp(1, LARGEST)
         };
         let input = size(
             recorded.and_then(|one| one.prompt_tokens),
@@ -110,7 +111,11 @@ impl Generated {
         Script {
             index: 0,
             scenario: Arc::new(conversation(limit)),
-            prompt: Some(self.prompts.text(number, input, output)),
+            // Of the same size at each lane, but not the same: two may share a prompt cache.
+            prompt: Some(
+                self.prompts
+                    .text((lane as u64) << 52 | number, input, output),
+            ),
         }
     }
 }

@@ -256,10 +256,12 @@ mod tests {
             scenario: 0,
             phase: Phase::Measured,
             intended: ms(100),
+            held: Duration::ZERO,
             begun: ms(101),
             connecting: Some(Connecting {
                 dns: None,
                 tcp: ms(1),
+                proxy: None,
                 tls: None,
             }),
             queued: ms(0),

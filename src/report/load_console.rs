@@ -272,7 +272,7 @@ fn trust(run: &LoadRecord, width: usize) -> String {
             )),
         match run.clock.as_str() {
             "kernel" => "kernel",
-            _ => "read (this system has no receive timestamps)",
+            _ => "read (the kernel's were not to be had, or not wanted)",
         },
     );
     for reason in &harness.client_bottleneck {

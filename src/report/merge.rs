@@ -147,7 +147,11 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
         },
         measured: longest(&|shard| shard.timing.measured_s),
         ending: Ending::Planned,
-        objective: None,
+        objective: first
+            .plan
+            .objective
+            .as_deref()
+            .and_then(|text| text.parse().ok()),
         searches: Vec::new(),
         lanes,
         harness: Harness {

@@ -100,6 +100,7 @@ fn plan(of: u32) -> PlanRecord {
             })
             .collect(),
         scenarios: vec!["d".to_owned()],
+        objective: None,
     }
 }
 

@@ -62,6 +62,8 @@ pub struct PlanRecord {
     pub lanes: Vec<PlannedLane>,
     /// Digests of what is asked.
     pub scenarios: Vec<String>,
+    /// What all shards together are to keep, as it is written on the command line.
+    pub objective: Option<String>,
 }
 
 /// A target in a region, as planned.
@@ -169,6 +171,9 @@ impl PlanRecord {
         }
         if self.lanes != other.lanes {
             return Some("the targets or their regions, models or endpoints".to_owned());
+        }
+        if self.objective != other.objective {
+            return Some("the objective".to_owned());
         }
         (self.scenarios != other.scenarios).then(|| "what is asked".to_owned())
     }

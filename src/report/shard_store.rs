@@ -97,9 +97,8 @@ impl Place {
             Place::Folder(folder) => {
                 let folder = folder.join(run);
                 fs::create_dir_all(&folder).map_err(failed("create the folder", &folder))?;
-                let path = folder.join(format!(".probe-{}", std::process::id()));
-                File::create(&path).map_err(failed("create", &path))?;
-                fs::remove_file(&path).map_err(failed("remove", &path))?;
+                // It goes with its value; the name is nobody else's, in whatever container.
+                tempfile::NamedTempFile::new_in(&folder).map_err(failed("write into", &folder))?;
                 Ok(())
             }
             #[cfg(feature = "s3")]
@@ -183,19 +182,33 @@ fn names(folder: &Path) -> Result<Vec<String>, PlaceError> {
     Ok(names)
 }
 
+/// Temporary files are their owner's alone; results are as other files are.
+#[cfg(unix)]
+fn readable(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    Ok(())
+}
+
 /// A file is whole before it has its name, and gets it only where nobody has it: a link, unlike a rename, does
 /// not replace.
 fn create_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<Created, PlaceError> {
     fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
     let path = folder.join(name);
-    let part = folder.join(format!(".{name}.{}", std::process::id()));
-    let write = || {
-        let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(failed("write", &part))?;
-    let linked = match fs::hard_link(&part, &path) {
+    // A name that nobody else has: process ids are the same in all containers.
+    let mut part =
+        tempfile::NamedTempFile::new_in(folder).map_err(failed("create a file in", folder))?;
+    let written = part
+        .write_all(bytes)
+        .and_then(|()| part.as_file().sync_all());
+    written.map_err(failed("write", part.path()))?;
+    readable(&part).map_err(failed("write", part.path()))?;
+    let linked = match fs::hard_link(part.path(), &path) {
         // File systems without links: a shard may be seen before it is whole, but is still created only once.
         Err(error)
             if error.kind() == ErrorKind::Unsupported
@@ -205,8 +218,6 @@ fn create_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<Created, Place
         }
         linked => linked,
     };
-    // What stays behind is hidden and in nobody's way.
-    let _ = fs::remove_file(&part);
     match linked {
         Ok(()) => Ok(Created::Yes),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {

@@ -289,12 +289,20 @@ impl Wire {
     fn take(&self, origin: &Origin) -> Option<Box<Line>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = idle.get_mut(origin)?;
-        let line = lines.pop()?;
-        if line.since.elapsed() < IDLE_KEPT {
-            return Some(line);
+        while let Some(mut line) = lines.pop() {
+            if line.since.elapsed() >= IDLE_KEPT {
+                // Those below lie there longer still.
+                lines.clear();
+                return None;
+            }
+            // A server that has closed it meanwhile has said so: over TLS with bytes of its own, which must not be
+            // taken for the beginning of an answer.
+            line.ledger.lock().grant(true);
+            line.driven.poll(&mut Context::from_waker(Waker::noop()));
+            if !line.driven.over && line.sender.is_ready() {
+                return Some(line);
+            }
         }
-        // Those below lie there longer still.
-        lines.clear();
         None
     }
 

@@ -50,7 +50,7 @@ pub struct LoadArgs {
     )]
     pub rate: Option<Profile>,
     /// How the arrivals of --rate are spaced.
-    #[arg(long, value_enum, default_value_t = SpacingArg::Poisson, requires = "rate", help_heading = "Arrivals")]
+    #[arg(long, value_enum, default_value_t = SpacingArg::Poisson, help_heading = "Arrivals")]
     pub spacing: SpacingArg,
     /// Open loop: replay recorded arrivals and sizes, as CSV or JSON lines (docs/load.md).
     #[arg(long, value_name = "FILE", help_heading = "Arrivals")]

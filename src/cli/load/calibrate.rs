@@ -35,14 +35,17 @@ impl Specimen {
         let folder = tempfile::tempdir().context("no temporary folder can be made")?;
         let truth = folder.path().join("truth.csv");
         let program = std::env::current_exe().context("this program cannot find itself")?;
-        let mut process = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["mock", "--port", "0", "--format", "json"])
             .args(["--ttft", "200ms", "--between", "20ms", "--truth"])
             .arg(&truth)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("the mock did not start")?;
+            .stderr(Stdio::null());
+        // Ctrl-C is for the load: the mock must go on while what is under way ends.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut process = command.spawn().context("the mock did not start")?;
         let mut line = String::new();
         let stdout = process.stdout.take().context("the mock says nothing")?;
         BufReader::new(stdout)

@@ -23,6 +23,8 @@ use crate::report::escape;
 
 /// A step at a low rate takes as many times its length at most, to have enough requests.
 const LONGEST: u32 = 10;
+/// The highest rate that a search begins with where nobody says one: it must not be a shock.
+const FIRST: f64 = 10.0;
 /// Requests more than the least that decides, so that a few slow ones do not leave it undecided.
 const MARGIN: f64 = 1.5;
 
@@ -49,7 +51,8 @@ pub async fn run(
     let lanes = running.fleet.lanes.len();
     let needed = judge::needed(objective) as f64 * MARGIN;
     // A rate at which a step has enough requests, unless one was named.
-    let first = first.unwrap_or_else(|| (needed / step.as_secs_f64()).ceil().min(search.ceiling));
+    let enough = (needed / step.as_secs_f64()).ceil();
+    let first = first.unwrap_or_else(|| enough.min(FIRST).min(search.ceiling));
     let mut searches: Vec<Search> = (0..lanes).map(|_| Search::new(first, *search)).collect();
     let labels: Vec<String> = running.fleet.lanes.iter().map(Lane::label).collect();
     for number in 0.. {
@@ -100,7 +103,7 @@ pub async fn run(
             break;
         }
         state.result.measured += measured;
-        let share = share(&one.collected, one.took);
+        let share = share(&one.collected, one.took.min(length));
         let client_bound = !trust::bottleneck(&share).is_empty();
         for (lane, (search, rate)) in searches.iter_mut().zip(&rates).enumerate() {
             let Some(rate) = *rate else { continue };
@@ -109,7 +112,11 @@ pub async fn run(
             let outcomes: Vec<slo::Outcome> = judged.iter().map(|one| one.outcome).collect();
             let seconds = measured.as_secs_f64();
             let counts = &tally.counts;
-            let held = slo::all(&outcomes);
+            // What was not sent was not held.
+            let held = match counts.held_back {
+                0 => slo::all(&outcomes),
+                _ => slo::Outcome::Broken,
+            };
             let outcome = Outcome {
                 rate,
                 offered: (counts.requests + counts.cut + counts.held_back) as f64 / seconds,

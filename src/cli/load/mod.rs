@@ -36,6 +36,7 @@ use crate::cli::ui::Ui;
 use crate::load::ceiling::{Ceiling, Price};
 use crate::load::engine::{Engine, Schedule};
 use crate::load::fleet::{Fleet, Lane};
+use crate::load::gate::Gate;
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::round::{Arriving, Good, Round, RoundSettings, Stop};
 use crate::load::tally::Tally;
@@ -111,11 +112,18 @@ async fn load(
         .zip(prices)
         .map(|(column, price)| Lane::new(column.target, column.identities, price))
         .collect();
-    preflight::confirm(&lanes, &settings.load.words(), args.yes, ui)?;
+    preflight::confirm(&lanes, &settings.words(), &seen, args.yes, ui)?;
     let room = preflight::room();
     let most_under_way = match &settings.load {
         Load::Closed(profile) => {
-            let each = profile.peak().ceil() as u64;
+            let share = part.shard.share(profile.peak().round() as u32);
+            if share == 0 {
+                bail!(
+                    "--concurrency: {profile} leaves this shard ({}) no conversation to hold",
+                    part.shard
+                );
+            }
+            let each = u64::from(share);
             let all = each.saturating_mul(lanes.len() as u64);
             preflight::check_room(room, all, each)?;
             usize::MAX
@@ -131,12 +139,19 @@ async fn load(
         }
     };
     let run_id = store::new_run_id();
+    let (shards, count) = (u64::from(part.shard.count()), lanes.len());
     let fleet = Arc::new(Fleet {
         lanes,
         catalog,
         workload: settings.workload.clone(),
         limits: settings.limits,
-        ceiling: Ceiling::new(args.max_tokens, settings.most_micro_dollars),
+        // Each shard has its part of what all may spend.
+        ceiling: Ceiling::new(
+            args.max_tokens.map(|most| most / shards),
+            settings.most_micro_dollars.map(|most| most / shards),
+        ),
+        gates: (0..count).map(|_| Gate::default()).collect(),
+        begun: Instant::now(),
         seen: Arc::clone(&seen),
         back_off: !args.no_back_off,
         run_id: run_id.clone(),
@@ -172,6 +187,7 @@ async fn load(
             .iter()
             .map(|one| one.digest.clone())
             .collect(),
+        objective: settings.objective.as_ref().map(ToString::to_string),
     };
     let shard = part.shard;
     let waiting = part.clone();
@@ -213,7 +229,7 @@ async fn load(
             run_id,
             started_at: store::format_time(SystemTime::now()),
             finished_at: String::new(),
-            mode: settings.mode.words(),
+            mode: seen.redact(&settings.mode.words()),
             load: settings.load.words(),
             seed: args.seed,
             clock: match args.read_times || !cfg!(target_os = "linux") {
@@ -222,7 +238,8 @@ async fn load(
             },
             measured: Duration::ZERO,
             ending: Ending::Planned,
-            objective: settings.objective.clone(),
+            // A part says nothing of the whole: `merge` judges that.
+            objective: settings.objective.clone().filter(|_| shards == 1),
             searches: Vec::new(),
             harness: Harness {
                 workers: settings.workers,
@@ -400,15 +417,15 @@ fn lane_results(fleet: &Fleet) -> Vec<LaneResult> {
         .lanes
         .iter()
         .map(|lane| LaneResult {
-            target: lane.target.name.clone(),
+            target: fleet.seen.redact(&lane.target.name),
             region: lane.target.region.clone(),
             provider: lane.target.provider.id.clone(),
             dialect: lane.target.dialect.word().to_owned(),
-            model: lane.target.model.clone(),
-            endpoint: lane.target.route.base_url(),
+            model: fleet.seen.redact(&lane.target.model),
+            endpoint: fleet.seen.redact(&lane.target.route.base_url()),
             sign_in: lane
                 .signed()
-                .map(|signed| signed.how.clone())
+                .map(|signed| fleet.seen.redact(&signed.how))
                 .unwrap_or_default(),
             tally: Tally::default(),
         })

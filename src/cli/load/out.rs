@@ -156,19 +156,20 @@ pub struct Planned<'a> {
     pub load: String,
     /// Digests of what is asked.
     pub scenarios: Vec<String>,
+    pub objective: Option<String>,
 }
 
 impl Planned<'_> {
     fn record(&self, of: u32) -> PlanRecord {
         let lanes = self.fleet.lanes.iter().map(|lane| PlannedLane {
-            target: lane.target.name.clone(),
+            target: self.fleet.seen.redact(&lane.target.name),
             region: lane.target.region.clone(),
             provider: lane.target.provider.id.clone(),
             dialect: lane.target.dialect.word().to_owned(),
-            model: lane.target.model.clone(),
+            model: self.fleet.seen.redact(&lane.target.model),
             endpoint: match lane.target.mocked {
                 true => "built-in mock".to_owned(),
-                false => lane.target.route.base_url(),
+                false => self.fleet.seen.redact(&lane.target.route.base_url()),
             },
         });
         PlanRecord {
@@ -179,6 +180,7 @@ impl Planned<'_> {
             load: self.load.clone(),
             lanes: lanes.collect(),
             scenarios: self.scenarios.clone(),
+            objective: self.objective.clone(),
         }
     }
 }
@@ -401,7 +403,7 @@ impl Out {
         }
         add_cpu(&mut so_far.harness.cpu, fold.cpu());
         so_far.harness.wall = round.now();
-        so_far.measured = measured(round);
+        so_far.measured += measured(round);
         self.labelled(LoadRecord::running(&so_far))
     }
 
@@ -509,7 +511,8 @@ impl Out {
         // Opened anew: after a long run the credentials of its beginning may have ended.
         let place = Place::open(&self.results, environment, &self.seen).await?;
         let name = ShardRecord::file_name(self.part.shard);
-        let text = self.seen.redact(&shard.to_json());
+        // Its texts were redacted where they came from: the document's digest is over them.
+        let text = shard.to_json();
         Ok(place.create(&self.run, &name, text.as_bytes()).await?)
     }
 }

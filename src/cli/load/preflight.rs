@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::bail;
 
+use crate::auth::seen::Seen;
 use crate::cli::ui::Ui;
 use crate::load::fleet::Lane;
 use crate::report::escape;
@@ -106,10 +107,17 @@ pub fn is_private(url: &str) -> bool {
 }
 
 /// Asks before anything is spent. `what` says how much is about to be sent.
-pub fn confirm(lanes: &[Lane], what: &str, yes: bool, ui: &mut Ui) -> anyhow::Result<()> {
+pub fn confirm(
+    lanes: &[Lane],
+    what: &str,
+    seen: &Seen,
+    yes: bool,
+    ui: &mut Ui,
+) -> anyhow::Result<()> {
     let spending: Vec<String> = lanes
         .iter()
-        .filter(|lane| !lane.target.mocked && !is_private(&lane.target.route.base_url()))
+        .filter(|lane| !lane.target.mocked)
+        .filter(|lane| lane.price.is_some() || !is_private(&lane.target.route.base_url()))
         .map(|lane| {
             format!(
                 "  {}: {} at {}\n",
@@ -122,7 +130,7 @@ pub fn confirm(lanes: &[Lane], what: &str, yes: bool, ui: &mut Ui) -> anyhow::Re
     if spending.is_empty() || yes {
         return Ok(());
     }
-    let list = spending.concat();
+    let list = seen.redact(&spending.concat());
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         bail!(
             "this sends {what} to providers that charge for it:\n{list}  help: --yes says that this is meant; \

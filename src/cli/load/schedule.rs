@@ -42,6 +42,7 @@ pub fn arriving(
                         lane,
                         arrival: index as u64,
                         intended,
+                        held: Duration::ZERO,
                     };
                     (number(index as u64, lane, lanes), start)
                 })
@@ -57,6 +58,7 @@ pub fn start(arrival: &Arrival, lanes: usize) -> (u64, Start) {
         lane: arrival.lane,
         arrival: arrival.index,
         intended: arrival.due,
+        held: Duration::ZERO,
     };
     (number(arrival.index, arrival.lane, lanes), start)
 }

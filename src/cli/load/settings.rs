@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
 
 use crate::catalog;
 use crate::cli::files;
@@ -16,7 +17,7 @@ use crate::load::mix::Mix;
 use crate::load::profile::Profile;
 use crate::load::prompt::{Prefix, Prompts};
 use crate::load::replay::{self, Recorded};
-use crate::load::slo::Objective;
+use crate::load::slo::{Bound, Objective, Term};
 use crate::load::window::Window;
 use crate::load::workload::{Generated, Source, Workload};
 use crate::plan::PlannedScenario;
@@ -92,6 +93,23 @@ pub struct LoadSettings {
 }
 
 impl LoadSettings {
+    /// How much is about to be sent, in words.
+    pub fn words(&self) -> String {
+        let window = &self.window;
+        let length = match (window.ends(), window.most) {
+            (Some(ends), None) => format!(", for {:.0} s", ends.as_secs_f64()),
+            (Some(ends), Some(most)) => {
+                format!(", {most} of them or {:.0} s", ends.as_secs_f64())
+            }
+            (None, Some(most)) => format!(", {most} of them"),
+            (None, None) => String::new(),
+        };
+        match &self.load {
+            Load::FindMax { .. } => self.load.words(),
+            load => format!("{}{length}", load.words()),
+        }
+    }
+
     /// All settings that decide what is sent when, in a text that is the same on all machines of a run.
     pub fn fingerprint(&self, args: &LoadArgs) -> String {
         let source = match &self.workload.source {
@@ -105,12 +123,28 @@ impl LoadSettings {
                 .map_or_else(|| "even".to_owned(), ToString::to_string),
         };
         format!(
-            "{}; {:?}; {source}; recorded {:?}",
+            "{}; {:?}; {source}; recorded {}; back off {}; at most {}",
             self.load.words(),
             self.window,
-            self.workload.recorded
+            recorded(&self.workload.recorded),
+            !args.no_back_off,
+            args.max_in_flight
         )
     }
+}
+
+/// Recorded arrivals as their number and SHA-256.
+fn recorded(recorded: &[Recorded]) -> String {
+    let mut digest = Sha256::new();
+    for one in recorded {
+        digest.update(format!("{one:?}"));
+    }
+    let digest: String = digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{} {digest}", recorded.len())
 }
 
 /// Resolves the flags of `load`. Every error is bad input: nothing has been sent.
@@ -145,6 +179,13 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
         planned = read.value;
         mixed(&mut planned, args.mix.as_ref(), args.seed)?
     };
+    let of_window = window(args, &load);
+    if of_window.measured == Some(Duration::ZERO) {
+        bail!(
+            "nothing is left to measure: the load is over when --warm-up and --cool-down are\n  help: make it longer, or \
+             these shorter"
+        );
+    }
     let micro = |dollars: f64| (dollars * 1e6).round() as u64;
     if let Some(cost) = args.max_cost
         && (!cost.is_finite() || cost <= 0.0)
@@ -163,9 +204,9 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
         targets,
         workload: Workload { source, recorded },
         planned,
-        window: window(args, &load),
+        window: of_window,
         load,
-        objective: args.slo.clone(),
+        objective: objective(args),
         limits: Limits {
             idle: args.idle_timeout,
             total: args.timeout,
@@ -231,6 +272,19 @@ fn load(args: &LoadArgs) -> anyhow::Result<Load> {
     })
 }
 
+/// The objective. A search needs to know how many failures it may overlook.
+fn objective(args: &LoadArgs) -> Option<Objective> {
+    let mut objective = args.slo.clone()?;
+    let errors = |term: &Term| matches!(term, Term::Errors { .. });
+    if args.find_max && !objective.terms.iter().any(errors) {
+        objective.terms.push(Term::Errors {
+            bound: Bound::Below,
+            limit: 0.01,
+        });
+    }
+    Some(objective)
+}
+
 fn window(args: &LoadArgs, load: &Load) -> Window {
     let warm_up = args.warm_up.unwrap_or_default();
     let cool_down = args.cool_down.unwrap_or_default();
@@ -239,7 +293,7 @@ fn window(args: &LoadArgs, load: &Load) -> Window {
         Load::Replay(recorded) => recorded
             .last()
             // The last one belongs to it.
-            .map(|last| last.at + Duration::from_millis(1)),
+            .map(|last| last.at.saturating_add(Duration::from_millis(1))),
         Load::FindMax { step, .. } => Some(*step + warm_up + cool_down),
     };
     let of_profile = length.map(|length| length.saturating_sub(warm_up + cool_down));
