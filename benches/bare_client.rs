@@ -35,6 +35,8 @@ const RESPONSES: &str = r#"{"model":"m","stream":true,"input":"hello"}"#;
 struct Asked {
     url: String,
     body: Bytes,
+    /// The value of an `authorization` header; a server that wants none ignores it.
+    authorization: String,
     concurrency: usize,
     requests: usize,
     wire: bool,
@@ -46,6 +48,7 @@ fn asked() -> Asked {
     let mut asked = Asked {
         url: String::new(),
         body: Bytes::from_static(CHAT.as_bytes()),
+        authorization: "Bearer none".to_owned(),
         concurrency: 1,
         requests: 10,
         wire: false,
@@ -63,6 +66,7 @@ fn asked() -> Asked {
             "--requests" => asked.requests = number(),
             "--wire" => asked.wire = true,
             "--read-clock" => asked.read_clock = true,
+            "--bearer" => asked.authorization = format!("Bearer {}", words.next().unwrap()),
             "--dump" => asked.dump = words.next(),
             url if asked.url.is_empty() => asked.url = url.to_owned(),
             file => asked.body = std::fs::read(file).unwrap().into(),
@@ -201,6 +205,7 @@ async fn stream(asked: Arc<Asked>, taken: Arc<AtomicUsize>) -> Vec<One> {
         let request = Request::post(uri.path())
             .header("host", &authority)
             .header("content-type", "application/json")
+            .header("authorization", &asked.authorization)
             .body(Full::new(asked.body.clone()))
             .unwrap();
         let start = Instant::now();
@@ -298,7 +303,10 @@ async fn wire_stream(wire: Arc<Wire>, asked: Arc<Asked>, taken: Arc<AtomicUsize>
         let request = Outgoing {
             method: "POST",
             url: asked.url.clone(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: vec![
+                ("content-type".to_owned(), "application/json".to_owned()),
+                ("authorization".to_owned(), asked.authorization.clone()),
+            ],
             body: asked.body.clone(),
         };
         let mut heard = Heard::default();

@@ -138,6 +138,21 @@ impl Failures {
         self.patterns.iter().map(|compiled| &compiled.pattern)
     }
 
+    /// Compiles the expressions that a provider's failures may be held against, which the first of them would do
+    /// otherwise.
+    pub fn compile(&self, provider: &str) {
+        let concerns = |one: &&Compiled| {
+            let providers = &one.pattern.providers;
+            providers.is_empty() || providers.iter().any(|name| name == provider)
+        };
+        for compiled in self.patterns.iter().filter(concerns) {
+            for regex in [&compiled.text, &compiled.param].into_iter().flatten() {
+                // What it says of nothing is of no interest: it is compiled now.
+                regex.is_match("");
+            }
+        }
+    }
+
     /// The class of a failure, or [`UNKNOWN`].
     pub fn classify(&self, symptom: &Symptom<'_>) -> &str {
         self.patterns

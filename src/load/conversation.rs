@@ -180,6 +180,9 @@ async fn exchange(
         None => unsent("not signed in"),
     };
     ear.book_lags();
+    if ear.listening.failed() || sent.end != End::Complete {
+        fleet.know_failures().await;
+    }
     let (mut trace, exchange, arrivals) = ear.listening.finish(sent.end.clone(), sent.total);
     if let (Some(failure), Some(signed)) = (&mut trace.failure, &signed) {
         circumstance::reconsider(

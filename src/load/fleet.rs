@@ -5,6 +5,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::OnceCell;
+
 use crate::auth::SignInFailure;
 use crate::auth::Wanted;
 use crate::auth::credentials::SignedIn;
@@ -89,6 +91,8 @@ pub struct Fleet {
     pub begun: Instant,
     /// Whether a lane that is refused as too many waits.
     pub back_off: bool,
+    /// Set when the expressions are compiled that failures are told apart by.
+    pub patterns: OnceCell<()>,
     /// Names this run in the sessions of managed agents; no secret.
     pub run_id: String,
 }
@@ -101,5 +105,25 @@ impl Fleet {
         }
         let now = self.begun.elapsed();
         Some(self.gates[lane].closed_until(now)? - now)
+    }
+
+    /// Compiles, on another thread, what failures are told apart by. That takes longer than thousands of reads, so
+    /// the first failure must not do it on a worker's thread.
+    pub async fn know_failures(&self) {
+        let (catalog, lanes) = (self.catalog, &self.lanes);
+        let compile = || async move {
+            let providers: Vec<String> = lanes
+                .iter()
+                .map(|lane| lane.target.provider.id.clone())
+                .collect();
+            let compiled = tokio::task::spawn_blocking(move || {
+                for provider in providers {
+                    catalog.failures.compile(&provider);
+                }
+            });
+            // One that breaks here breaks again, and louder, where it is used.
+            let _ = compiled.await;
+        };
+        self.patterns.get_or_init(compile).await;
     }
 }

@@ -151,6 +151,12 @@ impl<'a> Listening<'a> {
         self.head = Some(head);
     }
 
+    /// Whether the head says that it is no answer.
+    pub fn failed(&self) -> bool {
+        let head = self.head.as_ref();
+        head.is_none_or(|head| !(200..300).contains(&head.status))
+    }
+
     /// Bytes of the body came; false where no more are wanted.
     pub fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> bool {
         self.reads = self.reads.saturating_add(1);

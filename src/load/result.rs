@@ -10,6 +10,7 @@ use crate::load::measure::Measure;
 use crate::load::slo::{self, Objective, Outcome};
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Share};
+use crate::metric::estimate::estimate;
 use crate::transport::wire::Clock;
 
 /// A target in a region, and what was measured there.
@@ -107,8 +108,9 @@ impl LoadResult {
     pub fn share(&self) -> Share {
         let all = self.harness_tally();
         let p99 = |measure| {
-            let histogram = all.measured(measure)?;
-            Some(Duration::from_micros(histogram.value_at_quantile(0.99)))
+            let found = estimate(all.measured(measure)?, 0.99)?;
+            // Where it could as well be less, it is not said.
+            Some(Duration::from_micros(found.low))
         };
         let wall = self.harness.wall.as_secs_f64();
         let busiest = self.harness.cpu.iter().max();

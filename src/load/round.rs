@@ -66,7 +66,7 @@ pub struct RoundSettings {
     pub drain: Duration,
     pub arriving: Arriving,
     pub shard: Shard,
-    /// Requests of one worker that may be under way at a time.
+    /// Conversations that may be under way at a time, of all workers.
     pub most_under_way: usize,
     pub good: Good,
     /// Whether each sample is told.

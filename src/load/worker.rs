@@ -108,10 +108,12 @@ impl Worker {
         let first = self.round.settings.origin + TOLD_EVERY * (whole_seconds(self.round.now()) + 1);
         let mut seconds = interval_at(first.into(), TOLD_EVERY);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let total = self.round.settings.most_under_way;
+        let places = total / self.count + usize::from(self.index < total % self.count);
         let ends = self.round.settings.window.ends();
         let cut_at = ends.map(|ends| self.round.settings.origin + ends + self.round.settings.drain);
         while open || !tasks.is_empty() || !waiting.is_empty() {
-            while tasks.len() < self.round.settings.most_under_way
+            while tasks.len() < places
                 && let Some((start, since)) = waiting.pop_front()
             {
                 let held = self.round.now().saturating_sub(since);

@@ -162,6 +162,9 @@ fn table(run: &LoadRecord) -> String {
         out.push('\n');
     }
     out.push_str("  times in ms; - where the run is too short for the percentile\n");
+    if run.targets.iter().any(|target| target.search.is_some()) {
+        out.push_str("  over all steps of the search, those included that were too much\n");
+    }
     out
 }
 

@@ -155,7 +155,7 @@ impl SearchRecord {
                 step.outcome,
             ));
         }
-        out.push_str("  # good answers, . the rest of what was offered\n");
+        out.push_str("  # good answers a second, . up to the rate that was tried\n");
         out
     }
 }
@@ -204,7 +204,7 @@ mod tests {
              \x20       10.0     10.0  ###         kept\n\
              \x20       20.0     20.0  #####       kept\n\
              \x20       40.0     5.00  #.........  broken\n\
-             \x20 # good answers, . the rest of what was offered\n"
+             \x20 # good answers a second, . up to the rate that was tried\n"
         );
         assert_eq!(
             search.words(),

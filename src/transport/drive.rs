@@ -189,6 +189,7 @@ where
                 },
             };
             let answered = matches!(phase, Phase::Body(_));
+            let closed = driven.as_deref().is_some_and(|driven| driven.over);
             let outcome = |end, stopped| Outcome {
                 end,
                 stopped,
@@ -202,6 +203,15 @@ where
                 }
                 Step::Stop => return Poll::Ready(outcome(End::Complete, true)),
                 Step::End(end) => return Poll::Ready(outcome(end, false)),
+                // A connection that has ended wakes nobody any more, and what it has not said it never will.
+                Step::Nothing if closed => {
+                    let reason = "the server closed the connection".to_owned();
+                    let end = match answered {
+                        true => End::Dropped { reason },
+                        false => End::Refused { reason },
+                    };
+                    return Poll::Ready(outcome(end, false));
+                }
                 Step::Nothing => {}
             }
             // Nothing is left of the last read, and there is more to be read.

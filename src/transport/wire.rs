@@ -133,6 +133,10 @@ pub struct Sent {
 pub struct Wire {
     settings: Arc<WireSettings>,
     dialler: Dialler,
+    #[expect(
+        clippy::vec_box,
+        reason = "a line goes in and out by its box, and is large"
+    )]
     idle: Mutex<HashMap<Origin, Vec<Box<Line>>>>,
     lanes: Lanes,
 }

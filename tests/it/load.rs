@@ -438,7 +438,7 @@ fn the_highest_rate_is_at_least_the_ceiling_that_held() {
             "openai",
             "--find-max",
             "--slo",
-            "ttft:p50<30s",
+            "ttft:p50<30s, errors<50%",
             "--rate",
             "8",
             "--max-rate",
@@ -541,4 +541,118 @@ fn no_secret_is_ever_written() {
             path.display()
         );
     }
+}
+
+/// Answers each request of a connection, and closes it some time after the answer.
+fn closing_soon() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::{Read, Write};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let (mut connection, count) = (connection.unwrap(), std::sync::Arc::clone(&count));
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65536];
+                if connection.read(&mut buffer).unwrap_or(0) == 0 {
+                    return;
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+                let body = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\
+                    \"delta\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                let _ = connection.write_all((head + body).as_bytes());
+                std::thread::sleep(std::time::Duration::from_millis(40));
+            });
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn a_connection_that_was_closed_while_idle_is_nobodys_failure() {
+    let (url, asked) = closing_soon();
+    let said = keyed()
+        .run(&at(
+            &url,
+            &[
+                "--dialect",
+                "chat",
+                "--rate",
+                "5",
+                "--spacing",
+                "constant",
+                "--requests",
+                "8",
+                "--idle-timeout",
+                "5s",
+            ],
+        ))
+        .exits(0);
+    let run = said.json();
+    let target = &run["targets"][0];
+    assert_eq!(target["errors"], serde_json::json!({}), "{target}");
+    assert_eq!(target["requests"], 8);
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 8);
+}
+
+#[test]
+fn a_ceiling_ends_an_open_loop_too() {
+    let begun = std::time::Instant::now();
+    let said = Project::new()
+        .run(&[
+            "load",
+            "--target",
+            "openai",
+            "--rate",
+            "20",
+            "--duration",
+            "10m",
+            "--prompt-tokens",
+            "50",
+            "--output-tokens",
+            "20",
+            "--max-tokens",
+            "1500",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    // Ten minutes were asked for: whether it waits for them is no matter of speed.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(300));
+    let run = said.json();
+    assert_eq!(run["ended"], "ceiling");
+    assert!(run["measured_s"].as_f64().unwrap() < 300.0);
+}
+
+#[test]
+fn no_more_are_under_way_than_may_be() {
+    let said = Project::new()
+        .run(&[
+            "load",
+            "--target",
+            "openai",
+            "--rate",
+            "50",
+            "--requests",
+            "20",
+            "--max-in-flight",
+            "1",
+            "--workers",
+            "4",
+            "--output-tokens",
+            "3",
+            "--per-request",
+            "--run",
+            "one",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    assert_eq!(said.json()["targets"][0]["requests"], 20);
 }

@@ -74,7 +74,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
     pub warm_up: Option<Duration>,
     /// Load after the measured part, so that the last measured requests end under load. [default: none]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "requests", help_heading = "Arrivals")]
     pub cool_down: Option<Duration>,
     /// Go on at full rate where a provider refuses requests as too many, instead of waiting as it asks.
     #[arg(long, help_heading = "Arrivals")]
@@ -134,8 +134,9 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = "Harness")]
     pub workers: Option<u16>,
     /// Conversations under way at a time, at most; open loop. Later ones wait, which is charged to them.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Harness")]
-    pub max_in_flight: u32,
+    /// [default: 20000, or what open files and ports allow]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Harness")]
+    pub max_in_flight: Option<u32>,
     /// A new connection for each request.
     #[arg(long, help_heading = "Harness")]
     pub fresh_connections: bool,

@@ -19,10 +19,12 @@ use crate::load::slo;
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Share};
 use crate::load::window::Window;
+use crate::metric::estimate::estimate;
 use crate::report::escape;
 
-/// A step at a low rate takes as many times its length at most, to have enough requests.
+/// A step at a low rate takes longer, to have enough requests: as many times its length at most, or this long.
 const LONGEST: u32 = 10;
+const LONG: Duration = Duration::from_secs(300);
 /// The highest rate that a search begins with where nobody says one: it must not be a shock.
 const FIRST: f64 = 10.0;
 /// Requests more than the least that decides, so that a few slow ones do not leave it undecided.
@@ -70,7 +72,7 @@ pub async fn run(
             break;
         }
         let long_enough = Duration::from_secs_f64((needed / slowest).min(86_400.0));
-        let measured = long_enough.clamp(*step, *step * LONGEST);
+        let measured = long_enough.clamp(*step, (*step * LONGEST).max(LONG));
         let window = Window {
             measured: Some(measured),
             ..settings.window
@@ -103,6 +105,15 @@ pub async fn run(
             break;
         }
         state.result.measured += measured;
+        if one
+            .collected
+            .tallies
+            .iter()
+            .any(|tally| tally.counts.cut > 0)
+        {
+            // Not every server notices that nobody waits any more: what is left must not spoil the next step.
+            running.rest(*step).await;
+        }
         let share = share(&one.collected, one.took.min(length));
         let client_bound = !trust::bottleneck(&share).is_empty();
         for (lane, (search, rate)) in searches.iter_mut().zip(&rates).enumerate() {
@@ -135,8 +146,14 @@ pub async fn run(
                 .filter(|one| one.outcome == held && held != slo::Outcome::Held)
                 .map(|one| format!(" {}", one.term))
                 .collect::<String>();
+            let hint = match held {
+                slo::Outcome::Undecided => {
+                    " (too close, or too few requests to tell: a longer --step has more)"
+                }
+                _ => "",
+            };
             ui.err(&format!(
-                "  step {:>2}  {:24}  {rate:>9.2}/s offered, {:>9.2}/s good: {word}{which}{}\n",
+                "  step {:>2}  {:24}  {rate:>9.2}/s offered, {:>9.2}/s good: {word}{which}{hint}{}\n",
                 number + 1,
                 escape::line(&labels[lane]),
                 outcome.goodput,
@@ -160,8 +177,8 @@ fn share(collected: &Collected, took: Duration) -> Share {
         sum.add(tally);
     }
     let p99 = |measure| {
-        let histogram = sum.measured(measure)?;
-        Some(Duration::from_micros(histogram.value_at_quantile(0.99)))
+        let found = estimate(sum.measured(measure)?, 0.99)?;
+        Some(Duration::from_micros(found.low))
     };
     let seconds = took.as_secs_f64();
     Share {

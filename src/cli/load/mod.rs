@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::auth::environment::Environment;
 use crate::auth::seen::Seen;
@@ -64,6 +64,9 @@ pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         .context("the runtime did not start")?;
     runtime.block_on(load(args, settings, specimen, ui))
 }
+
+/// Conversations under way at a time, at most, where nobody says it.
+const MOST_UNDER_WAY: u32 = 20_000;
 
 /// Different in each run, so that no prompt is in a cache from the run before.
 fn nonce() -> u64 {
@@ -129,13 +132,14 @@ async fn load(
             usize::MAX
         }
         _ => {
-            let most = preflight::affordable(room, args.max_in_flight, lanes.len());
-            if most < args.max_in_flight {
+            let wish = args.max_in_flight.unwrap_or(MOST_UNDER_WAY);
+            let most = preflight::affordable(room, wish, lanes.len());
+            if args.max_in_flight.is_some_and(|wish| most < wish) {
                 ui.err(&format!(
                     "warning: at most {most} conversations at a time: open files or local ports allow no more\n"
                 ))?;
             }
-            (most as usize).div_ceil(settings.workers)
+            most as usize
         }
     };
     let run_id = store::new_run_id();
@@ -155,6 +159,7 @@ async fn load(
         seen: Arc::clone(&seen),
         back_off: !args.no_back_off,
         run_id: run_id.clone(),
+        patterns: OnceCell::new(),
     });
     let shared = Arc::new(SignIns::default());
     let mut signed = true;
@@ -205,9 +210,10 @@ async fn load(
         Arc::clone(&seen),
     ));
 
+    // A worker without a place could start nothing.
+    let workers = settings.workers.min(most_under_way).max(1);
     let wire = Arc::new(wire_settings(args, &settings, &environment, &fleet.lanes)?);
-    let engine =
-        Engine::start(settings.workers, &fleet, &wire).context("the workers did not start")?;
+    let engine = Engine::start(workers, &fleet, &wire).context("the workers did not start")?;
     let (stop, stopped) = watch::channel(Stop::No);
     let stop = Arc::new(stop);
     let watcher = tokio::spawn(stop_when_told(Arc::clone(&stop)));
@@ -242,7 +248,7 @@ async fn load(
             objective: settings.objective.clone().filter(|_| shards == 1),
             searches: Vec::new(),
             harness: Harness {
-                workers: settings.workers,
+                workers,
                 ..Harness::default()
             },
             lanes: lane_results(&fleet),
@@ -333,6 +339,15 @@ impl Running {
     /// Whether the run was told to end.
     pub fn is_stopped(&self) -> bool {
         *self.stopped.borrow() != Stop::No || self.fleet.ceiling.reached()
+    }
+
+    /// Does nothing for a time, unless the run is told to end.
+    pub async fn rest(&self, time: Duration) {
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = stopped.wait_for(|stop| *stop != Stop::No) => {}
+        }
     }
 
     /// Runs one round to its end.

@@ -123,7 +123,7 @@ impl LoadSettings {
                 .map_or_else(|| "even".to_owned(), ToString::to_string),
         };
         format!(
-            "{}; {:?}; {source}; recorded {}; back off {}; at most {}",
+            "{}; {:?}; {source}; recorded {}; back off {}; at most {:?}",
             self.load.words(),
             self.window,
             recorded(&self.workload.recorded),
@@ -279,7 +279,7 @@ fn objective(args: &LoadArgs) -> Option<Objective> {
     if args.find_max && !objective.terms.iter().any(errors) {
         objective.terms.push(Term::Errors {
             bound: Bound::Below,
-            limit: 0.01,
+            limit: 0.05,
         });
     }
     Some(objective)
