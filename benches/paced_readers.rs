@@ -6,6 +6,8 @@
 //!
 //! `taskset -c 1 cargo bench --bench paced_readers -- 100 1000 2500` (Linux; the mock is pinned to core 0)
 
+#![expect(clippy::print_stdout, reason = "a program whose output is its result")]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
