@@ -37,7 +37,7 @@ pub struct LoadArgs {
     pub server: ServerArgs,
 
     /// Closed loop: so many conversations at a time at each target and region. A number, or how it develops:
-    /// `1..100/60s,100/2m`. [default: 8]
+    /// `1..100/60s,100/2m`. [default: 4]
     #[arg(long, value_name = "PROFILE", conflicts_with_all = ["rate", "arrivals"], help_heading = "Arrivals")]
     pub concurrency: Option<Profile>,
     /// Open loop: so many conversations a second at each target and region, whatever became of those before.

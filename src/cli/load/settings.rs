@@ -219,7 +219,7 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
 }
 
 /// Closed loop where nothing is said, with so many conversations at a time.
-const CONCURRENCY: f64 = 8.0;
+const CONCURRENCY: f64 = 4.0;
 /// How long is measured where nothing says it.
 const DURATION: Duration = Duration::from_secs(10);
 
