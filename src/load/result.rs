@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use crate::load::find::{BoundedBy, Found};
 use crate::load::judge::{self, Judged};
-use crate::load::measure::Measure;
 use crate::load::slo::{self, Objective, Outcome};
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Share};
-use crate::metric::estimate::estimate;
 use crate::transport::wire::Clock;
 
 /// A target in a region, and what was measured there.
@@ -106,21 +104,8 @@ impl LoadResult {
 
     /// The harness's own share.
     pub fn share(&self) -> Share {
-        let all = self.harness_tally();
-        let p99 = |measure| {
-            let found = estimate(all.measured(measure)?, 0.99)?;
-            // Where it could as well be less, it is not said.
-            Some(Duration::from_micros(found.low))
-        };
-        let wall = self.harness.wall.as_secs_f64();
-        let busiest = self.harness.cpu.iter().max();
-        Share {
-            start_lag: p99(Measure::StartLag),
-            read_lag: p99(Measure::ReadLag),
-            busiest: busiest
-                .filter(|_| wall > 0.0)
-                .map(|cpu| cpu.as_secs_f64() / wall),
-        }
+        let tallies = self.lanes.iter().map(|lane| &lane.tally);
+        Share::of(tallies, &self.harness.cpu, self.harness.wall)
     }
 
     /// How each lane kept the objective; empty where there is none, and after a search, whose steps were good and

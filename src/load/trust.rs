@@ -4,6 +4,10 @@
 
 use std::time::Duration;
 
+use crate::load::measure::Measure;
+use crate::load::tally::Tally;
+use crate::metric::estimate::estimate;
+
 /// A scheduler that starts one request in a hundred later than this could not keep up.
 pub const LATE_START: Duration = Duration::from_millis(10);
 /// A worker that is busy for more than this share of the time has no room to be on time.
@@ -20,6 +24,33 @@ pub struct Share {
     pub read_lag: Option<Duration>,
     /// The busiest worker: processor time by time.
     pub busiest: Option<f64>,
+}
+
+impl Share {
+    /// Of all lanes together; `cpu` by worker, over the time that it was spent in.
+    pub fn of<'a>(
+        tallies: impl Iterator<Item = &'a Tally>,
+        cpu: &[Duration],
+        time: Duration,
+    ) -> Share {
+        let mut all = Tally::default();
+        tallies.for_each(|tally| all.add(tally));
+        let p99 = |measure| {
+            let found = estimate(all.measured(measure)?, 0.99)?;
+            // Where it could as well be less, it is not said.
+            Some(Duration::from_micros(found.low))
+        };
+        let seconds = time.as_secs_f64();
+        Share {
+            start_lag: p99(Measure::StartLag),
+            read_lag: p99(Measure::ReadLag),
+            busiest: cpu
+                .iter()
+                .max()
+                .filter(|_| seconds > 0.0)
+                .map(|cpu| cpu.as_secs_f64() / seconds),
+        }
+    }
 }
 
 /// Why the client was the bottleneck; empty where it was not.

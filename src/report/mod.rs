@@ -2,7 +2,8 @@
 //!
 //! Core but for `store`, `load_store` and `shard_store`. `summary` folds the events, `record` makes the one document of a run from
 //! it, every other report is a function of that document, and so a run that was read back prints as it
-//! did when it ended. Only the types of `record` and `turns` are serialised to disk.
+//! did when it ended. Only the types of `record`, `turns`, `load_record` and `shard_record` are serialised
+//! to disk.
 
 pub mod event;
 

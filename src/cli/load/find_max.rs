@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::cli::load::out::Collected;
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::schedule::start;
 use crate::cli::load::settings::{Load, LoadSettings};
@@ -12,14 +11,11 @@ use crate::load::arrival::{Arrivals, Merged};
 use crate::load::find::{Outcome, Search, Step};
 use crate::load::fleet::Lane;
 use crate::load::judge;
-use crate::load::measure::Measure;
 use crate::load::profile::Profile;
 use crate::load::round::Arriving;
 use crate::load::slo;
-use crate::load::tally::Tally;
 use crate::load::trust::{self, Share};
 use crate::load::window::Window;
-use crate::metric::estimate::estimate;
 use crate::report::escape;
 
 /// A step at a low rate takes longer, to have enough requests: as many times its length at most, or this long.
@@ -114,7 +110,12 @@ pub async fn run(
             // Not every server notices that nobody waits any more: what is left must not spoil the next step.
             running.rest(*step).await;
         }
-        let share = share(&one.collected, one.took.min(length));
+        let collected = &one.collected;
+        let share = Share::of(
+            collected.tallies.iter(),
+            &collected.cpu,
+            one.took.min(length),
+        );
         let client_bound = !trust::bottleneck(&share).is_empty();
         for (lane, (search, rate)) in searches.iter_mut().zip(&rates).enumerate() {
             let Some(rate) = *rate else { continue };
@@ -168,27 +169,4 @@ pub async fn run(
     }
     state.result.searches = searches.iter().map(Search::so_far).collect();
     Ok(state)
-}
-
-/// The harness's share in one round.
-fn share(collected: &Collected, took: Duration) -> Share {
-    let mut sum = Tally::default();
-    for tally in &collected.tallies {
-        sum.add(tally);
-    }
-    let p99 = |measure| {
-        let found = estimate(sum.measured(measure)?, 0.99)?;
-        Some(Duration::from_micros(found.low))
-    };
-    let seconds = took.as_secs_f64();
-    Share {
-        start_lag: p99(Measure::StartLag),
-        read_lag: p99(Measure::ReadLag),
-        busiest: collected
-            .cpu
-            .iter()
-            .max()
-            .filter(|_| seconds > 0.0)
-            .map(|cpu| cpu.as_secs_f64() / seconds),
-    }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use anyhow::bail;
 
 use crate::auth::seen::Seen;
+use crate::cli::open_files;
 use crate::cli::ui::Ui;
 use crate::load::fleet::Lane;
 use crate::report::escape;
@@ -24,19 +25,8 @@ pub struct Room {
 
 /// What this system allows, after raising the limit of open files as far as it goes without being anybody
 /// special.
-#[cfg(unix)]
 pub fn room() -> Room {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || (limit.current.is_some() && limit.maximum.is_none()) {
-        let raised = Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        };
-        if setrlimit(Resource::Nofile, raised).is_ok() {
-            limit = raised;
-        }
-    }
+    // Only Linux says it here.
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
     let ports = range.and_then(|text| {
         let mut ends = text.split_whitespace().map(str::parse::<u64>);
@@ -44,17 +34,8 @@ pub fn room() -> Room {
         Some(high.saturating_sub(low) + 1)
     });
     Room {
-        files: limit.current,
+        files: open_files::raise(),
         ports,
-    }
-}
-
-/// Nothing is known here.
-#[cfg(not(unix))]
-pub fn room() -> Room {
-    Room {
-        files: None,
-        ports: None,
     }
 }
 
