@@ -83,8 +83,7 @@ pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start:
         last = Some(heard.trace);
     }
     if phase == Phase::Measured {
-        let mut tallies = desk.tallies.borrow_mut();
-        let tally = &mut tallies[start.lane];
+        let tally = &mut desk.books().tallies[start.lane];
         tally.counts.conversations += 1;
         match whole {
             true => tally.measure(Measure::Loop, spent),
@@ -163,8 +162,11 @@ async fn exchange(
     let sent = match authorised {
         Some(Ok(())) => {
             let measured = u32::from(place.phase == Phase::Measured);
-            desk.under_way.borrow_mut()[lane_index] += 1;
-            desk.running.borrow_mut()[lane_index] += measured;
+            {
+                let mut books = desk.books();
+                books.under_way[lane_index] += 1;
+                books.running[lane_index] += measured;
+            }
             let outgoing = Outgoing {
                 method: "POST",
                 url: composed.url,
@@ -172,8 +174,9 @@ async fn exchange(
                 body,
             };
             let sent = wire.send(outgoing, &mut ear).await;
-            desk.under_way.borrow_mut()[lane_index] -= 1;
-            desk.running.borrow_mut()[lane_index] -= measured;
+            let mut books = desk.books();
+            books.under_way[lane_index] -= 1;
+            books.running[lane_index] -= measured;
             sent
         }
         Some(Err(failure)) => unsent(&failure.message),
@@ -245,7 +248,7 @@ const LAGS: usize = 32;
 impl Ear<'_> {
     fn book_lags(&mut self) {
         if self.measured {
-            let tally = &mut self.desk.tallies.borrow_mut()[self.lane];
+            let tally = &mut self.desk.books().tallies[self.lane];
             for lag in &self.lags {
                 tally.measure_micros(Measure::ReadLag, u64::from(*lag), 1);
             }
@@ -398,8 +401,8 @@ fn told(
         }
     }
     let good = sample.failure.is_none() && (round.settings.good)(sample, &arrivals.gaps);
-    let mut tallies = desk.tallies.borrow_mut();
-    let tally = &mut tallies[sample.lane];
+    let mut books = desk.books();
+    let tally = &mut books.tallies[sample.lane];
     let counts = &mut tally.counts;
     counts.live_requests += 1;
     counts.live_errors += u64::from(sample.failure.is_some());
@@ -426,8 +429,7 @@ fn told(
             tally.example(&failure.class, failure.status, &message);
         }
     }
-    drop(tallies);
     if round.settings.keep_samples {
-        desk.samples.borrow_mut().push(sample.clone());
+        books.samples.push(sample.clone());
     }
 }

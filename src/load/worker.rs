@@ -2,16 +2,14 @@
 //!
 //! Shell. Workers share counters, never books, so that they do not wait for each other.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::load::conversation::hold;
@@ -28,13 +26,25 @@ const SAMPLES: usize = 1024;
 
 /// A worker's books.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Books {
     /// One per lane.
-    pub tallies: RefCell<Vec<Tally>>,
-    pub under_way: RefCell<Vec<u32>>,
+    pub tallies: Vec<Tally>,
+    pub under_way: Vec<u32>,
     /// Of these, the measured ones.
-    pub running: RefCell<Vec<u32>>,
-    pub samples: RefCell<Vec<Sample>>,
+    pub running: Vec<u32>,
+    pub samples: Vec<Sample>,
+}
+
+/// Where the books lie. One thread writes in them, so the lock is always free: it is there because tasks that the
+/// runtime itself polls must be free to move. Those of a `LocalSet`, which need not, cost more on each wake.
+#[derive(Debug)]
+pub struct Desk(Mutex<Books>);
+
+impl Desk {
+    /// The books; to be let go before anything is waited for.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A round as a worker gets it.
@@ -58,21 +68,21 @@ pub fn start(
     std::thread::Builder::new()
         .name(format!("load-{index}"))
         .spawn(move || {
-            LocalSet::new().block_on(&runtime, async move {
-                let wire = Rc::new(Wire::new(settings));
-                let desk = Rc::new(Desk {
-                    tallies: RefCell::new(fleet.lanes.iter().map(|_| Tally::warm()).collect()),
-                    under_way: RefCell::new(vec![0; fleet.lanes.len()]),
-                    running: RefCell::new(vec![0; fleet.lanes.len()]),
-                    samples: RefCell::default(),
-                });
+            runtime.block_on(async move {
+                let wire = Arc::new(Wire::new(settings));
+                let desk = Arc::new(Desk(Mutex::new(Books {
+                    tallies: fleet.lanes.iter().map(|_| Tally::warm()).collect(),
+                    under_way: vec![0; fleet.lanes.len()],
+                    running: vec![0; fleet.lanes.len()],
+                    samples: Vec::new(),
+                })));
                 while let Some(order) = orders.recv().await {
                     let worker = Worker {
                         index,
                         count,
                         fleet: Arc::clone(&fleet),
-                        wire: Rc::clone(&wire),
-                        desk: Rc::clone(&desk),
+                        wire: Arc::clone(&wire),
+                        desk: Arc::clone(&desk),
                         round: order.round,
                         tell: order.tell,
                     };
@@ -86,8 +96,8 @@ struct Worker {
     index: usize,
     count: usize,
     fleet: Arc<Fleet>,
-    wire: Rc<Wire>,
-    desk: Rc<Desk>,
+    wire: Arc<Wire>,
+    desk: Arc<Desk>,
     round: Arc<Round>,
     tell: Sender<Heard>,
 }
@@ -156,13 +166,13 @@ impl Worker {
         }
         if self.fleet.held(start.lane).is_some() {
             if self.round.settings.window.phase(start.intended) == Phase::Measured {
-                self.desk.tallies.borrow_mut()[start.lane].counts.held_back += 1;
+                self.desk.books().tallies[start.lane].counts.held_back += 1;
             }
             return;
         }
         let (fleet, round) = (Arc::clone(&self.fleet), Arc::clone(&self.round));
-        let (wire, desk) = (Rc::clone(&self.wire), Rc::clone(&self.desk));
-        tasks.spawn_local(async move { hold(&fleet, &round, &wire, &desk, start).await });
+        let (wire, desk) = (Arc::clone(&self.wire), Arc::clone(&self.desk));
+        tasks.spawn(async move { hold(&fleet, &round, &wire, &desk, start).await });
     }
 
     /// The virtual clients of this worker: client `s` of each lane belongs to worker `s` mod the number of them.
@@ -174,8 +184,8 @@ impl Worker {
                     continue;
                 }
                 let (fleet, round) = (Arc::clone(&self.fleet), Arc::clone(&self.round));
-                let (wire, desk) = (Rc::clone(&self.wire), Rc::clone(&self.desk));
-                tasks.spawn_local(async move {
+                let (wire, desk) = (Arc::clone(&self.wire), Arc::clone(&self.desk));
+                tasks.spawn(async move {
                     virtual_client(&fleet, &round, &wire, &desk, lane, slot).await;
                 });
             }
@@ -185,35 +195,36 @@ impl Worker {
     /// Ends everything that runs, and counts it.
     async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<(Start, Duration)>) {
         tasks.shutdown().await;
-        let mut tallies = self.desk.tallies.borrow_mut();
-        let mut running = self.desk.running.borrow_mut();
-        for (tally, running) in tallies.iter_mut().zip(running.iter_mut()) {
+        let books = &mut *self.desk.books();
+        for (tally, running) in books.tallies.iter_mut().zip(&mut books.running) {
             tally.counts.cut += u64::from(std::mem::take(running));
         }
-        self.desk.under_way.borrow_mut().fill(0);
+        books.under_way.fill(0);
         for (start, _) in waiting {
             let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
-            tallies[start.lane].counts.cut += u64::from(measured);
+            books.tallies[start.lane].counts.cut += u64::from(measured);
         }
     }
 
     fn tell_interval(&self, told: &mut Duration) {
         let until = self.round.now();
         let from = std::mem::replace(told, until);
-        let mut tallies = self.desk.tallies.borrow_mut();
-        let measured = tallies
+        let mut books = self.desk.books();
+        let tallies = books
+            .tallies
             .iter_mut()
             .map(|tally| std::mem::replace(tally, self.round.shelf.take()))
             .collect();
-        drop(tallies);
+        let under_way = books.under_way.clone();
+        let samples = std::mem::take(&mut books.samples);
+        drop(books);
         let _ = self.tell.send(Heard::Interval {
             worker: self.index,
             from,
             until,
-            tallies: measured,
-            under_way: self.desk.under_way.borrow().clone(),
+            tallies,
+            under_way,
         });
-        let samples = std::mem::take(&mut *self.desk.samples.borrow_mut());
         let mut samples = samples.into_iter().peekable();
         while samples.peek().is_some() {
             let some: Vec<Sample> = samples.by_ref().take(SAMPLES).collect();

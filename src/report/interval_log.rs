@@ -6,11 +6,13 @@
 //! (https://github.com/HdrHistogram/HdrHistogram, HistogramLogProcessor.java, `-outputValueUnitRatio`). With
 //! microseconds they would all show times a thousand times too short.
 
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2DeflateSerializer;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use hdrhistogram::serialization::{Serializer, V2Serializer};
+use hdrhistogram::{Counter, Histogram};
 
 use crate::load::measure::Measure;
 use crate::report::csv::LaneName;
@@ -23,57 +25,126 @@ const MAX_IN: f64 = 1e6;
 /// to another (Python's `HdrHistogram.add`) refuse a wider one; the encoding leaves out what is empty.
 const DAY: u64 = 86_400_000_000_000;
 
-/// The head of a log whose times are from `base`.
-pub fn head(base: SystemTime, run: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut builder = IntervalLogWriterBuilder::new();
-    builder
-        .add_comment(&format!("[Logged with sameturn {}, run {run}]", env!("CARGO_PKG_VERSION")))
-        .add_comment("[Histogram log format version 1.3]")
-        .add_comment("[values are nanoseconds, tagged target@region:measure; the longest is in milliseconds]")
-        .with_start_time(base)
-        .with_base_time(base)
-        .with_max_value_divisor(MAX_IN);
-    // Writing to memory cannot fail.
-    let _ = builder.begin_log_with(&mut out, &mut V2DeflateSerializer::new());
-    out.extend_from_slice(
-        b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
-    );
-    out
+/// The cookie of a histogram that is compressed (`V2CompressedEncodingCookieBase` with its length bits,
+/// AbstractHistogram.java).
+const COMPRESSED: u32 = 0x1c84_9304;
+
+/// Writes the lines of a log. Keeps its memory from one second to the next: made anew for each histogram, the
+/// buffers and the compressor's tables cost more than all else that `load` does in a second of few streams.
+pub struct IntervalLog {
+    serializer: Compressed,
+    nanos: Histogram<u64>,
 }
 
-/// The lines of a second that began at `since` after the base of the log.
-pub fn lines(second: &Second, since: Duration, lanes: &[LaneName]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut serializer = V2DeflateSerializer::new();
-    let mut builder = IntervalLogWriterBuilder::new();
-    builder.with_max_value_divisor(MAX_IN);
-    let Ok(mut writer) = builder.begin_log_with(&mut out, &mut serializer) else {
-        return Vec::new();
-    };
-    for (lane, part) in lanes.iter().zip(&second.lanes) {
-        for measure in Measure::ALL {
-            let Some(histogram) = part.tally.measured(measure) else {
-                continue;
-            };
-            let name = tag(lane, measure);
-            // In memory, and within the range of the histogram: neither can fail.
-            let _ = writer.write_histogram(
-                &in_nanoseconds(histogram),
-                since,
-                second.length,
-                Tag::new(&name),
-            );
+impl Default for IntervalLog {
+    fn default() -> IntervalLog {
+        IntervalLog {
+            serializer: Compressed::default(),
+            nanos: Histogram::new_with_bounds(1, DAY, 3)
+                .expect("three digits from 1 are in its range"),
         }
     }
-    drop(writer);
-    // The head has said it.
-    let repeated = out
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    out.drain(..repeated);
-    out
+}
+
+impl IntervalLog {
+    /// The head of a log whose times are from `base`.
+    pub fn head(&mut self, base: SystemTime, run: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut builder = IntervalLogWriterBuilder::new();
+        builder
+            .add_comment(&format!("[Logged with sameturn {}, run {run}]", env!("CARGO_PKG_VERSION")))
+            .add_comment("[Histogram log format version 1.3]")
+            .add_comment("[values are nanoseconds, tagged target@region:measure; the longest is in milliseconds]")
+            .with_start_time(base)
+            .with_base_time(base)
+            .with_max_value_divisor(MAX_IN);
+        // Writing to memory cannot fail.
+        let _ = builder.begin_log_with(&mut out, &mut self.serializer);
+        out.extend_from_slice(
+            b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
+        );
+        out
+    }
+
+    /// The lines of a second that began at `since` after the base of the log.
+    pub fn lines(&mut self, second: &Second, since: Duration, lanes: &[LaneName]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut builder = IntervalLogWriterBuilder::new();
+        builder.with_max_value_divisor(MAX_IN);
+        let Ok(mut writer) = builder.begin_log_with(&mut out, &mut self.serializer) else {
+            return Vec::new();
+        };
+        for (lane, part) in lanes.iter().zip(&second.lanes) {
+            for measure in Measure::ALL {
+                let Some(histogram) = part.tally.measured(measure) else {
+                    continue;
+                };
+                fill(&mut self.nanos, histogram);
+                let name = tag(lane, measure);
+                // In memory, and within the range of the histogram: neither can fail.
+                let _ = writer.write_histogram(&self.nanos, since, second.length, Tag::new(&name));
+            }
+        }
+        drop(writer);
+        // The head has said it.
+        let repeated = out
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        out.drain(..repeated);
+        out
+    }
+}
+
+/// The crate's encoding, compressed as the crate's own serializer does it, but quickly and with tables that are
+/// kept: that one fills a third of a megabyte with zeros for each histogram.
+struct Compressed {
+    plain: V2Serializer,
+    encoded: Vec<u8>,
+    compress: Compress,
+    packed: Vec<u8>,
+}
+
+impl Default for Compressed {
+    fn default() -> Compressed {
+        Compressed {
+            plain: V2Serializer::new(),
+            encoded: Vec::new(),
+            compress: Compress::new(Compression::fast(), true),
+            packed: Vec::new(),
+        }
+    }
+}
+
+impl Serializer for Compressed {
+    type SerializeError = io::Error;
+
+    fn serialize<T: Counter, W: Write>(
+        &mut self,
+        histogram: &Histogram<T>,
+        writer: &mut W,
+    ) -> Result<usize, io::Error> {
+        self.encoded.clear();
+        self.plain
+            .serialize(histogram, &mut self.encoded)
+            .map_err(io::Error::other)?;
+        self.packed.clear();
+        // What cannot be compressed grows by a few bytes for each 16 kB or more.
+        self.packed
+            .reserve(self.encoded.len() + self.encoded.len() / 1024 + 64);
+        self.compress.reset();
+        let done =
+            self.compress
+                .compress_vec(&self.encoded, &mut self.packed, FlushCompress::Finish)?;
+        if done != Status::StreamEnd {
+            return Err(io::Error::other("the compressed histogram did not fit"));
+        }
+        let length = u32::try_from(self.packed.len()).map_err(io::Error::other)?;
+        writer.write_all(&COMPRESSED.to_be_bytes())?;
+        writer.write_all(&length.to_be_bytes())?;
+        writer.write_all(&self.packed)?;
+        Ok(self.packed.len() + 8)
+    }
 }
 
 /// `target@region:measure`, without what a tag must not hold. Two lanes stay two.
@@ -94,9 +165,8 @@ fn tag(lane: &LaneName, measure: Measure) -> String {
 
 /// The same durations in nanoseconds. Exact below 2,048 µs, where a bucket is one microsecond wide; above, a
 /// bucket's middle, so that the rounding of both histograms stays below a thousandth each.
-fn in_nanoseconds(micros: &Histogram<u64>) -> Histogram<u64> {
-    let mut nanos =
-        Histogram::new_with_bounds(1, DAY, 3).expect("three digits from 1 are in its range");
+fn fill(nanos: &mut Histogram<u64>, micros: &Histogram<u64>) {
+    nanos.reset();
     for step in micros.iter_recorded() {
         let value = step.value_iterated_to();
         let (low, high) = (
@@ -106,7 +176,6 @@ fn in_nanoseconds(micros: &Histogram<u64>) -> Histogram<u64> {
         let middle = low.saturating_mul(1000).midpoint(high.saturating_mul(1000));
         nanos.saturating_record_n(middle, step.count_at_value());
     }
-    nanos
 }
 
 #[cfg(test)]
@@ -148,9 +217,10 @@ mod tests {
             lanes: vec![lane(tally), lane(other)],
         };
         let base = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_248_900_250);
-        let mut log = head(base, "20261121T081500Z-4f2a");
-        log.extend(lines(&second, Duration::from_millis(3500), &lanes));
-        log.extend(lines(&second, Duration::from_millis(4500), &lanes));
+        let mut writer = IntervalLog::default();
+        let mut log = writer.head(base, "20261121T081500Z-4f2a");
+        log.extend(writer.lines(&second, Duration::from_millis(3500), &lanes));
+        log.extend(writer.lines(&second, Duration::from_millis(4500), &lanes));
         let text = String::from_utf8(log.clone()).expect("text");
         assert_eq!(text.matches("MaxValueDivisor").count(), 1, "{text}");
         let mut tags = Vec::new();

@@ -19,6 +19,13 @@ pub struct Second {
     pub lanes: Vec<LaneSecond>,
 }
 
+impl Second {
+    /// Its books, when it has been read.
+    pub fn into_tallies(self) -> Vec<Tally> {
+        self.lanes.into_iter().map(|lane| lane.tally).collect()
+    }
+}
+
 /// A lane's part of it.
 #[derive(Debug, Clone, Default)]
 pub struct LaneSecond {
@@ -35,6 +42,7 @@ pub struct LaneSecond {
 struct Pending {
     from: Option<Duration>,
     until: Duration,
+    /// One per lane, of those workers that have told; the first one's books, so that none are made for it.
     tallies: Vec<Tally>,
     /// By worker: requests under way at each lane.
     under_way: Vec<Option<Vec<u32>>>,
@@ -64,8 +72,8 @@ impl LoadFold {
         }
     }
 
-    /// Takes in what a worker tells.
-    pub fn push(&mut self, heard: &Heard) {
+    /// Takes in what a worker tells. Books that are not needed any more are handed back.
+    pub fn push(&mut self, heard: Heard) -> Vec<Tally> {
         match heard {
             Heard::Interval {
                 worker,
@@ -74,34 +82,39 @@ impl LoadFold {
                 tallies,
                 under_way,
             } => {
-                for (total, tally) in self.totals.iter_mut().zip(tallies) {
+                for (total, tally) in self.totals.iter_mut().zip(&tallies) {
                     total.add(tally);
                 }
-                let (lanes, workers) = (self.totals.len(), self.next.len());
+                let workers = self.next.len();
                 let pending = self.pending.entry(from.as_secs()).or_default();
-                pending.tallies.resize_with(lanes, Tally::default);
                 pending.under_way.resize(workers, None);
-                for (own, tally) in pending.tallies.iter_mut().zip(tallies) {
-                    own.add(tally);
+                pending.from = Some(pending.from.map_or(from, |first| first.min(from)));
+                pending.until = pending.until.max(until);
+                if let Some(own) = pending.under_way.get_mut(worker) {
+                    *own = Some(under_way);
                 }
-                pending.from = Some(pending.from.map_or(*from, |first| first.min(*from)));
-                pending.until = pending.until.max(*until);
-                if let Some(own) = pending.under_way.get_mut(*worker) {
-                    *own = Some(under_way.clone());
-                }
-                if let Some(next) = self.next.get_mut(*worker) {
+                if let Some(next) = self.next.get_mut(worker) {
                     *next = Some(until.as_secs().max(from.as_secs()));
                 }
+                if pending.tallies.is_empty() {
+                    pending.tallies = tallies;
+                    return Vec::new();
+                }
+                for (own, tally) in pending.tallies.iter_mut().zip(&tallies) {
+                    own.add(tally);
+                }
+                tallies
             }
             Heard::Ended { worker, cpu } => {
-                if let Some(own) = self.cpu.get_mut(*worker) {
-                    *own += *cpu;
+                if let Some(own) = self.cpu.get_mut(worker) {
+                    *own += cpu;
                 }
-                if let Some(next) = self.next.get_mut(*worker) {
+                if let Some(next) = self.next.get_mut(worker) {
                     *next = None;
                 }
+                Vec::new()
             }
-            Heard::Samples(_) => {}
+            Heard::Samples(_) => Vec::new(),
         }
     }
 
@@ -226,17 +239,17 @@ mod tests {
     #[test]
     fn a_second_is_handed_out_when_all_workers_have_told_of_it() {
         let mut fold = LoadFold::new(1, 2);
-        fold.push(&interval(0, 0, 1001, 3, 2));
+        fold.push(interval(0, 0, 1001, 3, 2));
         assert!(fold.whole().is_empty());
-        fold.push(&interval(0, 1001, 2001, 1, 2));
-        fold.push(&interval(1, 0, 1002, 4, 1));
+        fold.push(interval(0, 1001, 2001, 1, 2));
+        fold.push(interval(1, 0, 1002, 4, 1));
         assert_eq!(shown(&fold.whole()), [(0, 10, 7, 3)]);
         // The second worker is done: the first holds back only its own.
-        fold.push(&interval(1, 1002, 1500, 1, 0));
+        fold.push(interval(1, 1002, 1500, 1, 0));
         let cpu = Duration::from_millis(7);
-        fold.push(&Heard::Ended { worker: 1, cpu });
+        fold.push(Heard::Ended { worker: 1, cpu });
         assert_eq!(shown(&fold.whole()), [(1, 1, 2, 2)]);
-        fold.push(&interval(0, 2001, 2400, 2, 0));
+        fold.push(interval(0, 2001, 2400, 2, 0));
         let rest = fold.rest();
         assert_eq!(shown(&rest), [(2, 0, 2, 0)]);
         assert_eq!(rest[0].length, Duration::from_millis(399));
@@ -250,9 +263,9 @@ mod tests {
     fn a_worker_that_was_late_is_not_waited_for_twice() {
         let mut fold = LoadFold::new(1, 2);
         // Told only after 2.8 s: it counts to the second in which it began.
-        fold.push(&interval(0, 0, 2800, 5, 0));
-        fold.push(&interval(1, 0, 1001, 1, 0));
-        fold.push(&interval(1, 1001, 2001, 1, 0));
+        fold.push(interval(0, 0, 2800, 5, 0));
+        fold.push(interval(1, 0, 1001, 1, 0));
+        fold.push(interval(1, 1001, 2001, 1, 0));
         assert_eq!(shown(&fold.whole()), [(0, 6, 6, 0), (1, 1, 1, 0)]);
     }
 }

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::load::sample::Sample;
 use crate::report::csv::{self, LaneName};
-use crate::report::interval_log;
+use crate::report::interval_log::IntervalLog;
 use crate::report::load_fold::Second;
 use crate::report::load_record::LoadRecord;
 use crate::report::store::{Redact, StoreError, failed, format_time_millis, name_latest, replace};
 
-/// How often `load.json` is written while the run goes on, at least.
-const WRITTEN_EVERY: Duration = Duration::from_secs(3);
+/// How often `load.json` is written while the run goes on, at most: it reads all percentiles of all measures.
+/// What a run that is killed leaves in it is as old as that; `series.csv` and `intervals.hlog` are up to date.
+const WRITTEN_EVERY: Duration = Duration::from_secs(10);
 
 /// A run of load being written.
 pub struct LoadStore {
@@ -26,6 +27,7 @@ pub struct LoadStore {
     redact: Redact,
     series: File,
     intervals: File,
+    interval_log: IntervalLog,
     requests: Option<File>,
     /// What times in `intervals.hlog` are from.
     base: SystemTime,
@@ -85,7 +87,8 @@ impl LoadStore {
             Ok(file)
         };
         let series = make("series.csv", csv::SERIES.as_bytes())?;
-        let intervals = make("intervals.hlog", &interval_log::head(base, run))?;
+        let mut interval_log = IntervalLog::default();
+        let intervals = make("intervals.hlog", &interval_log.head(base, run))?;
         let requests = match per_request {
             true => Some(make("requests.csv", csv::REQUESTS.as_bytes())?),
             false => None,
@@ -97,6 +100,7 @@ impl LoadStore {
             redact,
             series,
             intervals,
+            interval_log,
             requests,
             base,
             round: 0,
@@ -138,7 +142,7 @@ impl LoadStore {
                 &*self.redact,
             ));
             let since = at.duration_since(self.base).unwrap_or_default();
-            intervals.extend(interval_log::lines(second, since, &self.lanes));
+            intervals.extend(self.interval_log.lines(second, since, &self.lanes));
         }
         let path = self.folder.join("series.csv");
         let written = self.series.write_all(rows.as_bytes());

@@ -340,12 +340,7 @@ impl Out {
                         self.samples.extend(samples);
                     }
                 }
-                Ok(told) => {
-                    fold.push(&told);
-                    if let Heard::Interval { tallies, .. } = told {
-                        round.shelf.put(tallies);
-                    }
-                }
+                Ok(told) => round.shelf.put(fold.push(told)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -356,6 +351,9 @@ impl Out {
             let whole = fold.whole();
             if !whole.is_empty() {
                 self.write(|store| store.seconds(&whole));
+                for second in whole {
+                    round.shelf.put(second.into_tallies());
+                }
             }
             if self.store.as_ref().is_some_and(LoadStore::is_due) {
                 let record = self.running(&fold, round, result);
