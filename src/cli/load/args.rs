@@ -130,7 +130,8 @@ pub struct LoadArgs {
     #[arg(long, short, help_heading = "Spending")]
     pub yes: bool,
 
-    /// Threads that send. [default: as many as there are processors]
+    /// Threads that send. [default: as many as there are processors; in a closed loop one for each 256
+    /// conversations at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = "Harness")]
     pub workers: Option<u16>,
     /// Conversations under way at a time, at most; open loop. Later ones wait, which is charged to them.

@@ -65,6 +65,11 @@ pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     runtime.block_on(load(args, settings, specimen, ui))
 }
 
+/// Conversations of a closed loop for which a worker of their own pays: at 50 events a second each they keep one
+/// busy for a fifth of its time, and on fewer threads more of them are served by each wake
+/// (`results/published/load-client.md`).
+const PER_WORKER: u64 = 256;
+
 /// Conversations under way at a time, at most, where nobody says it.
 const MOST_UNDER_WAY: u32 = 20_000;
 
@@ -117,6 +122,7 @@ async fn load(
         .collect();
     preflight::confirm(&lanes, &settings.words(), &seen, args.yes, ui)?;
     let room = preflight::room();
+    let mut fitting = settings.processors;
     let most_under_way = match &settings.load {
         Load::Closed(profile) => {
             let share = part.shard.share(profile.peak().round() as u32);
@@ -129,6 +135,7 @@ async fn load(
             let each = u64::from(share);
             let all = each.saturating_mul(lanes.len() as u64);
             preflight::check_room(room, all, each)?;
+            fitting = fitting.min(usize::try_from(all.div_ceil(PER_WORKER)).unwrap_or(usize::MAX));
             usize::MAX
         }
         _ => {
@@ -211,7 +218,8 @@ async fn load(
     ));
 
     // A worker without a place could start nothing.
-    let workers = settings.workers.min(most_under_way).max(1);
+    let workers = settings.workers.unwrap_or(fitting);
+    let workers = workers.min(most_under_way).max(1);
     let wire = Arc::new(wire_settings(args, &settings, &environment, &fleet.lanes)?);
     let engine = Engine::start(workers, &fleet, &wire).context("the workers did not start")?;
     let (stop, stopped) = watch::channel(Stop::No);

@@ -86,7 +86,9 @@ pub struct LoadSettings {
     pub window: Window,
     pub objective: Option<Objective>,
     pub limits: Limits,
-    pub workers: usize,
+    /// Threads that send, where somebody said how many.
+    pub workers: Option<usize>,
+    pub processors: usize,
     /// Millionths of a dollar.
     pub most_micro_dollars: Option<u64>,
     pub warnings: Diagnostics,
@@ -212,7 +214,8 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
             total: args.timeout,
             ..Limits::CHECK
         },
-        workers: args.workers.map_or(cores, usize::from),
+        workers: args.workers.map(usize::from),
+        processors: cores,
         most_micro_dollars: args.max_cost.map(micro),
         warnings,
     })
