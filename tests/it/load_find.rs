@@ -1,0 +1,221 @@
+//! `sameturn load --find-max` and rates, against servers whose capacity is known.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::Project;
+
+/// What a server does with a request that has come.
+enum Answer {
+    /// A whole streamed answer, at this time.
+    At(Instant),
+    /// 429, at once, and so many seconds to wait.
+    Refused(u64),
+}
+
+/// A chat server that is told of each request when it has come. It never looks whether anybody still waits.
+fn server(decide: impl Fn(Instant) -> Answer + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let decide = Arc::new(decide);
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let (mut connection, decide) = (connection.unwrap(), Arc::clone(&decide));
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65536];
+                if connection.read(&mut buffer).unwrap_or(0) == 0 {
+                    return;
+                }
+                let (head, body) = match decide(Instant::now()) {
+                    Answer::At(at) => {
+                        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                        let body = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\
+                            \"delta\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+                        ("200 OK\r\ncontent-type: text/event-stream".to_owned(), body)
+                    }
+                    Answer::Refused(seconds) => {
+                        let body = r#"{"error":{"message":"slow down","type":"rate_limit_error","code":"rate_limit_exceeded"}}"#;
+                        let head = format!(
+                            "429 Too Many Requests\r\ncontent-type: application/json\r\nretry-after: {seconds}"
+                        );
+                        (head, body)
+                    }
+                };
+                let answer = format!(
+                    "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = connection.write_all(answer.as_bytes());
+            });
+        }
+    });
+    url
+}
+
+/// One slot and a queue: each request takes as long, one after the other.
+fn one_at_a_time(each: Duration) -> String {
+    let free = Mutex::new(Instant::now());
+    server(move |now| {
+        let mut free = free.lock().unwrap();
+        *free = now.max(*free) + each;
+        Answer::At(*free)
+    })
+}
+
+/// Takes so many in any second, and asks for so many seconds of quiet from whoever sends one more.
+fn taking(most: usize, quiet: u64) -> String {
+    let taken = Mutex::new(VecDeque::new());
+    server(move |now| {
+        let mut taken = taken.lock().unwrap();
+        let second = Duration::from_secs(1);
+        while taken
+            .front()
+            .is_some_and(|at| now.duration_since(*at) >= second)
+        {
+            taken.pop_front();
+        }
+        if taken.len() >= most {
+            return Answer::Refused(quiet);
+        }
+        taken.push_back(now);
+        Answer::At(now)
+    })
+}
+
+const WHOM: [&str; 9] = [
+    "load",
+    "--dialect",
+    "chat",
+    "--model",
+    "m",
+    "--format",
+    "json",
+    "--spacing",
+    "constant",
+];
+
+fn load(url: &str, more: &[&str]) -> (Value, String) {
+    let arguments = [&WHOM[..], &["--base-url", url], more].concat();
+    let said = Project::new().run(&arguments).exits(0);
+    (said.json(), said.stderr)
+}
+
+/// Targets of these names at these servers.
+fn targets(servers: &[(&str, &str)]) -> Project {
+    let rows: String = servers
+        .iter()
+        .map(|(name, url)| {
+            format!("  {name}: {{ provider: openai-compatible, dialect: chat, endpoint: \"{url}\", model: m }}\n")
+        })
+        .collect();
+    Project::new().file("sameturn.yaml", &format!("targets:\n{rows}"))
+}
+
+fn steps(target: &Value) -> Vec<(f64, String, bool)> {
+    let steps = target["search"]["steps"].as_array().unwrap();
+    steps
+        .iter()
+        .map(|step| {
+            (
+                step["rate_per_s"].as_f64().unwrap(),
+                step["outcome"].as_str().unwrap().to_owned(),
+                step["client_bound"].as_bool().unwrap(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_search_waits_as_long_as_the_provider_asks_before_it_tries_less() {
+    let url = taking(30, 2);
+    let (run, said) = load(
+        &url,
+        &[
+            "--find-max",
+            "--slo",
+            "errors<30%",
+            "--rate",
+            "40",
+            "--max-rate",
+            "40",
+            "--step",
+            "1s",
+        ],
+    );
+    let target = &run["targets"][0];
+    let steps = steps(target);
+    assert_ne!(steps[0].1, "kept", "{steps:?}");
+    // One refusal closes the gate: few fail, and what was not sent was not held.
+    assert!(said.contains("held back"), "{said}");
+    // What it takes with room was not broken by the wait for what it did not.
+    for (rate, outcome, client_bound) in &steps {
+        assert!(
+            *rate > 20.0 || *client_bound || outcome == "kept",
+            "{rate}: {steps:?}"
+        );
+    }
+    assert!(said.contains("asked to wait"), "{said}");
+}
+
+#[test]
+fn a_rate_at_which_the_wait_grows_is_not_kept() {
+    // 50 a second; each request of a step could be answered within the next step's time at twice that.
+    let url = one_at_a_time(Duration::from_millis(20));
+    let (run, said) = load(
+        &url,
+        &[
+            "--find-max",
+            "--slo",
+            "ttft:p95<5s, errors<50%",
+            "--rate",
+            "40",
+            "--step",
+            "2s",
+        ],
+    );
+    let search = &run["targets"][0]["search"];
+    let highest = search["highest_per_s"].as_f64().unwrap();
+    assert!(highest <= 50.0 * 1.05, "{highest}: {search}");
+    assert!(said.contains("the wait kept growing"), "{said}");
+}
+
+#[test]
+fn a_quiet_end_of_the_window_belongs_to_it() {
+    let url = server(Answer::At);
+    // Arrivals at 0, 1 and 2 s: none is due after that.
+    let (run, _) = load(&url, &["--rate", "1", "--duration", "2900ms"]);
+    assert_eq!(run["targets"][0]["requests"], 3);
+    assert_eq!(run["measured_s"], 2.9);
+}
+
+#[test]
+fn each_lane_is_measured_until_its_own_last_answer() {
+    let fast = one_at_a_time(Duration::from_millis(10));
+    let slow = one_at_a_time(Duration::from_millis(200));
+    let said = targets(&[("fast", &fast), ("slow", &slow)])
+        .run(&[
+            "load",
+            "--concurrency",
+            "1",
+            "--requests",
+            "10",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let run = said.json();
+    let of = |index: usize, name: &str| run["targets"][index][name].as_f64().unwrap();
+    for index in 0..2 {
+        let rate = of(index, "requests_per_s") * of(index, "measured_s");
+        assert!((rate - 10.0).abs() < 1e-6, "{run}");
+    }
+    // 2 s at least, for ten requests one after the other.
+    assert!(of(1, "measured_s") >= 2.0, "{run}");
+    assert!(of(0, "measured_s") < of(1, "measured_s"), "{run}");
+    assert_eq!(run["measured_s"], run["targets"][1]["measured_s"]);
+}
