@@ -10,7 +10,7 @@ use crate::load::tally::Tally;
 use crate::metric::estimate::{estimate, share};
 
 /// The 97.5th percentile of the standard normal distribution.
-const Z975: f64 = 1.959_963_984_540_054;
+pub const Z975: f64 = 1.959_963_984_540_054;
 /// A mean of fewer samples has no interval that is worth anything.
 const MEAN_OF: u64 = 30;
 

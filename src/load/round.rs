@@ -3,13 +3,14 @@
 //! Plain data and the counters that workers share. Starts nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
+use crate::load::trust::Busy;
 use crate::load::window::Window;
 use crate::plan::shard::Shard;
 
@@ -98,6 +99,9 @@ impl Shelf {
 /// What workers need to know of the round that they are in.
 pub struct Round {
     pub settings: RoundSettings,
+    /// When it was told to stop, or a ceiling was reached, from its start: what ends later is not part of what
+    /// was measured.
+    cut_short: OnceLock<Duration>,
     /// Tallies to be used again: to make one touches megabytes of memory.
     pub shelf: Shelf,
     /// One per lane: how many virtual clients' conversations have begun, of this shard.
@@ -110,6 +114,7 @@ impl Round {
     pub fn new(settings: RoundSettings, lanes: usize) -> Round {
         Round {
             settings,
+            cut_short: OnceLock::new(),
             shelf: Shelf::default(),
             begun: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             measured: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
@@ -119,6 +124,33 @@ impl Round {
     /// Time since the start.
     pub fn now(&self) -> Duration {
         self.settings.origin.elapsed()
+    }
+
+    /// Notes that nothing more is started, for another reason than the plan. The first one counts.
+    pub fn cut_short(&self) {
+        self.cut_short.get_or_init(|| self.now());
+    }
+
+    /// Whether what ended at this time counts for rates.
+    pub fn counts(&self, ended: Duration) -> bool {
+        let in_time = |until: &Duration| ended <= *until;
+        self.settings.window.phase(ended) == Phase::Measured
+            && self.cut_short.get().is_none_or(in_time)
+    }
+
+    /// How long has been measured so far, or was where the round is over.
+    pub fn measured(&self, over: bool) -> Duration {
+        let window = &self.settings.window;
+        let until = self.cut_short.get().copied();
+        let since = until
+            .unwrap_or_else(|| self.now())
+            .saturating_sub(window.warm_up);
+        match window.measured {
+            // That nothing more was due in it does not make the window shorter.
+            Some(measured) if over && until.is_none() && window.most.is_none() => measured,
+            Some(measured) => measured.min(since),
+            None => since,
+        }
     }
 
     /// A number for an arrival that no other round has.
@@ -157,9 +189,10 @@ pub enum Heard {
         under_way: Vec<u32>,
     },
     Samples(Vec<Sample>),
-    /// It is done with the round; its processor time.
+    /// It is done with the round; its processor time, and the part of that until the window ended.
     Ended {
         worker: usize,
         cpu: Duration,
+        busy: Busy,
     },
 }

@@ -58,6 +58,7 @@ fn result(ones: &[&One]) -> LoadResult {
             model: "m".to_owned(),
             endpoint: "http://h".to_owned(),
             sign_in: "none".to_owned(),
+            measured: Duration::from_secs(10),
             tally: Tally::default(),
         })
         .collect();
@@ -185,13 +186,13 @@ proptest! {
             prop_assert_eq!(spread_of(&sums, measure), spread_of(&wholes, measure));
         }
         // The document, figure by figure.
-        let merged = merge(&shards, Options::default()).expect("one run");
+        let merged = merge(&shards, Options::default()).expect("one run").record;
         let expected = LoadRecord::new(&whole);
         prop_assert_eq!(&merged.targets, &expected.targets);
         prop_assert_eq!(&merged.partial, &None);
         // In any order, and as often as one likes.
         shards.reverse();
-        prop_assert_eq!(merge(&shards, Options::default()).expect("one run"), merged);
+        prop_assert_eq!(merge(&shards, Options::default()).expect("one run").record, merged);
     }
 }
 
@@ -220,7 +221,9 @@ fn parts(of: u32) -> Vec<ShardRecord> {
 fn what_is_missing_is_said() {
     let mut shards = parts(3);
     shards.remove(1);
-    let merged = merge(&shards, Options::default()).expect("a part of it");
+    let merged = merge(&shards, Options::default())
+        .expect("a part of it")
+        .record;
     let partial = merged.partial.expect("a part is missing");
     assert_eq!((partial.missing, partial.of), (vec![2], 3));
     assert_eq!(merged.shards.len(), 2);
@@ -286,13 +289,13 @@ fn windows_that_do_not_meet_are_refused_unless_told() {
 #[test]
 fn regions_are_added_only_when_asked() {
     let shards = parts(2);
-    let plain = merge(&shards, Options::default()).expect("one run");
+    let plain = merge(&shards, Options::default()).expect("one run").record;
     assert_eq!(plain.targets.len(), 3);
     let sum = Options {
         sum_regions: true,
         ..Options::default()
     };
-    let summed = merge(&shards, sum).expect("one run");
+    let summed = merge(&shards, sum).expect("one run").record;
     assert_eq!(summed.targets.len(), 4);
     let row = &summed.targets[3];
     assert_eq!((row.target.as_str(), &row.region), ("mantle", &None));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::load::out::Collected;
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::schedule::start;
 use crate::cli::load::settings::{Load, LoadSettings};
@@ -15,7 +16,6 @@ use crate::load::profile::Profile;
 use crate::load::round::Arriving;
 use crate::load::slo;
 use crate::load::step::{self, Shown, Tried};
-use crate::load::trust::{self, Share};
 use crate::load::window::Window;
 use crate::report::escape;
 
@@ -38,7 +38,7 @@ pub async fn run(
     let (
         Load::FindMax {
             start: first,
-            search,
+            search: search_settings,
             spacing,
             step: step_length,
         },
@@ -51,8 +51,10 @@ pub async fn run(
     let needed = judge::needed(objective) as f64 * MARGIN;
     // A rate at which a step has enough requests, unless one was named.
     let enough = (needed / step_length.as_secs_f64()).ceil();
-    let first = first.unwrap_or_else(|| enough.min(FIRST).min(search.ceiling));
-    let mut searches: Vec<Search> = (0..lanes).map(|_| Search::new(first, *search)).collect();
+    let first = first.unwrap_or_else(|| enough.min(FIRST).min(search_settings.ceiling));
+    let mut searches: Vec<Search> = (0..lanes)
+        .map(|_| Search::new(first, *search_settings))
+        .collect();
     let labels: Vec<String> = running.fleet.lanes.iter().map(Lane::label).collect();
     let mut cut = false;
     for number in 0.. {
@@ -111,29 +113,28 @@ pub async fn run(
         };
         let (after, one) = running.round(plan, progress, state).await?;
         state = after;
+        let loaded = one.measured.iter().zip(&rates);
+        let of_lanes: Vec<Duration> = loaded
+            .map(|(time, rate)| rate.map_or(Duration::ZERO, |_| *time))
+            .collect();
+        state.result.measured_more(&of_lanes);
         if running.is_stopped() {
             // A step that was cut short tells nothing.
             break;
         }
-        state.result.measured += measured;
         cut = one.collected.tallies.iter().any(|one| one.counts.cut > 0);
-        let collected = &one.collected;
-        let share = Share::of(
-            collected.tallies.iter(),
-            &collected.cpu,
-            one.took.min(length),
-        );
-        let client_bound = !trust::bottleneck(&share).is_empty();
+        let Collected { tallies, busy } = &one.collected;
         for (lane, (search, rate)) in searches.iter_mut().zip(&rates).enumerate() {
             let Some(rate) = *rate else { continue };
-            let tally = &one.collected.tallies[lane];
+            let client_bound = step::client_bound(tallies, lane, busy);
             let tried = Tried {
                 objective,
                 rate,
                 measured,
+                precision: search_settings.precision,
                 client_bound,
             };
-            let Shown { outcome, why } = step::shown(&tried, tally);
+            let Shown { outcome, why } = step::shown(&tried, &tallies[lane]);
             let held = outcome.held;
             let word = match held {
                 slo::Outcome::Held => "kept",

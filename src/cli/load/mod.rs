@@ -269,7 +269,7 @@ async fn load(
         };
         let (after, one) = running.round(plan, progress, state).await?;
         state = after;
-        state.result.measured = measured(&settings.window, one.took);
+        state.result.measured_more(&one.measured);
     }
     let State { mut result, out } = state;
     result.harness.wall = begun.elapsed();
@@ -331,8 +331,8 @@ pub struct RoundPlan {
 /// A round that is over.
 pub struct Rounded {
     pub collected: Collected,
-    /// From its start to the end of its last request.
-    pub took: Duration,
+    /// How long each lane was measured.
+    pub measured: Vec<Duration>,
 }
 
 impl Running {
@@ -376,7 +376,13 @@ impl Running {
             .engine
             .begin(&round, plan.schedule)
             .context("the clock did not start")?;
-        let told = Arc::clone(&round);
+        let (told, noted) = (Arc::clone(&round), Arc::clone(&round));
+        let mut stopped = self.stopped.clone();
+        let watcher = tokio::spawn(async move {
+            if stopped.wait_for(|stop| *stop != Stop::No).await.is_ok() {
+                noted.cut_short();
+            }
+        });
         // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.
         let collected = tokio::task::spawn_blocking(move || {
             let State { result, out } = &mut state;
@@ -386,17 +392,16 @@ impl Running {
         let (state, collected) = collected
             .await
             .context("the figures could not be collected")?;
-        let took = round.now();
-        Ok((state, Rounded { collected, took }))
+        watcher.abort();
+        let all = round.measured(true);
+        let of_lane = |tally: &Tally| plan.window.of_lane(all, &tally.counts);
+        let measured = collected.tallies.iter().map(of_lane).collect();
+        let rounded = Rounded {
+            collected,
+            measured,
+        };
+        Ok((state, rounded))
     }
-}
-
-/// How long was measured: the window, or as much of it as there was.
-fn measured(window: &Window, took: Duration) -> Duration {
-    let since = took.saturating_sub(window.warm_up);
-    window
-        .measured
-        .map_or(since, |measured| measured.min(since))
 }
 
 fn finish(
@@ -442,6 +447,7 @@ fn lane_results(fleet: &Fleet) -> Vec<LaneResult> {
                 .signed()
                 .map(|signed| fleet.seen.redact(&signed.how))
                 .unwrap_or_default(),
+            measured: Duration::ZERO,
             tally: Tally::default(),
         })
         .collect()
