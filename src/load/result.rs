@@ -225,3 +225,126 @@ fn of_answers(lane: &LaneResult) -> Verdict {
         _ => Verdict::Kept,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::load::find::StepResult;
+    use crate::load::measure::Measure;
+    use crate::load::result::*;
+
+    /// A lane whose TTFT is 100 ms, started so late.
+    fn result(objective: &str, lag: Duration) -> LoadResult {
+        let mut tally = Tally::default();
+        tally.counts.requests = 1000;
+        tally.counts.whole = 1000;
+        for _ in 0..1000 {
+            tally.measure(Measure::Ttft, Duration::from_millis(100));
+            tally.measure(Measure::StartLag, lag);
+        }
+        LoadResult {
+            run_id: String::new(),
+            started_at: String::new(),
+            finished_at: String::new(),
+            mode: String::new(),
+            load: String::new(),
+            seed: 0,
+            clock: Clock::Kernel,
+            measured: Duration::ZERO,
+            ending: Ending::Planned,
+            objective: objective.parse().ok(),
+            searches: Vec::new(),
+            lanes: vec![LaneResult {
+                target: String::new(),
+                region: None,
+                provider: String::new(),
+                dialect: String::new(),
+                model: String::new(),
+                endpoint: String::new(),
+                sign_in: String::new(),
+                measured: Duration::ZERO,
+                tally,
+            }],
+            harness: Harness::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_broken_may_be_the_fault_of_a_client_that_was_the_bottleneck() {
+        let on_time = Duration::from_millis(1);
+        let late = Duration::from_millis(50);
+        let of = |objective, lag| {
+            let result = result(objective, lag);
+            (result.judged()[0][0].outcome, result.verdict())
+        };
+        let broken = "ttft:p95<50ms";
+        assert_eq!(of(broken, on_time), (Outcome::Broken, Verdict::Broken));
+        assert_eq!(
+            of(broken, late),
+            (Outcome::Undecided, Verdict::Undetermined)
+        );
+        assert_eq!(of("ttft:p95<1s", late), (Outcome::Held, Verdict::Kept));
+        let mut told = result(broken, on_time);
+        told.harness.told = Some(vec!["shard 1 of 2: busy".to_owned()]);
+        assert_eq!(told.verdict(), Verdict::Undetermined);
+    }
+
+    #[test]
+    fn busy_is_by_the_time_in_which_it_was() {
+        let s = Duration::from_secs;
+        let mut harness = Harness::default();
+        harness.add_busy(&[Busy {
+            cpu: s(9),
+            time: s(10),
+        }]);
+        harness.add_busy(&[
+            Busy {
+                cpu: s(1),
+                time: s(10),
+            },
+            Busy {
+                cpu: s(6),
+                time: s(10),
+            },
+        ]);
+        let mut one = result("ttft:p95<1s", Duration::ZERO);
+        // However long the rest took.
+        one.harness = Harness {
+            wall: s(1000),
+            ..harness
+        };
+        assert_eq!(one.share().busiest, Some(0.6));
+    }
+
+    #[test]
+    fn a_search_is_no_finding_unless_even_the_lowest_rate_was_too_much() {
+        let of = |highest, bounded_by, held| {
+            let outcome = crate::load::find::Outcome {
+                rate: 1.0,
+                offered: 1.0,
+                achieved: 1.0,
+                held,
+                goodput: 1.0,
+                client_bound: bounded_by == BoundedBy::Client,
+            };
+            let mut one = result("ttft:p95<1s", Duration::ZERO);
+            one.searches = vec![Found {
+                highest,
+                bounded_by,
+                confirmed: 0,
+                cut_short: false,
+                steps: vec![StepResult {
+                    outcome,
+                    confirm: 0,
+                }],
+            }];
+            one.verdict()
+        };
+        use BoundedBy::{Client, Floor, Server};
+        use Outcome::{Broken, Undecided};
+        assert_eq!(of(Some(1.0), Server, Broken), Verdict::Kept);
+        assert_eq!(of(Some(1.0), Client, Broken), Verdict::Kept);
+        assert_eq!(of(None, Client, Broken), Verdict::Undetermined);
+        assert_eq!(of(None, Floor, Broken), Verdict::Broken);
+        assert_eq!(of(None, Floor, Undecided), Verdict::Undetermined);
+    }
+}

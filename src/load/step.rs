@@ -123,3 +123,7 @@ pub fn rest(
     let gates = gates.flatten().max();
     gates.max(cut.then_some(step))
 }
+
+#[cfg(test)]
+#[path = "step_tests.rs"]
+mod step_tests;

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use proptest::prelude::*;
 
 use crate::load::measure::Measure;
-use crate::load::result::{Ending, Harness, LaneResult, LoadResult};
+use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::tally::Tally;
 use crate::plan::shard::Shard;
 use crate::report::load_record::LoadRecord;
@@ -351,4 +351,58 @@ fn attempts_that_came_to_the_same_are_told_from_others() {
     let mut failed = second;
     failed.lanes[1].errors.insert("timeout".to_owned(), 1);
     assert!(!first.says_the_same(&failed));
+}
+
+#[test]
+fn the_verdict_is_that_of_one_machine() {
+    let with = |objective: Option<&str>, bottleneck: &[&str]| {
+        let mut shards = parts(2);
+        for shard in &mut shards {
+            shard.plan.objective = objective.map(str::to_owned);
+            shard.digest = shard.plan.digest();
+            shard.harness.bottleneck = bottleneck.iter().map(|one| (*one).to_owned()).collect();
+        }
+        let merged = merge(&shards, Options::default()).expect("one run");
+        let outcomes = merged.record.targets.iter().flat_map(|one| &one.objective);
+        let outcomes: Vec<String> = outcomes.map(|one| one.outcome.clone()).collect();
+        (merged.verdict, outcomes)
+    };
+    assert_eq!(with(None, &[]), (Verdict::Kept, vec![]));
+    let broken = Some("ttft:p50<1ms");
+    let (verdict, outcomes) = with(broken, &[]);
+    assert_eq!((verdict, &*outcomes[0]), (Verdict::Broken, "broken"));
+    // What the client may have broken is nobody's finding, in the record too.
+    let (verdict, outcomes) = with(broken, &["a worker was busy"]);
+    assert_eq!(verdict, Verdict::Undetermined);
+    assert_eq!(outcomes, ["undecided"; 3]);
+    // Nothing but errors is one, without any objective.
+    let failed: Vec<One> = some()
+        .into_iter()
+        .map(|one| One {
+            failed: true,
+            ..one
+        })
+        .collect();
+    let shards = [shard(0, 1, &failed.iter().collect::<Vec<_>>())];
+    let merged = merge(&shards, Options::default()).expect("one run");
+    assert_eq!(merged.verdict, Verdict::Broken);
+}
+
+#[test]
+fn rates_are_of_the_longest_time_that_a_lane_was_measured() {
+    let mut shards = parts(2);
+    for (shard, seconds) in shards.iter_mut().zip([4.0, 5.0]) {
+        shard.lanes[1].measured_s = seconds;
+    }
+    let merged = merge(&shards, Options::default()).expect("one run").record;
+    let whole = |at: usize| merged.targets[at].counts["completed_whole"] as f64;
+    assert_eq!(merged.targets[1].measured_s, 5.0);
+    assert_eq!(merged.targets[1].requests_per_s, whole(1) / 5.0);
+    assert_eq!(merged.targets[0].requests_per_s, whole(0) / 10.0);
+    let sum = Options {
+        sum_regions: true,
+        ..Options::default()
+    };
+    let summed = merge(&shards, sum).expect("one run").record;
+    assert_eq!(summed.targets[3].measured_s, 10.0);
 }

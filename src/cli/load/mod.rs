@@ -92,6 +92,20 @@ async fn load(
             "--find-max: a search cannot be split into shards, since each step depends on the one before"
         );
     }
+    if let Load::Closed(profile) = &settings.load
+        && settings.window.ends().is_none()
+        && let Some(last) = profile.endless()
+        && part.shard.share(last.round() as u32) == 0
+    {
+        bail!(
+            "--concurrency: {profile} ends with no conversation at a time, for ever{}, so --requests might never be \
+             reached\n  help: give its last part a duration as in `/30s`, or use --duration",
+            match part.shard.count() {
+                1 => String::new(),
+                _ => format!(" in this shard ({})", part.shard),
+            }
+        );
+    }
     let mocks = match settings.mode {
         Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
