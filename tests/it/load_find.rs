@@ -149,7 +149,6 @@ fn a_search_waits_as_long_as_the_provider_asks_before_it_tries_less() {
     );
     let target = &run["targets"][0];
     let steps = steps(target);
-    assert_ne!(steps[0].1, "kept", "{steps:?}");
     // One refusal closes the gate: few fail, and what was not sent was not held.
     assert!(said.contains("held back"), "{said}");
     // What it takes with room was not broken by the wait for what it did not.
