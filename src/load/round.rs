@@ -196,3 +196,48 @@ pub enum Heard {
         busy: Busy,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::load::round::*;
+
+    /// A round of a minute that began ten seconds ago.
+    fn round(most: Option<u64>) -> Round {
+        let s = Duration::from_secs;
+        let settings = RoundSettings {
+            number: 0,
+            origin: Instant::now()
+                .checked_sub(s(10))
+                .expect("the machine runs for longer"),
+            window: Window {
+                warm_up: s(2),
+                measured: Some(s(60)),
+                cool_down: Duration::ZERO,
+                most,
+            },
+            drain: Duration::ZERO,
+            arriving: Arriving::Open,
+            shard: Shard::WHOLE,
+            most_under_way: 1,
+            good: Arc::new(|_, _| true),
+            keep_samples: false,
+            stop: watch::channel(Stop::No).1,
+        };
+        Round::new(settings, 1)
+    }
+
+    #[test]
+    fn the_window_is_as_long_as_planned_unless_something_else_ended_it() {
+        let s = Duration::from_secs;
+        let (planned, counted, cut) = (round(None), round(Some(5)), round(None));
+        assert_eq!(planned.measured(true), s(60));
+        assert!(planned.measured(false) < s(60) && counted.measured(true) < s(60));
+        assert!(planned.counts(s(61)) && !planned.counts(s(62)) && !planned.counts(s(1)));
+        cut.cut_short();
+        let measured = cut.measured(true);
+        assert!(s(8) <= measured && measured < s(60));
+        assert!(cut.counts(s(9)) && !cut.counts(s(61)));
+        cut.cut_short();
+        assert_eq!(cut.measured(true), measured, "the first end counts");
+    }
+}

@@ -174,6 +174,8 @@ fn bad_flags_are_told_before_anything_is_sent() {
                 "90",
                 "--shard",
                 "2/2",
+                "--run",
+                "r",
             ],
             "in this shard",
         ),

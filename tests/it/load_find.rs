@@ -218,3 +218,89 @@ fn each_lane_is_measured_until_its_own_last_answer() {
     assert!(of(0, "measured_s") < of(1, "measured_s"), "{run}");
     assert_eq!(run["measured_s"], run["targets"][1]["measured_s"]);
 }
+
+/// Answers the first request at once and the others after 3 s. Says when the second has come.
+fn slow_from_the_second() -> (String, std::sync::mpsc::Receiver<()>) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let seen = Mutex::new((0, tell));
+    let url = server(move |now| {
+        let mut seen = seen.lock().unwrap();
+        seen.0 += 1;
+        if seen.0 == 1 {
+            return Answer::At(now);
+        }
+        let _ = seen.1.send(());
+        Answer::At(now + Duration::from_secs(3))
+    });
+    (url, told)
+}
+
+/// What is answered after the end of the run counts as a request, and not for rates.
+fn only_the_first_counts(run: &Value) {
+    let target = &run["targets"][0];
+    assert_eq!(target["requests"], 2, "{target}");
+    assert_eq!(target["counts"]["completed_whole"], 1, "{target}");
+    let measured = target["measured_s"].as_f64().unwrap();
+    assert!(measured > 0.0 && measured < 3.0, "{target}");
+    let rate = target["requests_per_s"].as_f64().unwrap();
+    assert!((rate * measured - 1.0).abs() < 1e-6, "{target}");
+}
+
+#[test]
+fn a_ceiling_ends_what_rates_are_of() {
+    let (url, _told) = slow_from_the_second();
+    // The first answer is more than may be spent: the next request is refused while the second is under way.
+    let (run, _) = load(
+        &url,
+        &[
+            "--concurrency",
+            "2",
+            "--requests",
+            "9",
+            "--max-tokens",
+            "10",
+        ],
+    );
+    assert_eq!(run["ended"], "ceiling");
+    only_the_first_counts(&run);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_what_rates_are_of() {
+    let (url, told) = slow_from_the_second();
+    let arguments = [&WHOM[..], &["--base-url", &url, "--concurrency", "1"]].concat();
+    let project = Project::new();
+    let child = project.start(&arguments);
+    told.recv().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+    only_the_first_counts(&run);
+}
+
+#[test]
+fn a_wait_for_our_own_places_is_told() {
+    let url = one_at_a_time(Duration::from_millis(50));
+    let (run, _) = load(
+        &url,
+        &[
+            "--rate",
+            "100",
+            "--requests",
+            "10",
+            "--max-in-flight",
+            "1",
+            "--workers",
+            "1",
+        ],
+    );
+    // Each but the first is due long before the one before has its answer.
+    assert_eq!(run["targets"][0]["counts"]["waited"], 9, "{run}");
+}
