@@ -423,12 +423,7 @@ fn told(
     }
     if sample.phase == Phase::Measured {
         tally.record(sample, &arrivals.gaps, good);
-        if let (None, Some(third)) = (
-            &sample.failure,
-            round.settings.window.third(sample.intended),
-        ) {
-            tally.record_wait(third, sample);
-        }
+        tally.record_wait(&round.settings.window, sample);
         if let Some(failure) = &trace.failure
             && !tally.examples.contains_key(&failure.class)
         {

@@ -32,9 +32,17 @@ fn answered(rate: f64, wait: impl Fn(f64) -> f64) -> Tally {
         };
         tally.record(&sample, &[], true);
         tally.counts.conversations += 1;
-        if let Some(third) = window.third(intended) {
-            tally.record_wait(third, &sample);
-        }
+        tally.record_wait(&window, &sample);
+        let later = Sample {
+            turn: 1,
+            ..sample.clone()
+        };
+        tally.record_wait(&window, &later);
+        let failed = Sample {
+            failure: Some("timeout".to_owned()),
+            ..sample
+        };
+        tally.record_wait(&window, &failed);
     }
     tally
 }
@@ -99,6 +107,9 @@ fn a_step_without_anything_against_it_is_kept() {
     let shown = shown_of(&tally);
     assert_eq!((shown.outcome.held, shown.why), (Outcome::Held, vec![]));
     assert_eq!(shown.outcome.offered, 20.0);
+    let counts = &tally.counts;
+    assert_eq!((counts.early, counts.early_us), (67, 67 * 200_000));
+    assert_eq!((counts.late, counts.late_us), (66, 66 * 200_000));
 }
 
 #[test]

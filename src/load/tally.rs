@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use crate::load::measure::Measure;
 use crate::load::sample::Sample;
 use crate::load::trust::LATE_START;
-use crate::load::window::Third;
+use crate::load::window::{Third, Window};
 
 /// Microseconds that a histogram has room for from the start, so that its pages are not touched for the
 /// first time while it measures. Longer ones make it grow.
@@ -76,7 +76,7 @@ pub struct Counts {
     pub cut: u64,
     /// Conversations that waited for a place under `--max-in-flight` for longer than a start may be late.
     pub waited: u64,
-    /// Whole answers to requests that were to start in the first third of the measured window, and how long these
+    /// Whole answers to first requests that were to start in the first third of the measured window, and how long these
     /// waited for their first output (their end, where nothing is streamed), in microseconds from when they were due.
     pub early: u64,
     pub early_us: u64,
@@ -292,8 +292,13 @@ impl Tally {
         }
     }
 
-    /// Adds how long a whole answer was waited for, by the third of the measured window to which it belongs.
-    pub fn record_wait(&mut self, third: Third, sample: &Sample) {
+    /// Adds how long a whole answer was waited for, by the third of the measured window to which it belongs. Later
+    /// turns have longer prompts and come later in the window: what they wait longer for tells nothing of a queue.
+    pub fn record_wait(&mut self, window: &Window, sample: &Sample) {
+        let (0, None, Some(third)) = (sample.turn, &sample.failure, window.third(sample.intended))
+        else {
+            return;
+        };
         let first = sample.begun + sample.first_output.unwrap_or(sample.ended);
         let wait = micros(first.saturating_sub(sample.intended));
         let counts = &mut self.counts;

@@ -304,3 +304,22 @@ fn a_wait_for_our_own_places_is_told() {
     // Each but the first is due long before the one before has its answer.
     assert_eq!(run["targets"][0]["counts"]["waited"], 9, "{run}");
 }
+
+#[test]
+fn a_search_that_runs_out_of_our_own_places_has_found_our_own_limit() {
+    // As many at a time as come, and 5 a second where one at a time may be under way.
+    let url = server(|now| Answer::At(now + Duration::from_millis(200)));
+    let arguments = [
+        &WHOM[..],
+        &["--base-url", &url, "--find-max", "--slo", "errors<50%"],
+        &["--rate", "4", "--max-rate", "16", "--step", "2s"],
+        &["--max-in-flight", "1", "--workers", "1"],
+    ];
+    let said = Project::new().run(&arguments.concat());
+    // A machine that is too busy for 4 a second may find nothing, which is no finding.
+    assert!(matches!(said.code, Some(0 | 3)), "{}", said.stderr);
+    let search = &said.json()["targets"][0]["search"];
+    assert_eq!(search["bounded_by"], "client", "{search}");
+    let highest = search["highest_per_s"].as_f64();
+    assert!(highest.unwrap_or_default() <= 5.25, "{search}");
+}
