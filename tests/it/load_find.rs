@@ -323,3 +323,24 @@ fn a_search_that_runs_out_of_our_own_places_has_found_our_own_limit() {
     let highest = search["highest_per_s"].as_f64();
     assert!(highest.unwrap_or_default() <= 5.25, "{search}");
 }
+
+#[test]
+fn shards_that_got_nothing_but_errors_are_a_finding_together_too() {
+    let body = r#"{"error":{"message":"no","type":"invalid_request_error"}}"#;
+    let stub = crate::stub_server::Stub::json("400 Bad Request", "", body);
+    let project = Project::new();
+    let shard = [
+        "--base-url",
+        &stub.base_url,
+        "--requests",
+        "2",
+        "--shard",
+        "1/1",
+    ];
+    let arguments = [&WHOM[..], &shard, &["--run", "night"]].concat();
+    project.run(&arguments).exits(1);
+    let merged = project
+        .run(&["merge", "night", "--format", "json"])
+        .exits(1);
+    assert_eq!(merged.json()["targets"][0]["requests"], 2);
+}
