@@ -17,6 +17,7 @@ use crate::load::fleet::Fleet;
 use crate::load::round::{Arriving, Heard, Round, Start, Stop};
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
+use crate::load::trust::{Busy, LATE_START};
 use crate::transport::wire::{Wire, WireSettings};
 
 /// How often a worker tells what it has measured.
@@ -104,7 +105,7 @@ struct Worker {
 
 impl Worker {
     async fn run(&self, mut starts: UnboundedReceiver<Start>) {
-        let cpu = thread_cpu();
+        let (cpu, begun) = (thread_cpu(), self.round.now());
         let mut stop = self.round.settings.stop.clone();
         let mut tasks: JoinSet<()> = JoinSet::new();
         // Starts with the time at which they came here.
@@ -121,6 +122,15 @@ impl Worker {
         let total = self.round.settings.most_under_way;
         let places = total / self.count + usize::from(self.index < total % self.count);
         let ends = self.round.settings.window.ends();
+        // What it did until the window ended: draining is no work.
+        let mut busy: Option<Busy> = None;
+        let so_far = || Busy {
+            cpu: thread_cpu().saturating_sub(cpu),
+            time: self.round.now().saturating_sub(begun),
+        };
+        let over = |now| {
+            ends.is_some_and(|ends| now >= ends) || *self.round.settings.stop.borrow() != Stop::No
+        };
         let cut_at = ends.map(|ends| self.round.settings.origin + ends + self.round.settings.drain);
         while open || !tasks.is_empty() || !waiting.is_empty() {
             while tasks.len() < places
@@ -148,7 +158,12 @@ impl Worker {
                     Some(start) => waiting.push_back((start, self.round.now())),
                 },
                 Some(_) = tasks.join_next() => {}
-                _ = seconds.tick() => self.tell_interval(&mut told),
+                _ = seconds.tick() => {
+                    self.tell_interval(&mut told);
+                    if busy.is_none() && over(told) {
+                        busy = Some(so_far());
+                    }
+                }
             }
         }
         self.tell_interval(&mut told);
@@ -156,6 +171,7 @@ impl Worker {
         let _ = self.tell.send(Heard::Ended {
             worker: self.index,
             cpu: thread_cpu().saturating_sub(cpu),
+            busy: busy.unwrap_or_else(so_far),
         });
     }
 
@@ -200,9 +216,11 @@ impl Worker {
             tally.counts.cut += u64::from(std::mem::take(running));
         }
         books.under_way.fill(0);
-        for (start, _) in waiting {
+        for (start, since) in waiting {
             let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
             books.tallies[start.lane].counts.cut += u64::from(measured);
+            books.tallies[start.lane].counts.waited +=
+                u64::from(measured && self.round.now().saturating_sub(*since) > LATE_START);
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::load::round::Heard;
 use crate::load::tally::Tally;
+use crate::load::trust::Busy;
 
 /// One second of one round, of all workers.
 #[derive(Debug, Clone)]
@@ -58,6 +59,7 @@ pub struct LoadFold {
     /// By worker: the requests under way at the end of the last second that was handed out.
     under_way: Vec<Vec<u32>>,
     cpu: Vec<Duration>,
+    busy: Vec<Busy>,
 }
 
 impl LoadFold {
@@ -69,6 +71,7 @@ impl LoadFold {
             next: vec![Some(0); workers],
             under_way: vec![vec![0; lanes]; workers],
             cpu: vec![Duration::ZERO; workers],
+            busy: vec![Busy::default(); workers],
         }
     }
 
@@ -105,9 +108,12 @@ impl LoadFold {
                 }
                 tallies
             }
-            Heard::Ended { worker, cpu } => {
+            Heard::Ended { worker, cpu, busy } => {
                 if let Some(own) = self.cpu.get_mut(worker) {
                     *own += cpu;
+                }
+                if let Some(own) = self.busy.get_mut(worker) {
+                    own.add(busy);
                 }
                 if let Some(next) = self.next.get_mut(worker) {
                     *next = None;
@@ -189,6 +195,11 @@ impl LoadFold {
     pub fn cpu(&self) -> &[Duration] {
         &self.cpu
     }
+
+    /// How busy each worker that is done was until the window ended.
+    pub fn busy(&self) -> &[Busy] {
+        &self.busy
+    }
 }
 
 fn sums(under_way: &[Vec<u32>], lanes: usize) -> Vec<u64> {
@@ -247,13 +258,22 @@ mod tests {
         // The second worker is done: the first holds back only its own.
         fold.push(interval(1, 1002, 1500, 1, 0));
         let cpu = Duration::from_millis(7);
-        fold.push(Heard::Ended { worker: 1, cpu });
+        let busy = Busy {
+            cpu,
+            time: Duration::from_millis(9),
+        };
+        fold.push(Heard::Ended {
+            worker: 1,
+            cpu,
+            busy,
+        });
         assert_eq!(shown(&fold.whole()), [(1, 1, 2, 2)]);
         fold.push(interval(0, 2001, 2400, 2, 0));
         let rest = fold.rest();
         assert_eq!(shown(&rest), [(2, 0, 2, 0)]);
         assert_eq!(rest[0].length, Duration::from_millis(399));
         assert_eq!(fold.cpu(), [Duration::ZERO, cpu]);
+        assert_eq!(fold.busy(), [Busy::default(), busy]);
         let total = &fold.totals()[0];
         assert_eq!(total.counts.live_requests, 11);
         assert_eq!(total.measured(Measure::Ttft).map(|one| one.len()), Some(11));
