@@ -64,6 +64,9 @@ pub struct Outcome {
     pub goodput: f64,
     /// Whether this machine could not keep up, so that the trial tells nothing about the server.
     pub client_bound: bool,
+    /// Whether requests hardly met each other at the server, and none was refused as too many: what was broken then
+    /// is not mended by a lower rate.
+    pub unloaded: bool,
 }
 
 /// One trial of the search.
@@ -129,8 +132,13 @@ pub struct Search {
     confirmed: u32,
     /// Rates that have had their second look, whatever became of them.
     looked: Vec<f64>,
+    /// Trials that did not hold although hardly any requests met.
+    in_vain: u32,
     steps: Vec<StepResult>,
 }
+
+/// After so many trials in vain no lower rate is tried: once could be chance.
+const IN_VAIN: u32 = 2;
 
 /// What is to be done, before it is said in terms of [`Step`].
 enum Decision {
@@ -158,6 +166,7 @@ impl Search {
             failed: Vec::new(),
             confirmed: 0,
             looked: Vec::new(),
+            in_vain: 0,
             steps: Vec::new(),
         }
     }
@@ -201,6 +210,9 @@ impl Search {
             }
             return;
         }
+        if outcome.held == Held::Broken && outcome.unloaded && !outcome.client_bound {
+            self.in_vain += 1;
+        }
         // Undecided counts as failed: unknown is never told as good. The second look may still mend it.
         let again = self.failed.iter().any(|failed| failed.rate == rate);
         if again {
@@ -243,6 +255,7 @@ impl Search {
             (None, None) => Decision::Try(self.start, 0),
             (Some(low), None) if low >= ceiling => confirmed_or(low),
             (Some(low), None) => Decision::Try(rounded(low * growth).min(ceiling), 0),
+            (None, Some(_)) if self.in_vain >= IN_VAIN => Decision::Done(self.bound()),
             (None, Some(high)) if high.rate <= floor => {
                 if high.final_look {
                     Decision::Done(self.bound())

@@ -31,6 +31,7 @@ fn search(
                     held: server(achieved, confirm),
                     goodput: achieved,
                     client_bound: rate > client,
+                    unloaded: false,
                 });
             }
         }
@@ -271,4 +272,34 @@ proptest! {
         prop_assert!(highest <= limit && limit <= highest * (1.0 + precision) * 1.001, "{:?}", found);
         prop_assert!(!found.cut_short);
     }
+}
+
+#[test]
+fn what_is_broken_without_load_is_not_tried_ever_more_slowly() {
+    let tried = |unloaded: bool, chance: usize| {
+        let mut search = Search::new(100.0, Settings::default());
+        let mut trials = 0;
+        while let Step::Try { rate, .. } = search.next() {
+            trials += 1;
+            search.told(Outcome {
+                rate,
+                offered: rate,
+                achieved: 0.0,
+                held: match trials == chance {
+                    true => Held::Held,
+                    false => Held::Broken,
+                },
+                goodput: 0.0,
+                client_bound: false,
+                unloaded,
+            });
+        }
+        (trials, search.so_far())
+    };
+    let (trials, found) = tried(true, 0);
+    assert_eq!((trials, found.highest), (2, None));
+    assert_eq!(found.bounded_by, BoundedBy::Floor);
+    // Under load, lower rates are tried down to the floor; one that held before is not given up.
+    assert!(tried(false, 0).0 > 9);
+    assert!(tried(true, 2).0 > 2);
 }

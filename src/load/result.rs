@@ -325,6 +325,7 @@ mod tests {
                 held,
                 goodput: 1.0,
                 client_bound: bounded_by == BoundedBy::Client,
+                unloaded: false,
             };
             let mut one = result("ttft:p95<1s", Duration::ZERO);
             one.searches = vec![Found {

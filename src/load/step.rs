@@ -65,9 +65,24 @@ pub fn shown(tried: &Tried<'_>, tally: &Tally) -> Shown {
             held,
             goodput: counts.completed_good as f64 / seconds,
             client_bound: tried.client_bound,
+            unloaded: unloaded(tried.rate, tally),
         },
         why: terms.chain(broken).collect(),
     }
+}
+
+/// Fewer requests than this at a time, on average, hardly meet.
+const MEETING: f64 = 0.5;
+
+/// Whether requests hardly met each other at the server (Little's law: rate times time is how many are there), and
+/// none was refused as too many. A target where nothing is answered at all counts, however long it takes to say so.
+fn unloaded(rate: f64, tally: &Tally) -> bool {
+    let counts = &tally.counts;
+    let refused = counts.throttled + counts.held_back + counts.cut;
+    let seconds = tally
+        .measured(Measure::E2e)
+        .map_or(0.0, |histogram| histogram.mean() / 1e6);
+    counts.requests > 0 && refused == 0 && rate * seconds < MEETING
 }
 
 /// Whether requests waited longer and longer: the server took less than came, however short the waits still were.

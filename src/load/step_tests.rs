@@ -238,3 +238,24 @@ fn the_limit_of_the_client_is_at_least_the_result() {
     assert_eq!(found.bounded_by, BoundedBy::Client);
     assert!(found.is_lower_bound() && found.highest <= Some(20.0));
 }
+
+#[test]
+fn requests_that_hardly_meet_are_no_load() {
+    let of = |seconds: f64, change: fn(&mut Tally)| {
+        let mut tally = answered(20.0, |_| seconds);
+        tally.measure(Measure::E2e, Duration::from_secs_f64(seconds));
+        change(&mut tally);
+        shown_of(&tally).outcome.unloaded
+    };
+    // At 20/s.
+    assert!(of(0.02, |_| ()));
+    assert!(!of(0.03, |_| ()));
+    assert!(!of(0.02, |tally| tally.counts.throttled = 1));
+    assert!(!of(0.02, |tally| tally.counts.held_back = 1));
+    assert!(!of(0.02, |tally| tally.counts.cut = 1));
+    // Nobody answered.
+    let mut dead = Tally::default();
+    dead.counts.requests = 200;
+    assert!(shown_of(&dead).outcome.unloaded);
+    assert!(!shown_of(&Tally::default()).outcome.unloaded);
+}
