@@ -303,6 +303,24 @@ async fn a_reused_connection_that_is_closed_is_replaced_once_and_that_is_said() 
 }
 
 #[tokio::test]
+async fn a_request_that_was_worked_on_is_not_sent_again() {
+    let (url, came) = server(|_, stream| {
+        request(stream)?;
+        write!(stream, "{HEAD}{}0\r\n\r\n", chunk("data: 1\n\n"))?;
+        request(stream)?;
+        std::thread::sleep(Duration::from_secs(1));
+        Ok(())
+    });
+    let wire = wire(|_| {});
+    let (sent, _) = heard(&wire, &url).await;
+    assert_eq!(sent.end, End::Complete);
+    let (sent, ear) = heard(&wire, &url).await;
+    assert!(matches!(sent.end, End::Refused { .. }), "{:?}", sent.end);
+    assert!(ear.head.is_none() && sent.dial.is_none() && !sent.redialled);
+    assert_eq!(came.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_new_connection_that_is_closed_is_not_replaced() {
     let (url, came) = server(|_, stream| request(stream).map(drop));
     let (sent, ear) = heard(&wire(|_| {}), &url).await;
