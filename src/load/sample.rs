@@ -50,7 +50,8 @@ pub struct Sample {
     pub phase: Phase,
     /// From the start of the run: when it was to start.
     pub intended: Duration,
-    /// How long it waited for a place under the limit of conversations under way.
+    /// How long it waited for a place under the limit of conversations under way, or, as a later turn, for the end
+    /// of a back-off.
     pub held: Duration,
     /// From the start of the run: when it was handed to the connection.
     pub begun: Duration,

@@ -65,7 +65,8 @@ pub struct Counts {
     /// Throttled ones that said how long to wait, and the longest wait in microseconds.
     pub retry_after: u64,
     pub retry_after_most: u64,
-    /// Conversations that ended, and those that the answers did not let go on.
+    /// Conversations that ended, and those of them that did not come to their last turn: an answer did not let them
+    /// go on, or the run ended.
     pub conversations: u64,
     pub stuck: u64,
     /// Arrivals that were not sent while the provider asked to wait.

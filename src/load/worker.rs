@@ -32,7 +32,23 @@ pub struct Books {
     pub under_way: Vec<u32>,
     /// Of these, the measured ones.
     pub running: Vec<u32>,
+    /// Measured conversations that have begun and not ended, also while they think.
+    pub talking: Vec<u32>,
     pub samples: Vec<Sample>,
+}
+
+impl Books {
+    /// Counts what runs as cut.
+    fn cut(&mut self) {
+        let open = self.running.iter_mut().zip(&mut self.talking);
+        for (tally, (running, talking)) in self.tallies.iter_mut().zip(open) {
+            let talking = u64::from(std::mem::take(talking));
+            tally.counts.cut += u64::from(std::mem::take(running));
+            tally.counts.conversations += talking;
+            tally.counts.stuck += talking;
+        }
+        self.under_way.fill(0);
+    }
 }
 
 /// Where the books lie. One thread writes in them, so the lock is always free: it is there because tasks that the
@@ -74,6 +90,7 @@ pub fn start(
                     tallies: fleet.lanes.iter().map(|_| Tally::warm()).collect(),
                     under_way: vec![0; fleet.lanes.len()],
                     running: vec![0; fleet.lanes.len()],
+                    talking: vec![0; fleet.lanes.len()],
                     samples: Vec::new(),
                 })));
                 while let Some(order) = orders.recv().await {
@@ -196,10 +213,7 @@ impl Worker {
     async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<(Start, Duration)>) {
         tasks.shutdown().await;
         let books = &mut *self.desk.books();
-        for (tally, running) in books.tallies.iter_mut().zip(&mut books.running) {
-            tally.counts.cut += u64::from(std::mem::take(running));
-        }
-        books.under_way.fill(0);
+        books.cut();
         for (start, _) in waiting {
             let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
             books.tallies[start.lane].counts.cut += u64::from(measured);
