@@ -161,5 +161,7 @@ pub enum Heard {
     Ended {
         worker: usize,
         cpu: Duration,
+        /// Conversations that a panic of this program ended.
+        panicked: u64,
     },
 }

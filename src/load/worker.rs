@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::load::conversation::hold;
@@ -122,6 +122,7 @@ struct Worker {
 impl Worker {
     async fn run(&self, mut starts: UnboundedReceiver<Start>) {
         let cpu = thread_cpu();
+        let mut panicked = 0;
         let mut stop = self.round.settings.stop.clone();
         let mut tasks: JoinSet<()> = JoinSet::new();
         // Starts with the time at which they came here.
@@ -153,26 +154,29 @@ impl Worker {
                 biased;
                 stopped = stop.wait_for(|stop| *stop == Stop::Now) => {
                     drop(stopped);
-                    self.cut(&mut tasks, &waiting).await;
+                    panicked += self.cut(&mut tasks, &waiting).await;
                     break;
                 }
                 () = until(cut_at) => {
-                    self.cut(&mut tasks, &waiting).await;
+                    panicked += self.cut(&mut tasks, &waiting).await;
                     break;
                 }
                 start = starts.recv(), if open => match start {
                     None => open = false,
                     Some(start) => waiting.push_back((start, self.round.now())),
                 },
-                Some(_) = tasks.join_next() => {}
+                Some(ended) = tasks.join_next() => panicked += u64::from(is_panic(&ended)),
                 _ = seconds.tick() => self.tell_interval(&mut told),
             }
         }
+        // What still seems to run has been cut, or a panic has left it behind.
+        self.desk.books().cut();
         self.tell_interval(&mut told);
         // Nobody listens only when the program ends.
         let _ = self.tell.send(Heard::Ended {
             worker: self.index,
             cpu: thread_cpu().saturating_sub(cpu),
+            panicked,
         });
     }
 
@@ -209,15 +213,19 @@ impl Worker {
         }
     }
 
-    /// Ends everything that runs, and counts it.
-    async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<(Start, Duration)>) {
-        tasks.shutdown().await;
+    /// Ends everything that runs, counts what waits, and says how much of it had panicked.
+    async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<(Start, Duration)>) -> u64 {
+        tasks.abort_all();
+        let mut panicked = 0;
+        while let Some(ended) = tasks.join_next().await {
+            panicked += u64::from(is_panic(&ended));
+        }
         let books = &mut *self.desk.books();
-        books.cut();
         for (start, _) in waiting {
             let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
             books.tallies[start.lane].counts.cut += u64::from(measured);
         }
+        panicked
     }
 
     fn tell_interval(&self, told: &mut Duration) {
@@ -245,6 +253,10 @@ impl Worker {
             let _ = self.tell.send(Heard::Samples(some));
         }
     }
+}
+
+fn is_panic(ended: &Result<(), JoinError>) -> bool {
+    ended.as_ref().is_err_and(JoinError::is_panic)
 }
 
 fn whole_seconds(time: Duration) -> u32 {
@@ -323,4 +335,43 @@ fn thread_cpu() -> Duration {
 #[cfg(not(target_os = "linux"))]
 fn thread_cpu() -> Duration {
     Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::worker::*;
+
+    #[test]
+    fn what_a_panic_leaves_behind_is_counted_as_cut() {
+        let mut books = Books {
+            tallies: vec![Tally::default(); 2],
+            under_way: vec![1, 3],
+            running: vec![0, 2],
+            talking: vec![1, 2],
+            samples: Vec::new(),
+        };
+        books.cut();
+        books.cut();
+        let counts = books.tallies.iter().map(|tally| &tally.counts);
+        let counts: Vec<_> = counts
+            .map(|counts| (counts.cut, counts.conversations, counts.stuck))
+            .collect();
+        assert_eq!(counts, [(0, 1, 1), (2, 2, 2)]);
+        assert_eq!(books.under_way, [0, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_from_an_end_and_from_a_cut() {
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        tasks.spawn(async {});
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async { panic!("of this test") });
+        let mut panicked = 0;
+        for _ in 0..2 {
+            panicked += u64::from(is_panic(&tasks.join_next().await.unwrap()));
+        }
+        tasks.abort_all();
+        panicked += u64::from(is_panic(&tasks.join_next().await.unwrap()));
+        assert_eq!(panicked, 1);
+    }
 }

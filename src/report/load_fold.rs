@@ -1,7 +1,8 @@
 //! The fold over what workers tell: totals, and seconds that are whole. Everything that shows or writes a run
 //! of load reads it.
 //!
-//! Core. Its size does not grow with the run: a second is handed out when all workers have told of it.
+//! Core. Its size does not grow with the run: a second is handed out when all workers have told of it, or too many
+//! wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,7 +59,13 @@ pub struct LoadFold {
     /// By worker: the requests under way at the end of the last second that was handed out.
     under_way: Vec<Vec<u32>>,
     cpu: Vec<Duration>,
+    /// The first second that was not handed out yet.
+    open: u64,
+    panicked: u64,
 }
+
+/// As many seconds wait for a worker at most: one that is dead never tells.
+const MOST_PENDING: usize = 30;
 
 impl LoadFold {
     /// Nothing was heard yet of this many lanes from this many workers.
@@ -69,6 +76,8 @@ impl LoadFold {
             next: vec![Some(0); workers],
             under_way: vec![vec![0; lanes]; workers],
             cpu: vec![Duration::ZERO; workers],
+            open: 0,
+            panicked: 0,
         }
     }
 
@@ -86,7 +95,9 @@ impl LoadFold {
                     total.add(tally);
                 }
                 let workers = self.next.len();
-                let pending = self.pending.entry(from.as_secs()).or_default();
+                // What comes after its second was handed out counts to the next.
+                let second = from.as_secs().max(self.open);
+                let pending = self.pending.entry(second).or_default();
                 pending.under_way.resize(workers, None);
                 pending.from = Some(pending.from.map_or(from, |first| first.min(from)));
                 pending.until = pending.until.max(until);
@@ -105,7 +116,12 @@ impl LoadFold {
                 }
                 tallies
             }
-            Heard::Ended { worker, cpu } => {
+            Heard::Ended {
+                worker,
+                cpu,
+                panicked,
+            } => {
+                self.panicked += panicked;
                 if let Some(own) = self.cpu.get_mut(worker) {
                     *own += cpu;
                 }
@@ -123,15 +139,34 @@ impl LoadFold {
         sums(&self.under_way, self.totals.len())
     }
 
-    /// Hands out the seconds of which all workers have told, in their order.
+    /// Workers that have not said that they are done. When nothing more will be told, they are dead, and what they
+    /// measured last is missing.
+    pub fn missing(&self) -> Vec<usize> {
+        let workers = self.next.iter().enumerate();
+        workers
+            .filter_map(|(worker, next)| next.map(|_| worker))
+            .collect()
+    }
+
+    /// Conversations that a panic of this program ended.
+    pub fn panicked(&self) -> u64 {
+        self.panicked
+    }
+
+    /// Hands out the seconds of which all workers have told, in their order, and the oldest where too many wait.
     pub fn whole(&mut self) -> Vec<Second> {
         let open = self.next.iter().flatten().min().copied();
         let mut whole = Vec::new();
-        while let Some(entry) = self.pending.first_entry() {
-            if open.is_some_and(|open| *entry.key() >= open) {
+        loop {
+            let many = self.pending.len() > MOST_PENDING;
+            let Some(entry) = self.pending.first_entry() else {
+                break;
+            };
+            if !many && open.is_some_and(|open| *entry.key() >= open) {
                 break;
             }
             let (second, pending) = entry.remove_entry();
+            self.open = second + 1;
             whole.push(self.second(second, pending));
         }
         whole
@@ -247,7 +282,13 @@ mod tests {
         // The second worker is done: the first holds back only its own.
         fold.push(interval(1, 1002, 1500, 1, 0));
         let cpu = Duration::from_millis(7);
-        fold.push(Heard::Ended { worker: 1, cpu });
+        assert_eq!(fold.missing(), [0, 1]);
+        fold.push(Heard::Ended {
+            worker: 1,
+            cpu,
+            panicked: 2,
+        });
+        assert_eq!((fold.missing(), fold.panicked()), (vec![0], 2));
         assert_eq!(shown(&fold.whole()), [(1, 1, 2, 2)]);
         fold.push(interval(0, 2001, 2400, 2, 0));
         let rest = fold.rest();
@@ -257,6 +298,27 @@ mod tests {
         let total = &fold.totals()[0];
         assert_eq!(total.counts.live_requests, 11);
         assert_eq!(total.measured(Measure::Ttft).map(|one| one.len()), Some(11));
+    }
+
+    #[test]
+    fn a_worker_that_is_dead_holds_nobody_up_for_ever() {
+        let mut fold = LoadFold::new(1, 2);
+        fold.push(interval(1, 0, 1000, 1, 1));
+        let mut handed = Vec::new();
+        for second in 0..100 {
+            fold.push(interval(0, second * 1000, second * 1000 + 1000, 1, 0));
+            handed.extend(fold.whole());
+        }
+        // The first of both, then as soon as too many wait.
+        assert_eq!(handed.len(), 70);
+        assert_eq!(fold.missing(), [0, 1]);
+        // It was not dead after all: what it tells is of a second that was not handed out yet.
+        fold.push(interval(1, 1000, 100_000, 5, 0));
+        handed.extend(fold.rest());
+        let seconds: Vec<u64> = handed.iter().map(|one| one.second).collect();
+        assert_eq!(seconds, (0..100).collect::<Vec<u64>>());
+        assert_eq!(handed[70].lanes[0].tally.counts.live_requests, 6);
+        assert_eq!(fold.totals()[0].counts.live_requests, 106);
     }
 
     #[test]

@@ -314,6 +314,15 @@ impl Out {
         }
     }
 
+    /// Tells what is missing through a fault of this program, once.
+    fn missing(&mut self, problem: String, result: &mut LoadResult) {
+        let missing = &mut result.harness.missing;
+        if !missing.contains(&problem) {
+            self.problems.push(problem.clone());
+            missing.push(problem);
+        }
+    }
+
     /// Takes in all that the workers of a round tell, and writes it down. What was measured is added to the
     /// result, and is the answer. `begun` is when the round began by the wall clock. Blocks until the round is
     /// over.
@@ -361,6 +370,17 @@ impl Out {
             }
         }
         progress.clear();
+        for worker in fold.missing() {
+            let problem = format!("worker {worker} ended early: its requests are missing");
+            self.missing(problem, result);
+        }
+        if fold.panicked() > 0 {
+            let problem = format!(
+                "{} conversations ended by an error in this program, which is told above: those measured are counted as cut",
+                fold.panicked()
+            );
+            self.missing(problem, result);
+        }
         let rest = fold.rest();
         self.write(|store| store.seconds(&rest));
         let cpu = fold.cpu().to_vec();
@@ -434,6 +454,13 @@ impl Out {
             exit = Exit::Undetermined;
         }
         if self.place.is_none() {
+            return Ok(exit);
+        }
+        if !result.harness.missing.is_empty() {
+            // As with one that was interrupted.
+            ui.err(
+                "warning: this shard is not whole, so its record is not written: run it again\n",
+            )?;
             return Ok(exit);
         }
         if result.ending == Ending::Interrupted {
