@@ -26,6 +26,7 @@ use crate::cli::lint;
 use crate::cli::load::args::{HttpArg, LoadArgs};
 use crate::cli::load::calibrate::Specimen;
 use crate::cli::load::out::{Collected, Opened, Out, Part, Planned};
+use crate::cli::load::preflight::Sharing;
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::schedule::{arriving, good};
 use crate::cli::load::settings::{Load, LoadSettings};
@@ -113,10 +114,14 @@ async fn load(
     let lanes: Vec<Lane> = columns
         .into_iter()
         .zip(prices)
-        .map(|(column, price)| Lane::new(column.target, column.identities, price))
+        .map(|(column, price)| Lane::new(column.target, column.identities, price, &seen))
         .collect();
     preflight::confirm(&lanes, &settings.words(), &seen, args.yes, ui)?;
     let room = preflight::room();
+    let sharing = match args.http {
+        HttpArg::Two if !args.fresh_connections => Sharing::streams(settings.workers),
+        _ => Sharing::NONE,
+    };
     let most_under_way = match &settings.load {
         Load::Closed(profile) => {
             let share = part.shard.share(profile.peak().round() as u32);
@@ -126,14 +131,14 @@ async fn load(
                     part.shard
                 );
             }
-            let each = u64::from(share);
+            let each = sharing.connections(u64::from(share));
             let all = each.saturating_mul(lanes.len() as u64);
             preflight::check_room(room, all, each)?;
             usize::MAX
         }
         _ => {
             let wish = args.max_in_flight.unwrap_or(MOST_UNDER_WAY);
-            let most = preflight::affordable(room, wish, lanes.len());
+            let most = preflight::affordable(room, wish, lanes.len(), sharing);
             if args.max_in_flight.is_some_and(|wish| most < wish) {
                 ui.err(&format!(
                     "warning: at most {most} conversations at a time: open files or local ports allow no more\n"

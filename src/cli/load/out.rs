@@ -264,7 +264,7 @@ fn files(
 ) -> Result<LoadStore, store::StoreError> {
     let fleet = planned.fleet;
     let lanes = fleet.lanes.iter().map(|lane| LaneName {
-        target: lane.target.name.clone(),
+        target: lane.name.clone(),
         region: lane.target.region.clone(),
     });
     let lanes = lanes.collect();
@@ -282,6 +282,16 @@ fn files(
             let wanted = args.per_request;
             LoadStore::create_attempt(&folder, &attempt, lanes, scenarios, wanted, redact)
         }
+    }
+}
+
+/// As many problems are told at most.
+const MOST_PROBLEMS: usize = 8;
+
+/// Keeps a problem, once: a full disk says the same of each file every second.
+fn note(problems: &mut Vec<String>, problem: String) {
+    if problems.len() < MOST_PROBLEMS && !problems.contains(&problem) {
+        problems.push(problem);
     }
 }
 
@@ -306,11 +316,8 @@ impl Out {
     }
 
     fn kept<E: std::fmt::Display>(&mut self, written: Result<(), E>) {
-        // The first says it; a full disk would say it each second.
-        if let Err(error) = written
-            && self.problems.is_empty()
-        {
-            self.problems.push(error.to_string());
+        if let Err(error) = written {
+            note(&mut self.problems, error.to_string());
         }
     }
 
@@ -539,5 +546,30 @@ impl Out {
         // Its texts were redacted where they came from: the document's digest is over them.
         let text = shard.to_json();
         Ok(place.create(&self.run, &name, text.as_bytes()).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::load::out::*;
+
+    #[test]
+    fn each_problem_is_told_once_and_not_without_end() {
+        let mut problems = Vec::new();
+        for name in ["series.csv", "intervals.hlog", "series.csv", "load.json"] {
+            note(&mut problems, format!("cannot write {name}"));
+        }
+        assert_eq!(
+            problems,
+            [
+                "cannot write series.csv",
+                "cannot write intervals.hlog",
+                "cannot write load.json"
+            ]
+        );
+        for number in 0..20 {
+            note(&mut problems, format!("{number}"));
+        }
+        assert_eq!(problems.len(), MOST_PROBLEMS);
     }
 }
