@@ -22,7 +22,7 @@ use crate::transport::Outgoing;
 use crate::transport::wire::{Clock, Hearing, Sent, Wire};
 use crate::turn::dialogue::{self, Entry};
 use crate::turn::exchange::{End, Exchange, Head};
-use crate::turn::trace::{Item, TurnTrace};
+use crate::turn::trace::{Item, TurnTrace, Usage};
 
 /// Bytes of an error, or of an answer that is not streamed, that are read.
 const MOST_BODY: usize = 16 * 1024 * 1024;
@@ -219,6 +219,7 @@ async fn exchange(
     {
         let mut books = desk.books();
         books.under_way[lane_index] += u32::from(leaves);
+        books.started[lane_index] += u32::from(leaves);
         books.running[lane_index] += u32::from(place.phase == Phase::Measured);
     }
     let sent = match authorised {
@@ -398,6 +399,8 @@ fn sample(
         first_read_events: arrivals.first_read_events,
         input_tokens: usage.map(|usage| usage.input),
         output_tokens: usage.map(|usage| usage.output),
+        streamed_tokens: usage
+            .map(|usage| streamed_tokens(&usage, timing.first_reasoning.is_some())),
         cached_tokens: usage.and_then(|usage| usage.cached),
         reasoning_tokens: usage.and_then(|usage| usage.reasoning),
         bytes_out: sent.bytes_out,
@@ -413,6 +416,17 @@ fn sample(
             .and_then(|failure| failure.retry_after),
         request_id: None,
         gaps: Box::default(),
+    }
+}
+
+/// The output tokens that an answer streamed. Where no reasoning was, what was reported of it came before or between
+/// and belongs to no event. Not taken away where the total says that it stands beside the output and not in it; where
+/// there is no total, it is in it, as the APIs define it.
+fn streamed_tokens(usage: &Usage, shows_reasoning: bool) -> u64 {
+    let within = usage.total == 0 || usage.total == usage.input.saturating_add(usage.output);
+    match usage.reasoning {
+        Some(hidden) if within && !shows_reasoning => usage.output.saturating_sub(hidden),
+        _ => usage.output,
     }
 }
 
@@ -484,5 +498,38 @@ fn told(
     }
     if round.settings.keep_samples {
         books.samples.push(sample.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::conversation::*;
+
+    #[test]
+    fn reasoning_that_was_kept_back_is_not_taken_for_streamed() {
+        let usage = |output, reasoning, total| Usage {
+            input: 50,
+            output,
+            total,
+            reasoning,
+            ..Usage::default()
+        };
+        for (usage, shows, streamed) in [
+            (usage(1000, Some(900), 1050), false, 100),
+            (usage(1000, Some(900), 1050), true, 1000),
+            (usage(1000, None, 1050), false, 1000),
+            // Beside the output, not in it.
+            (usage(100, Some(900), 1050), false, 100),
+            (usage(1000, Some(900), 1950), false, 1000),
+            // No total.
+            (usage(1000, Some(900), 0), false, 100),
+            (usage(10, Some(900), 60), false, 0),
+        ] {
+            assert_eq!(
+                streamed_tokens(&usage, shows),
+                streamed,
+                "{usage:?} {shows}"
+            );
+        }
     }
 }

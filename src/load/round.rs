@@ -155,6 +155,8 @@ pub enum Heard {
         tallies: Vec<Tally>,
         /// One per lane: requests under way now.
         under_way: Vec<u32>,
+        /// One per lane: requests that were handed to a connection.
+        started: Vec<u32>,
     },
     Samples(Vec<Sample>),
     /// It is done with the round; its processor time.

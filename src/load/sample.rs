@@ -80,6 +80,8 @@ pub struct Sample {
     pub first_read_events: u32,
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
+    /// Of these, as many as were streamed: all, but for reasoning that was kept back.
+    pub streamed_tokens: Option<u64>,
     pub cached_tokens: Option<u64>,
     pub reasoning_tokens: Option<u64>,
     pub bytes_out: u64,
@@ -111,9 +113,9 @@ impl Sample {
         self.since_sent(self.first_output)
     }
 
-    /// Time per output token after the first.
+    /// Time per streamed output token after the first.
     pub fn tpot(&self) -> Option<Duration> {
-        let tokens = u32::try_from(self.output_tokens?).ok()?;
+        let tokens = u32::try_from(self.streamed_tokens?).ok()?;
         let span = self.last_output?.checked_sub(self.first_output?)?;
         // With one event there is no time between tokens to be seen, whatever it carried.
         (tokens > 1 && self.output_events > 1).then(|| span / (tokens - 1))

@@ -71,7 +71,8 @@ pub struct Counts {
     pub stuck: u64,
     /// Arrivals that were not sent while the provider asked to wait.
     pub held_back: u64,
-    /// Requests that were cut when the run ended.
+    /// Requests that were cut when the run ended, and conversations that got no place until then, or found too many
+    /// waiting for one.
     pub cut: u64,
     /// Requests of all phases that ended, and that failed.
     pub live_requests: u64,
@@ -276,7 +277,7 @@ impl Tally {
 
     fn record_gaps(&mut self, sample: &Sample, gaps: &[u32]) {
         let per_event = sample
-            .output_tokens
+            .streamed_tokens
             .filter(|tokens| *tokens > 0 && sample.output_events > 1)
             .map(|tokens| tokens as f64 / f64::from(sample.output_events));
         for gap in gaps {

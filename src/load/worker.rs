@@ -17,20 +17,27 @@ use crate::load::fleet::Fleet;
 use crate::load::round::{Arriving, Heard, Round, Start, Stop};
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
+use crate::load::window::Window;
 use crate::transport::wire::{Wire, WireSettings};
 
 /// How often a worker tells what it has measured.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// As many conversations wait for a place at most; each takes some dozens of bytes, and what is behind them would begin
+/// too late to say anything.
+const MOST_WAITING: usize = 100_000;
 /// Samples that are told together at most.
 const SAMPLES: usize = 1024;
 
 /// A worker's books.
 #[derive(Debug)]
 pub struct Books {
-    /// One per lane.
+    /// One per lane, as all of these.
     pub tallies: Vec<Tally>,
+    /// Requests that were handed to a connection and have not been told.
     pub under_way: Vec<u32>,
-    /// Of these, the measured ones.
+    /// Requests that were handed to a connection since that was told last.
+    pub started: Vec<u32>,
+    /// The measured requests that have not been told.
     pub running: Vec<u32>,
     /// Measured conversations that have begun and not ended, also while they think.
     pub talking: Vec<u32>,
@@ -48,6 +55,12 @@ impl Books {
             tally.counts.stuck += talking;
         }
         self.under_way.fill(0);
+    }
+
+    /// Counts a conversation as cut that got no place.
+    fn turn_away(&mut self, start: &Start, window: &Window) {
+        let measured = window.phase(start.intended) == Phase::Measured;
+        self.tallies[start.lane].counts.cut += u64::from(measured);
     }
 }
 
@@ -89,6 +102,7 @@ pub fn start(
                 let desk = Arc::new(Desk(Mutex::new(Books {
                     tallies: fleet.lanes.iter().map(|_| Tally::warm()).collect(),
                     under_way: vec![0; fleet.lanes.len()],
+                    started: vec![0; fleet.lanes.len()],
                     running: vec![0; fleet.lanes.len()],
                     talking: vec![0; fleet.lanes.len()],
                     samples: Vec::new(),
@@ -139,7 +153,11 @@ impl Worker {
         let total = self.round.settings.most_under_way;
         let places = total / self.count + usize::from(self.index < total % self.count);
         let ends = self.round.settings.window.ends();
-        let cut_at = ends.map(|ends| self.round.settings.origin + ends + self.round.settings.drain);
+        // Never, where that is later than the clock goes.
+        let cut_at = ends.and_then(|ends| {
+            let after = ends.checked_add(self.round.settings.drain)?;
+            self.round.settings.origin.checked_add(after)
+        });
         while open || !tasks.is_empty() || !waiting.is_empty() {
             while tasks.len() < places
                 && let Some((start, since)) = waiting.pop_front()
@@ -163,7 +181,11 @@ impl Worker {
                 }
                 start = starts.recv(), if open => match start {
                     None => open = false,
-                    Some(start) => waiting.push_back((start, self.round.now())),
+                    Some(start) => {
+                        if !may_wait(&mut waiting, start, self.round.now()) {
+                            self.desk.books().turn_away(&start, &self.round.settings.window);
+                        }
+                    }
                 },
                 Some(ended) = tasks.join_next() => panicked += u64::from(is_panic(&ended)),
                 _ = seconds.tick() => self.tell_interval(&mut told),
@@ -222,8 +244,7 @@ impl Worker {
         }
         let books = &mut *self.desk.books();
         for (start, _) in waiting {
-            let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
-            books.tallies[start.lane].counts.cut += u64::from(measured);
+            books.turn_away(start, &self.round.settings.window);
         }
         panicked
     }
@@ -238,6 +259,8 @@ impl Worker {
             .map(|tally| std::mem::replace(tally, self.round.shelf.take()))
             .collect();
         let under_way = books.under_way.clone();
+        let started = books.started.clone();
+        books.started.fill(0);
         let samples = std::mem::take(&mut books.samples);
         drop(books);
         let _ = self.tell.send(Heard::Interval {
@@ -246,6 +269,7 @@ impl Worker {
             until,
             tallies,
             under_way,
+            started,
         });
         let mut samples = samples.into_iter().peekable();
         while samples.peek().is_some() {
@@ -253,6 +277,15 @@ impl Worker {
             let _ = self.tell.send(Heard::Samples(some));
         }
     }
+}
+
+/// Lets a conversation wait for a place; false where too many do.
+fn may_wait(waiting: &mut VecDeque<(Start, Duration)>, start: Start, now: Duration) -> bool {
+    let room = waiting.len() < MOST_WAITING;
+    if room {
+        waiting.push_back((start, now));
+    }
+    room
 }
 
 fn is_panic(ended: &Result<(), JoinError>) -> bool {
@@ -346,6 +379,7 @@ mod tests {
         let mut books = Books {
             tallies: vec![Tally::default(); 2],
             under_way: vec![1, 3],
+            started: vec![0; 2],
             running: vec![0, 2],
             talking: vec![1, 2],
             samples: Vec::new(),
@@ -358,6 +392,42 @@ mod tests {
             .collect();
         assert_eq!(counts, [(0, 1, 1), (2, 2, 2)]);
         assert_eq!(books.under_way, [0, 0]);
+    }
+
+    #[test]
+    fn who_finds_too_many_waiting_is_cut() {
+        let second = Duration::from_secs(1);
+        let start = Start {
+            lane: 0,
+            arrival: 0,
+            intended: second,
+            held: Duration::ZERO,
+        };
+        let mut waiting = VecDeque::new();
+        let waits = (0..MOST_WAITING + 2).filter(|_| may_wait(&mut waiting, start, second));
+        assert_eq!(waits.count(), MOST_WAITING);
+        assert_eq!(waiting.len(), MOST_WAITING);
+        let mut books = Books {
+            tallies: vec![Tally::default()],
+            under_way: vec![0],
+            started: vec![0],
+            running: vec![0],
+            talking: vec![0],
+            samples: Vec::new(),
+        };
+        let window = Window {
+            warm_up: second,
+            measured: None,
+            cool_down: Duration::ZERO,
+            most: None,
+        };
+        books.turn_away(&start, &window);
+        let early = Start {
+            intended: Duration::ZERO,
+            ..start
+        };
+        books.turn_away(&early, &window);
+        assert_eq!(books.tallies[0].counts.cut, 1);
     }
 
     #[tokio::test]

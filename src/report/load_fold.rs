@@ -47,6 +47,8 @@ struct Pending {
     tallies: Vec<Tally>,
     /// By worker: requests under way at each lane.
     under_way: Vec<Option<Vec<u32>>>,
+    /// By lane.
+    started: Vec<u64>,
 }
 
 /// What was heard of a round.
@@ -90,6 +92,7 @@ impl LoadFold {
                 until,
                 tallies,
                 under_way,
+                started,
             } => {
                 for (total, tally) in self.totals.iter_mut().zip(&tallies) {
                     total.add(tally);
@@ -99,6 +102,10 @@ impl LoadFold {
                 let second = from.as_secs().max(self.open);
                 let pending = self.pending.entry(second).or_default();
                 pending.under_way.resize(workers, None);
+                pending.started.resize(started.len(), 0);
+                for (sum, started) in pending.started.iter_mut().zip(started) {
+                    *sum += u64::from(started);
+                }
                 pending.from = Some(pending.from.map_or(from, |first| first.min(from)));
                 pending.until = pending.until.max(until);
                 if let Some(own) = pending.under_way.get_mut(worker) {
@@ -179,7 +186,6 @@ impl LoadFold {
     }
 
     fn second(&mut self, second: u64, pending: Pending) -> Second {
-        let before = sums(&self.under_way, self.totals.len());
         for (own, told) in self.under_way.iter_mut().zip(pending.under_way) {
             if let Some(told) = told {
                 *own = told;
@@ -189,16 +195,11 @@ impl LoadFold {
         let lanes = pending
             .tallies
             .into_iter()
-            .zip(before.into_iter().zip(after))
-            .map(|(tally, (before, under_way))| {
-                let counts = &tally.counts;
-                // What began in it either ended in it or is under way at its end.
-                let ended = counts.live_requests + counts.cut;
-                LaneSecond {
-                    started: (ended + under_way).saturating_sub(before),
-                    under_way,
-                    tally,
-                }
+            .zip(pending.started.into_iter().zip(after))
+            .map(|(tally, (started, under_way))| LaneSecond {
+                tally,
+                started,
+                under_way,
             })
             .collect();
         Second {
@@ -240,9 +241,11 @@ mod tests {
     use crate::load::measure::Measure;
     use crate::report::load_fold::*;
 
-    fn interval(worker: usize, from: u64, until: u64, ended: u64, under_way: u32) -> Heard {
+    fn interval(worker: usize, from: u64, until: u64, ended: u32, under_way: u32) -> Heard {
         let mut tally = Tally::default();
-        tally.counts.live_requests = ended;
+        tally.counts.live_requests = u64::from(ended);
+        // Never sent: nothing that has started.
+        tally.counts.cut = 1000;
         for _ in 0..ended {
             tally.measure(Measure::Ttft, Duration::from_millis(from));
         }
@@ -252,6 +255,7 @@ mod tests {
             until: Duration::from_millis(until),
             tallies: vec![tally],
             under_way: vec![under_way],
+            started: vec![ended + under_way],
         }
     }
 
@@ -289,10 +293,10 @@ mod tests {
             panicked: 2,
         });
         assert_eq!((fold.missing(), fold.panicked()), (vec![0], 2));
-        assert_eq!(shown(&fold.whole()), [(1, 1, 2, 2)]);
+        assert_eq!(shown(&fold.whole()), [(1, 4, 2, 2)]);
         fold.push(interval(0, 2001, 2400, 2, 0));
         let rest = fold.rest();
-        assert_eq!(shown(&rest), [(2, 0, 2, 0)]);
+        assert_eq!(shown(&rest), [(2, 2, 2, 0)]);
         assert_eq!(rest[0].length, Duration::from_millis(399));
         assert_eq!(fold.cpu(), [Duration::ZERO, cpu]);
         let total = &fold.totals()[0];

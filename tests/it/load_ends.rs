@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 
 use crate::load::{at, count, keyed};
+use crate::program::Project;
 use crate::stub_server::Stub;
 
 /// A whole streamed answer of the Chat API.
@@ -19,6 +20,29 @@ fn two_turns(think: &str) -> String {
     format!(
         "name: mine/chat\nabout: Two turns.\nturns:\n  - user: hello\n  - user: again\n    think: {think}\n"
     )
+}
+
+#[test]
+fn recorded_arrivals_are_not_replayed_for_years() {
+    let project = keyed().file("trace.csv", "at\n0\n1\n");
+    for (speed, code) in [("1e-20", 2), ("1e-8", 2), ("10", 0)] {
+        let flags = [
+            "load",
+            "--target",
+            "openai",
+            "--arrivals",
+            "trace.csv",
+            "--speed",
+            speed,
+        ];
+        let said = project.run(&flags).exits(code);
+        assert_eq!(
+            said.stderr.contains("more than a year"),
+            code == 2,
+            "{}",
+            said.stderr
+        );
+    }
 }
 
 #[test]
@@ -135,4 +159,56 @@ fn a_later_turn_waits_for_the_end_of_a_back_off_and_is_charged_for_it() {
         measures["start_lag"]["max"].as_f64().unwrap() < waited,
         "{measures}"
     );
+}
+
+#[test]
+fn a_date_to_ask_again_at_is_heeded_without_the_servers_date() {
+    let later = time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(100);
+    let format = &time::format_description::well_known::Rfc2822;
+    let headers = format!("retry-after: {}\r\n", later.format(format).unwrap());
+    let stub = Stub::json("429 Too Many Requests", &headers, "{}");
+    let flags = ["--requests", "1", "--rate", "10"];
+    let run = keyed().run(&at(&stub.base_url, &flags)).exits(1).json();
+    let target = &run["targets"][0];
+    assert_eq!(count(target, "retry_after"), 1, "{target}");
+    assert!(count(target, "retry_after_most") > 10_000_000, "{target}");
+}
+
+#[test]
+fn account_ids_in_names_of_targets_are_shown_nowhere() {
+    let stub = Stub::json("400 Bad Request", "", "{}");
+    let targets = format!(
+        "targets:\n  team-123456789012:\n    provider: openai\n    model: gpt-5.5\n    endpoint: {}\n",
+        stub.base_url
+    );
+    // The same label is in the steps of --find-max.
+    let arguments = [
+        "load",
+        "--per-request",
+        "--redact-accounts",
+        "--requests",
+        "3",
+        "--concurrency",
+        "1",
+    ];
+    for (key, code, told) in [(true, 1, "loading"), (false, 3, "OPENAI_API_KEY")] {
+        let mut project = Project::new();
+        if key {
+            project = project.variable("OPENAI_API_KEY", "sk-not-real-0123456789");
+        }
+        let project = project.file("sameturn.yaml", &targets);
+        let said = project.run(&arguments).exits(code);
+        assert!(said.stderr.contains(told), "{}", said.stderr);
+        for text in [&said.stdout, &said.stderr] {
+            assert!(!text.contains("123456789012"), "{text}");
+        }
+        for (path, bytes) in project.files() {
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(
+                path.ends_with("sameturn.yaml") || !text.contains("123456789012"),
+                "{}: {text}",
+                path.display()
+            );
+        }
+    }
 }
