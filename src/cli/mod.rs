@@ -73,8 +73,13 @@ pub fn main() -> Exit {
                 Some(_) => format!("{text}\n"),
                 None => format!("error: {text}\n"),
             };
+            // What could not be told is not the fault of what was asked for.
+            let unwritten = ui.failed();
             let _ = ui.err(&text);
-            Exit::BadInput
+            match unwritten {
+                true => Exit::Undetermined,
+                false => Exit::BadInput,
+            }
         }
     }
 }

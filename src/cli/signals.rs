@@ -1,4 +1,4 @@
-//! Being told to stop: Ctrl-C, or SIGTERM as CI systems send it.
+//! Being told to stop: Ctrl-C, SIGTERM as CI systems send it, or SIGHUP when the terminal goes away.
 
 /// Waits until the process is told to stop.
 pub async fn told_to_stop() -> std::io::Result<()> {
@@ -6,9 +6,11 @@ pub async fn told_to_stop() -> std::io::Result<()> {
     {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         tokio::select! {
             stopped = tokio::signal::ctrl_c() => stopped,
             _ = terminate.recv() => Ok(()),
+            _ = hangup.recv() => Ok(()),
         }
     }
     #[cfg(not(unix))]

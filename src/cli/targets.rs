@@ -40,7 +40,7 @@ pub async fn expand(
         let provider = catalog
             .provider(&target.provider)
             .ok_or_else(|| anyhow!("target `{name}`: no provider `{}`", target.provider))?;
-        for region in regions(target, provider, environment).await {
+        for region in regions(target, provider, environment, mock.is_some()).await {
             columns.push(
                 column(name, target, provider, region, catalog, environment, mock)
                     .await
@@ -86,13 +86,17 @@ pub fn teach(columns: &[Column], seen: &Seen) {
     }
 }
 
-/// The regions of a target: its own, else the environment's or the profile's, else none.
+/// The regions of a target: its own, else the environment's or the profile's, else none. A provider without
+/// regions has them where the target's endpoint does.
 async fn regions(
     target: &Target,
     provider: &Provider,
     environment: &Environment,
+    mocked: bool,
 ) -> Vec<Option<String>> {
-    if provider.regions.is_empty() {
+    let endpoint = target.endpoint.as_deref().filter(|_| !mocked);
+    let placed = endpoint.is_some_and(|endpoint| endpoint.contains("{region}"));
+    if provider.regions.is_empty() && !(placed && !target.regions.is_empty()) {
         return vec![None];
     }
     if target.regions.is_empty() {

@@ -44,6 +44,7 @@ pub fn colour(
 pub struct Quiet<W> {
     inner: W,
     closed: bool,
+    failed: bool,
 }
 
 impl<W: Write> Quiet<W> {
@@ -51,6 +52,7 @@ impl<W: Write> Quiet<W> {
         Quiet {
             inner,
             closed: false,
+            failed: false,
         }
     }
 
@@ -68,7 +70,10 @@ impl<W: Write> Quiet<W> {
                 self.closed = true;
                 Ok(())
             }
-            other => other,
+            other => {
+                self.failed |= other.is_err();
+                other
+            }
         }
     }
 
@@ -103,6 +108,11 @@ impl Ui {
             out: Quiet::new(io::stdout()),
             err: Quiet::new(io::stderr()),
         }
+    }
+
+    /// Whether something could not be written, on a full disk for instance.
+    pub fn failed(&self) -> bool {
+        self.out.failed || self.err.failed
     }
 
     /// Prints on stdout, as it is.

@@ -51,7 +51,8 @@ impl OutputKind {
 pub struct Output {
     /// When the read arrived that completed it, from the start of the exchange.
     pub at: Duration,
-    /// Which read that was, counting from 0.
+    /// Which part of the body that was, as it was handed on, counting from 0. Parts with the same time were read
+    /// together.
     pub read: u32,
     /// Of an event with several, the one furthest in a turn: a call after text after reasoning.
     pub kind: OutputKind,
@@ -110,7 +111,7 @@ impl OutputCount {
         let kind = outputs.furthest()?;
         let timing = &mut self.timing;
         timing.first_output.get_or_insert(at);
-        timing.last_output = Some(at);
+        let together = timing.last_output.replace(at) == Some(at);
         for (came, first) in [
             (outputs.reasoning, &mut timing.first_reasoning),
             (outputs.text, &mut timing.first_text),
@@ -121,7 +122,9 @@ impl OutputCount {
             }
         }
         timing.output_events = timing.output_events.saturating_add(1);
-        if self.read.replace(read) != Some(read) {
+        // What one read brought may be handed on in several parts, all of which have its time: each chunk of
+        // HTTP/1.1 and each frame of HTTP/2 is one.
+        if self.read.replace(read) != Some(read) && !together {
             timing.output_reads = timing.output_reads.saturating_add(1);
         }
         Some(Output { at, read, kind })

@@ -85,6 +85,8 @@ pub struct Arrivals {
 impl Arrivals {
     /// Takes in the next output event.
     pub fn push(&mut self, output: Output) {
+        // Chunks that one read brought come one by one, with one time.
+        let together = self.read == Some(output.read) || self.last == Some(output.at);
         match self.last {
             None => self.first = Some(output.at),
             Some(last) => {
@@ -94,8 +96,8 @@ impl Arrivals {
         }
         self.last = Some(output.at);
         self.events = self.events.saturating_add(1);
-        if self.read != Some(output.read) {
-            self.read = Some(output.read);
+        self.read = Some(output.read);
+        if !together {
             self.reads = self.reads.saturating_add(1);
         }
         if self.reads == 1 {
@@ -279,6 +281,21 @@ mod tests {
             assert_eq!(arrivals.first_read, Some(Duration::from_millis(103)));
             assert_eq!(arrivals.gaps, vec![10_000; tokens as usize - 1]);
         }
+    }
+
+    #[test]
+    fn chunks_that_one_read_brought_are_one_read() {
+        // 5 ms: three chunks, the first with two events; 9 ms: two.
+        let mut arrivals = Arrivals::default();
+        for (ms, read) in [(5, 0), (5, 0), (5, 1), (5, 2), (9, 3), (9, 4)] {
+            arrivals.push(Output {
+                at: Duration::from_millis(ms),
+                read,
+                kind: crate::dialect::stream::OutputKind::Text,
+            });
+        }
+        assert_eq!((arrivals.events, arrivals.reads), (6, 2));
+        assert_eq!(arrivals.first_read_events, 4);
     }
 
     #[test]

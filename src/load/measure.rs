@@ -129,7 +129,7 @@ impl Measure {
             Measure::Connect => "name resolution, TCP and TLS of a new connection together",
             Measure::Queued => "waiting for a place on a shared HTTP/2 connection",
             Measure::Send => {
-                "from a connection being there to the request's last byte being handed to the kernel"
+                "from a connection being there to the write that gave the request's last byte to the kernel"
             }
             Measure::Loop => {
                 "a whole conversation: from its first request to its last byte, without think time"

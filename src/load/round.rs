@@ -98,7 +98,7 @@ impl Shelf {
 /// What workers need to know of the round that they are in.
 pub struct Round {
     pub settings: RoundSettings,
-    /// Tallies to be used again: to make one touches megabytes of memory.
+    /// Tallies to be used again: each second would take fresh memory from the kernel otherwise.
     pub shelf: Shelf,
     /// One per lane: how many virtual clients' conversations have begun, of this shard.
     begun: Vec<AtomicU64>,

@@ -10,20 +10,18 @@ use hdrhistogram::Histogram;
 use crate::load::measure::Measure;
 use crate::load::sample::Sample;
 
-/// Microseconds that a histogram has room for from the start, so that its pages are not touched for the
-/// first time while it measures. Longer ones make it grow.
+/// Microseconds that a histogram has room for from the start. Longer ones make it grow, which copies it.
 const ROOM: u64 = 60_000_000;
 
 /// No duration is longer than this, in microseconds: a day.
 const LONGEST: u64 = 86_400_000_000;
 
-/// An empty histogram of microseconds, three significant digits, its pages touched.
+/// An empty histogram of microseconds, three significant digits. Its pages are not touched before they are needed:
+/// a page costs a microsecond then, and the times of arrival are the kernel's.
 pub fn histogram() -> Box<Histogram<u64>> {
     let mut histogram =
         Histogram::new_with_bounds(1, ROOM, 3).expect("three digits from 1 are in its range");
     histogram.auto(true);
-    // A write to each page; `reset` writes them all.
-    histogram.reset();
     Box::new(histogram)
 }
 
@@ -157,7 +155,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 impl Tally {
-    /// An empty tally with the histograms that every stream fills already in memory.
+    /// An empty tally with the histograms that every stream fills.
     pub fn warm() -> Tally {
         let mut tally = Tally::default();
         for measure in [

@@ -25,9 +25,9 @@ const MAX_IN: f64 = 1e6;
 /// to another (Python's `HdrHistogram.add`) refuse a wider one; the encoding leaves out what is empty.
 const DAY: u64 = 86_400_000_000_000;
 
-/// The cookie of a histogram that is compressed (`V2CompressedEncodingCookieBase` with its length bits,
+/// The cookie of a histogram that is compressed (`V2CompressedEncodingCookieBase | 0x10`,
 /// AbstractHistogram.java).
-const COMPRESSED: u32 = 0x1c84_9304;
+const COMPRESSED: u32 = 0x1c84_9314;
 
 /// Writes the lines of a log. Keeps its memory from one second to the next: made anew for each histogram, the
 /// buffers and the compressor's tables cost more than all else that `load` does in a second of few streams.

@@ -162,10 +162,35 @@ fn table(run: &LoadRecord) -> String {
         out.push('\n');
     }
     out.push_str("  times in ms; - where the run is too short for the percentile\n");
+    for target in &run.targets {
+        out.push_str(&waited(target));
+    }
     if run.targets.iter().any(|target| target.search.is_some()) {
         out.push_str("  over all steps of the search, those included that were too much\n");
     }
     out
+}
+
+/// Response times beside service times where the two are not the same: what requests waited before they were
+/// sent is the users' wait as well.
+fn waited(target: &TargetRecord) -> String {
+    let (response, e2e) = (target.measures_ms.get("response"), target.e2e_ms.as_ref());
+    let (Some(response), Some(e2e)) = (response, e2e) else {
+        return String::new();
+    };
+    // Lags of the scheduler of a millisecond are no wait.
+    if response.mean - e2e.mean < (e2e.mean / 100.0).max(1.0) {
+        return String::new();
+    }
+    format!(
+        "  {}: from the moment each was to start (response time): p50 {}, p95 {}, p99 {}, most {:.0} ms; the columns are \
+         from the moment it was sent\n",
+        label(target),
+        ms(Some(response), |one| one.p50),
+        ms(Some(response), |one| one.p95),
+        ms(Some(response), |one| one.p99),
+        response.max,
+    )
 }
 
 fn remarks(target: &TargetRecord, width: usize) -> String {

@@ -53,7 +53,8 @@ pub(super) struct Ledger {
     pub(super) clamped: u32,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
-    /// After the last write.
+    /// Right before the last write that took bytes: on a busy machine its return may be late, and the answer be
+    /// there before it.
     written: Option<Instant>,
     /// Requests whose last byte is handed over and waits to be written.
     handed: Vec<Arc<OnceLock<Instant>>>,
@@ -121,9 +122,9 @@ impl Ledger {
         self.bytes_in += n as u64;
     }
 
-    fn note_written(&mut self, n: usize) {
+    fn note_written(&mut self, n: usize, begun: Instant) {
         self.bytes_out += n as u64;
-        self.written = Some(Instant::now());
+        self.written = Some(begun);
     }
 
     /// All that was buffered has been written.
@@ -357,8 +358,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let begun = Instant::now();
         let n = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        self.ledger.lock().note_written(n);
+        self.ledger.lock().note_written(n, begun);
         Poll::Ready(Ok(n))
     }
 
@@ -367,8 +369,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let begun = Instant::now();
         let n = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bytes))?;
-        self.ledger.lock().note_written(n);
+        self.ledger.lock().note_written(n, begun);
         Poll::Ready(Ok(n))
     }
 

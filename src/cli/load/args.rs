@@ -12,6 +12,16 @@ use crate::load::size::Size;
 use crate::load::slo::Objective;
 use crate::scenario::model::parse_duration;
 
+/// The seed of the schedule where nobody gives one.
+const SEED: u64 = 1;
+
+impl LoadArgs {
+    /// The seed of the schedule.
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or(SEED)
+    }
+}
+
 /// Flags of `load`.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
@@ -79,9 +89,10 @@ pub struct LoadArgs {
     /// Go on at full rate where a provider refuses requests as too many, instead of waiting as it asks.
     #[arg(long, help_heading = "Arrivals")]
     pub no_back_off: bool,
-    /// The seed of everything random.
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Arrivals")]
-    pub seed: u64,
+    /// The seed of everything random. Where it is given, a run repeats another one byte for byte, prompts included, which
+    /// a prompt cache may remember; without it the schedule is that of seed 1, and the prompts are new in each run.
+    #[arg(long, value_name = "N", help_heading = "Arrivals")]
+    pub seed: Option<u64>,
 
     /// Which scenarios, and how often: `tools/weather=3,text/*=1`; of the library that ships where no file is
     /// named.
@@ -121,7 +132,7 @@ pub struct LoadArgs {
     pub max_rate: Option<f64>,
 
     /// Stop before more tokens than this are spent, input and output together.
-    #[arg(long, value_name = "N", help_heading = "Spending")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Spending")]
     pub max_tokens: Option<u64>,
     /// Stop before more US dollars than this are spent, at the prices of the targets.
     #[arg(long, value_name = "USD", help_heading = "Spending")]
@@ -130,7 +141,8 @@ pub struct LoadArgs {
     #[arg(long, short, help_heading = "Spending")]
     pub yes: bool,
 
-    /// Threads that send. [default: as many as there are processors]
+    /// Threads that send. [default: as many as there are processors; in a closed loop one for each 256
+    /// conversations at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), help_heading = "Harness")]
     pub workers: Option<u16>,
     /// Conversations under way at a time, at most; open loop. Later ones wait, which is charged to them.

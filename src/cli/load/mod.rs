@@ -56,7 +56,7 @@ pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let specimen = args.calibrate.then(Specimen::start).transpose()?;
     let of_specimen = specimen.as_ref().map(|specimen| specimen.arguments(args));
     let args = of_specimen.as_ref().unwrap_or(args);
-    let settings = settings::resolve(args, nonce())?;
+    let settings = settings::resolve(args, args.seed.map_or_else(nonce, |_| 0))?;
     lint::warn(ui, &settings.warnings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -66,10 +66,16 @@ pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     runtime.block_on(load(args, settings, specimen, ui))
 }
 
+/// Conversations of a closed loop for which a worker of their own pays: at 50 events a second each they keep one
+/// busy for a fifth of its time, and on fewer threads more of them are served by each wake
+/// (`results/published/load-client.md`).
+const PER_WORKER: u64 = 256;
+
 /// Conversations under way at a time, at most, where nobody says it.
 const MOST_UNDER_WAY: u32 = 20_000;
 
-/// Different in each run, so that no prompt is in a cache from the run before.
+/// Different in each run, so that no prompt is in a cache from the run before; unless a seed was given, because who
+/// gives one wants the same run again.
 fn nonce() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
@@ -94,7 +100,7 @@ async fn load(
         );
     }
     let mocks = match settings.mode {
-        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed).await?),
+        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed()).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
     let mock = mocks.as_ref();
@@ -118,8 +124,11 @@ async fn load(
         .collect();
     preflight::confirm(&lanes, &settings.words(), &seen, args.yes, ui)?;
     let room = preflight::room();
+    let mut fitting = settings.processors;
     let sharing = match args.http {
-        HttpArg::Two if !args.fresh_connections => Sharing::streams(settings.workers),
+        HttpArg::Two if !args.fresh_connections => {
+            Sharing::streams(settings.workers.unwrap_or(fitting))
+        }
         _ => Sharing::NONE,
     };
     let most_under_way = match &settings.load {
@@ -132,8 +141,10 @@ async fn load(
                 );
             }
             let each = sharing.connections(u64::from(share));
-            let all = each.saturating_mul(lanes.len() as u64);
-            preflight::check_room(room, all, each)?;
+            let connections = each.saturating_mul(lanes.len() as u64);
+            preflight::check_room(room, connections, each)?;
+            let all = u64::from(share).saturating_mul(lanes.len() as u64);
+            fitting = fitting.min(usize::try_from(all.div_ceil(PER_WORKER)).unwrap_or(usize::MAX));
             usize::MAX
         }
         _ => {
@@ -189,7 +200,7 @@ async fn load(
     let planned = Planned {
         fleet: &fleet,
         attempt: &run_id,
-        seed: args.seed,
+        seed: args.seed(),
         schedule: settings.fingerprint(args),
         load: settings.load.words(),
         scenarios: settings
@@ -216,7 +227,8 @@ async fn load(
     ));
 
     // A worker without a place could start nothing.
-    let workers = settings.workers.min(most_under_way).max(1);
+    let workers = settings.workers.unwrap_or(fitting);
+    let workers = workers.min(most_under_way).max(1);
     let wire = Arc::new(wire_settings(args, &settings, &environment, &fleet.lanes)?);
     let engine = Engine::start(workers, &fleet, &wire).context("the workers did not start")?;
     let (stop, stopped) = watch::channel(Stop::No);
@@ -242,7 +254,7 @@ async fn load(
             finished_at: String::new(),
             mode: seen.redact(&settings.mode.words()),
             load: settings.load.words(),
-            seed: args.seed,
+            seed: args.seed(),
             clock: match args.read_times || !cfg!(target_os = "linux") {
                 true => Clock::Read,
                 false => Clock::Kernel,
@@ -261,9 +273,9 @@ async fn load(
         out,
     };
     if let Load::FindMax { .. } = &settings.load {
-        state = find_max::run(&running, &settings, args.seed, state, ui).await?;
+        state = find_max::run(&running, &settings, args.seed(), state, ui).await?;
     } else {
-        let (arriving, schedule) = arriving(&settings, args.seed, fleet.lanes.len(), shard);
+        let (arriving, schedule) = arriving(&settings, args.seed(), fleet.lanes.len(), shard);
         let progress = LoadProgress::new(&fleet.lanes, settings.window.ends());
         let plan = RoundPlan {
             number: 0,
@@ -546,10 +558,11 @@ fn wire_settings(
     })
 }
 
-/// Whether the kernel gave any times.
+/// Whether the kernel gave times, as far as anything was read.
 fn stamped(result: &LoadResult) -> bool {
-    let mut lanes = result.lanes.iter().map(|lane| &lane.tally.counts);
-    lanes.any(|counts| counts.reads > counts.stampless_reads)
+    let lanes = || result.lanes.iter().map(|lane| &lane.tally.counts);
+    let none = lanes().all(|counts| counts.reads == 0);
+    none || lanes().any(|counts| counts.reads > counts.stampless_reads)
 }
 
 /// Renews credentials before they end.

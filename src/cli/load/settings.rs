@@ -86,7 +86,9 @@ pub struct LoadSettings {
     pub window: Window,
     pub objective: Option<Objective>,
     pub limits: Limits,
-    pub workers: usize,
+    /// Threads that send, where somebody said how many.
+    pub workers: Option<usize>,
+    pub processors: usize,
     /// Millionths of a dollar.
     pub most_micro_dollars: Option<u64>,
     pub warnings: Diagnostics,
@@ -167,19 +169,19 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
     let mut planned = Vec::new();
     let source = if args.scenarios.is_empty() && args.mix.is_none() {
         Source::Generated(Generated {
-            prompts: Prompts::new(args.seed, nonce, prefix(&args.prefix)?),
+            prompts: Prompts::new(args.seed(), nonce, prefix(&args.prefix)?),
             prompt_tokens: args.prompt_tokens,
             output_tokens: args.output_tokens,
             limited: !args.unlimited_output,
-            seed: args.seed,
+            seed: args.seed(),
         })
     } else {
         let read = files::scenarios(&args.scenarios, catalog)?;
         warnings.0.extend(read.warnings.0);
         planned = read.value;
-        mixed(&mut planned, args.mix.as_ref(), args.seed)?
+        mixed(&mut planned, args.mix.as_ref(), args.seed())?
     };
-    let of_window = window(args, &load);
+    let of_window = window(args, &load)?;
     if of_window.measured == Some(Duration::ZERO) {
         bail!(
             "nothing is left to measure: the load is over when --warm-up and --cool-down are\n  help: make it longer, or \
@@ -212,7 +214,8 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
             total: args.timeout,
             ..Limits::CHECK
         },
-        workers: args.workers.map_or(cores, usize::from),
+        workers: args.workers.map(usize::from),
+        processors: cores,
         most_micro_dollars: args.max_cost.map(micro),
         warnings,
     })
@@ -296,7 +299,7 @@ fn objective(args: &LoadArgs) -> Option<Objective> {
     Some(objective)
 }
 
-fn window(args: &LoadArgs, load: &Load) -> Window {
+fn window(args: &LoadArgs, load: &Load) -> anyhow::Result<Window> {
     let warm_up = args.warm_up.unwrap_or_default();
     let cool_down = args.cool_down.unwrap_or_default();
     let length = match load {
@@ -308,7 +311,22 @@ fn window(args: &LoadArgs, load: &Load) -> Window {
         Load::FindMax { step, .. } => Some(*step + warm_up + cool_down),
     };
     let of_profile = length.map(|length| length.saturating_sub(warm_up + cool_down));
-    Window {
+    // Nothing arrives after the profile has ended: to measure on would only make the rates smaller.
+    // A recording may well have been of a longer time than until its last arrival.
+    if let (Some(length), Some(left), Some(duration)) = (length, of_profile, args.duration)
+        && duration > left
+        && !matches!(load, Load::Replay(_))
+    {
+        bail!(
+            "--duration: {} after a warm-up of {} and before a cool-down of {} is more than the {} that arrivals last\n  \
+             help: leave --duration away to measure all of it, or end with a part without a length (`5/2s,20`)",
+            seconds(duration),
+            seconds(warm_up),
+            seconds(cool_down),
+            seconds(length)
+        );
+    }
+    Ok(Window {
         warm_up,
         measured: match (args.duration, args.requests) {
             (Some(duration), _) => Some(duration),
@@ -317,7 +335,11 @@ fn window(args: &LoadArgs, load: &Load) -> Window {
         },
         cool_down,
         most: args.requests,
-    }
+    })
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
 }
 
 fn mixed(
