@@ -10,9 +10,9 @@ use crate::cli::args::{Format, MergeArgs};
 use crate::cli::exit::Exit;
 use crate::cli::load::out;
 use crate::cli::ui::Ui;
+use crate::load::result::Verdict;
 use crate::report::load_console;
-use crate::report::load_record::LoadRecord;
-use crate::report::merge::{self, Options};
+use crate::report::merge::{self, Merged, Options};
 use crate::report::shard_record::ShardRecord;
 use crate::report::shard_store::{Created, Place};
 
@@ -45,7 +45,7 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         any_time: args.any_time,
         sum_regions: args.sum_regions,
     };
-    let record = merge::merge(&shards, options)?;
+    let Merged { record, verdict } = merge::merge(&shards, options)?;
     let text = record.to_json();
     if let Created::Already(there) = place.create(&run, MERGED, text.as_bytes()).await?
         && there != text.as_bytes()
@@ -57,10 +57,11 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         }
         place.replace(&run, MERGED, text.as_bytes()).await?;
     }
-    let exit = match record.partial {
+    let exit = match (&record.partial, verdict) {
         // It is not known what the missing ones would have said.
-        Some(_) => Exit::Undetermined,
-        None => of_objective(&record),
+        (Some(_), _) | (None, Verdict::Undetermined) => Exit::Undetermined,
+        (None, Verdict::Broken) => Exit::Findings,
+        (None, Verdict::Kept) => Exit::Ok,
     };
     match args.format {
         Format::Json => ui.out(&text)?,
@@ -74,23 +75,6 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
-}
-
-/// Whether the objective that the shards were given was kept everywhere.
-fn of_objective(record: &LoadRecord) -> Exit {
-    let mut outcomes = record
-        .targets
-        .iter()
-        .flat_map(|target| &target.objective)
-        .map(|term| term.outcome.as_str());
-    match (
-        outcomes.clone().any(|one| one == "broken"),
-        outcomes.any(|one| one == "undecided"),
-    ) {
-        (true, _) => Exit::Findings,
-        (false, true) => Exit::Undetermined,
-        (false, false) => Exit::Ok,
-    }
 }
 
 /// The place and the name of the run: as flags say them, or one path or URL that ends in the name.

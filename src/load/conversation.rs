@@ -177,6 +177,7 @@ async fn exchange(
     session: &str,
 ) -> Option<HeardOut> {
     if !fleet.ceiling.admit() {
+        round.cut_short();
         return None;
     }
     let lane_index = place.start.lane;
@@ -479,7 +480,7 @@ fn told(
     counts.live_input_tokens = counts
         .live_input_tokens
         .saturating_add(sample.input_tokens.unwrap_or(0));
-    if round.settings.window.phase(ended) == Phase::Measured {
+    if round.counts(ended) {
         counts.completed += 1;
         counts.completed_whole += u64::from(sample.failure.is_none());
         counts.completed_good += u64::from(good);
@@ -489,6 +490,7 @@ fn told(
     }
     if sample.phase == Phase::Measured {
         tally.record(sample, &arrivals.gaps, good);
+        tally.record_wait(&round.settings.window, sample);
         if let Some(failure) = &trace.failure
             && !tally.examples.contains_key(&failure.class)
         {

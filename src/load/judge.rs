@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::load::measure::Measure;
 use crate::load::slo::{Measured, Metric, Objective, Outcome, Statistic, Term};
 use crate::load::tally::Tally;
-use crate::metric::estimate::{estimate, share};
+use crate::metric::estimate::{estimate_of, share};
 
 /// The 97.5th percentile of the standard normal distribution.
-const Z975: f64 = 1.959_963_984_540_054;
+pub const Z975: f64 = 1.959_963_984_540_054;
 /// A mean of fewer samples has no interval that is worth anything.
 const MEAN_OF: u64 = 30;
 
@@ -66,10 +66,15 @@ fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
             metric, statistic, ..
         } => {
             let histogram = tally.measured(measure(*metric))?;
+            // Gaps of one answer are alike: a slow answer has many. Only answers are independent.
+            let independent = match metric {
+                Metric::Itl => tally.counts.whole.min(histogram.len()),
+                _ => histogram.len(),
+            };
             let micros = Duration::from_micros;
             match statistic {
                 Statistic::Quantile(quantile) => {
-                    let found = estimate(histogram, *quantile)?;
+                    let found = estimate_of(histogram, *quantile, independent)?;
                     Some(Measured::duration(
                         micros(found.low),
                         micros(found.value),
@@ -77,14 +82,16 @@ fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
                     ))
                 }
                 Statistic::Max => {
-                    let most = micros(histogram.max());
-                    Some(Measured::duration(most, most, most))
+                    // The highest that its bucket holds.
+                    let most = histogram.max();
+                    let low = histogram.lowest_equivalent(most);
+                    Some(Measured::duration(micros(low), micros(most), micros(most)))
                 }
                 Statistic::Mean => {
-                    if histogram.len() < MEAN_OF {
+                    if independent < MEAN_OF {
                         return None;
                     }
-                    let half = Z975 * histogram.stdev() / (histogram.len() as f64).sqrt();
+                    let half = Z975 * histogram.stdev() / (independent as f64).sqrt();
                     let mean = histogram.mean();
                     Some(Measured {
                         low: (mean - half).max(0.0) / 1e6,
@@ -114,11 +121,6 @@ pub fn measure(metric: Metric) -> Measure {
 pub fn needed(objective: &Objective) -> u64 {
     let of = |term: &Term| -> f64 {
         match term {
-            // Of gaps there are many in each request.
-            Term::Latency {
-                metric: Metric::Itl,
-                ..
-            } => 10.0,
             // The highest rank must be outside of the interval of the quantile: q^n <= 2.5 %.
             Term::Latency {
                 statistic: Statistic::Quantile(quantile),
@@ -174,6 +176,37 @@ mod tests {
             outcomes(&with(least - 2, 100, 0)).contains(&Undecided),
             "{least}"
         );
+    }
+
+    #[test]
+    fn gaps_of_one_answer_are_one_sample() {
+        let wanted = objective("itl:p95<60ms, itl:mean<60ms");
+        let of = |answers: u64| -> Vec<Outcome> {
+            let mut tally = Tally::default();
+            tally.counts.whole = answers;
+            tally.measure_micros(Measure::Itl, 20_000, answers * 64);
+            let judged = judge(&wanted, &tally);
+            judged.iter().map(|one| one.outcome).collect()
+        };
+        use Outcome::{Held, Undecided};
+        assert_eq!(of(29), [Undecided, Undecided]);
+        assert_eq!(of(71), [Undecided, Held]);
+        assert_eq!(of(72), [Held, Held]);
+        assert_eq!(needed(&wanted), 72);
+    }
+
+    #[test]
+    fn the_longest_is_as_exact_as_its_bucket() {
+        let wanted = objective("ttft:max<800ms");
+        let of = |micros: u64| {
+            let mut tally = Tally::default();
+            tally.measure_micros(Measure::Ttft, micros, 1);
+            judge(&wanted, &tally)[0].outcome
+        };
+        assert_eq!(of(799_000), Outcome::Held);
+        // In its bucket are times on both sides of the limit.
+        assert_eq!(of(799_900), Outcome::Undecided);
+        assert_eq!(of(801_000), Outcome::Broken);
     }
 
     #[test]

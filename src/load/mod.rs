@@ -29,6 +29,7 @@ pub mod trust;
 pub mod ceiling;
 pub mod find;
 pub mod gate;
+pub mod step;
 
 // The shell: threads, clocks, connections.
 pub mod clock;

@@ -131,6 +131,12 @@ impl Profile {
             .fold(0.0, f64::max)
     }
 
+    /// The value that it keeps for ever; `None` where it ends.
+    pub fn endless(&self) -> Option<f64> {
+        let last = self.segments.last()?;
+        last.length.is_none().then_some(last.to)
+    }
+
     /// The same shape with all values multiplied, each brought into 0 to [`HIGHEST`].
     pub fn scaled(&self, factor: f64) -> Profile {
         Profile {
@@ -350,6 +356,8 @@ mod tests {
         assert_eq!(ramp.length(), Some(Duration::from_secs(180)));
         assert_eq!(ramp.peak(), 50.0);
         assert_eq!(profile("5..50/60s,40").length(), None);
+        assert_eq!(profile("5..50/60s,40").endless(), Some(40.0));
+        assert_eq!(ramp.endless(), None);
         assert_eq!(ramp.scaled(0.5).to_string(), "2.5..25/1m,20/2m");
         assert_eq!(ramp.scaled(f64::NAN).peak(), 0.0);
     }

@@ -8,7 +8,7 @@ use crate::load::find::{BoundedBy, Found};
 use crate::load::judge::{self, Judged};
 use crate::load::slo::{self, Objective, Outcome};
 use crate::load::tally::Tally;
-use crate::load::trust::{self, Share};
+use crate::load::trust::{self, Busy, Share};
 use crate::transport::wire::Clock;
 
 /// A target in a region, and what was measured there.
@@ -22,6 +22,8 @@ pub struct LaneResult {
     pub endpoint: String,
     /// How it signed in; safe to print.
     pub sign_in: String,
+    /// How long was measured here; the rates are per second of this.
+    pub measured: Duration,
     pub tally: Tally,
 }
 
@@ -53,6 +55,10 @@ pub struct Harness {
     pub workers: usize,
     /// Processor time of each worker.
     pub cpu: Vec<Duration>,
+    /// How busy each worker was while it was measured.
+    pub busy: Vec<Busy>,
+    /// Why the client was the bottleneck, where that is known from elsewhere: each shard says its own.
+    pub told: Option<Vec<String>>,
     /// Processor time of the whole process, mocks in it included.
     pub process_cpu: Duration,
     /// Of the whole process, in bytes; `None` where it cannot be read.
@@ -61,6 +67,17 @@ pub struct Harness {
     pub wall: Duration,
     /// What is missing from the figures through a fault of this program, in words; empty where nothing is.
     pub missing: Vec<String>,
+}
+
+impl Harness {
+    /// Adds how busy the workers were in another round.
+    pub fn add_busy(&mut self, more: &[Busy]) {
+        let all = self.busy.len().max(more.len());
+        self.busy.resize(all, Busy::default());
+        for (own, more) in self.busy.iter_mut().zip(more) {
+            own.add(*more);
+        }
+    }
 }
 
 /// A run.
@@ -76,7 +93,7 @@ pub struct LoadResult {
     pub seed: u64,
     /// Whose times of arrival these are.
     pub clock: Clock,
-    /// How long was measured.
+    /// How long was measured, at the lane where it took longest.
     pub measured: Duration,
     pub ending: Ending,
     pub objective: Option<Objective>,
@@ -95,6 +112,14 @@ const UNREACHED: [&str; 4] = [
 ];
 
 impl LoadResult {
+    /// Adds how long each lane was measured in another round.
+    pub fn measured_more(&mut self, more: &[Duration]) {
+        for (lane, more) in self.lanes.iter_mut().zip(more) {
+            lane.measured += *more;
+        }
+        self.measured += more.iter().max().copied().unwrap_or_default();
+    }
+
     /// All lanes' figures of the harness together.
     pub fn harness_tally(&self) -> Tally {
         let mut all = Tally::default();
@@ -107,23 +132,32 @@ impl LoadResult {
     /// The harness's own share.
     pub fn share(&self) -> Share {
         let tallies = self.lanes.iter().map(|lane| &lane.tally);
-        Share::of(tallies, &self.harness.cpu, self.harness.wall)
+        Share::of(tallies, &self.harness.busy)
     }
 
     /// How each lane kept the objective; empty where there is none, and after a search, whose steps were good and
-    /// bad on purpose.
+    /// bad on purpose. Where the client was the bottleneck, what is broken may be its fault, and is undecided.
     pub fn judged(&self) -> Vec<Vec<Judged>> {
-        let objective = self.objective.iter().filter(|_| self.searches.is_empty());
-        objective
-            .flat_map(|objective| {
-                let lanes = self.lanes.iter();
-                lanes.map(|lane| judge::judge(objective, &lane.tally))
-            })
-            .collect()
+        let Some(objective) = self.objective.as_ref().filter(|_| self.searches.is_empty()) else {
+            return Vec::new();
+        };
+        let client = !self.bottleneck().is_empty();
+        let fairly = |mut one: Judged| {
+            if client && one.outcome == Outcome::Broken {
+                one.outcome = Outcome::Undecided;
+            }
+            one
+        };
+        let of = |lane: &LaneResult| {
+            judge::judge(objective, &lane.tally)
+                .into_iter()
+                .map(fairly)
+                .collect()
+        };
+        self.lanes.iter().map(of).collect()
     }
 
-    /// What the whole run says: the worst of its lanes. Where the client was the bottleneck, what was broken may
-    /// be its fault.
+    /// What the whole run says: the worst of its lanes.
     pub fn verdict(&self) -> Verdict {
         if !self.searches.is_empty() {
             return worst(self.searches.iter().map(of_search));
@@ -134,15 +168,18 @@ impl LoadResult {
             return Verdict::Undetermined;
         }
         let by_answers = self.lanes.iter().filter(busy).map(of_answers);
-        let client = !self.bottleneck().is_empty();
-        let by_objective = self.lanes.iter().filter(busy).map(|lane| {
-            let judged = self.objective.iter();
-            let judged = judged.flat_map(|objective| judge::judge(objective, &lane.tally));
-            let outcomes: Vec<Outcome> = judged.map(|one| one.outcome).collect();
+        let judged = self.judged();
+        let judged = self
+            .lanes
+            .iter()
+            .zip(&judged)
+            .filter(|(lane, _)| busy(lane));
+        let by_objective = judged.map(|(_, judged)| {
+            let outcomes: Vec<Outcome> = judged.iter().map(|one| one.outcome).collect();
             match slo::all(&outcomes) {
                 Outcome::Held => Verdict::Kept,
-                Outcome::Broken if !client => Verdict::Broken,
-                Outcome::Broken | Outcome::Undecided => Verdict::Undetermined,
+                Outcome::Broken => Verdict::Broken,
+                Outcome::Undecided => Verdict::Undetermined,
             }
         });
         worst(by_answers.chain(by_objective))
@@ -150,7 +187,10 @@ impl LoadResult {
 
     /// Why the client was the bottleneck; empty where it was not.
     pub fn bottleneck(&self) -> Vec<String> {
-        trust::bottleneck(&self.share())
+        match &self.harness.told {
+            Some(told) => told.clone(),
+            None => trust::bottleneck(&self.share()),
+        }
     }
 }
 
@@ -185,5 +225,128 @@ fn of_answers(lane: &LaneResult) -> Verdict {
         (0, true) => Verdict::Broken,
         (0, false) => Verdict::Undetermined,
         _ => Verdict::Kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::find::StepResult;
+    use crate::load::measure::Measure;
+    use crate::load::result::*;
+
+    /// A lane whose TTFT is 100 ms, started so late.
+    fn result(objective: &str, lag: Duration) -> LoadResult {
+        let mut tally = Tally::default();
+        tally.counts.requests = 1000;
+        tally.counts.whole = 1000;
+        for _ in 0..1000 {
+            tally.measure(Measure::Ttft, Duration::from_millis(100));
+            tally.measure(Measure::StartLag, lag);
+        }
+        LoadResult {
+            run_id: String::new(),
+            started_at: String::new(),
+            finished_at: String::new(),
+            mode: String::new(),
+            load: String::new(),
+            seed: 0,
+            clock: Clock::Kernel,
+            measured: Duration::ZERO,
+            ending: Ending::Planned,
+            objective: objective.parse().ok(),
+            searches: Vec::new(),
+            lanes: vec![LaneResult {
+                target: String::new(),
+                region: None,
+                provider: String::new(),
+                dialect: String::new(),
+                model: String::new(),
+                endpoint: String::new(),
+                sign_in: String::new(),
+                measured: Duration::ZERO,
+                tally,
+            }],
+            harness: Harness::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_broken_may_be_the_fault_of_a_client_that_was_the_bottleneck() {
+        let on_time = Duration::from_millis(1);
+        let late = Duration::from_millis(50);
+        let of = |objective, lag| {
+            let result = result(objective, lag);
+            (result.judged()[0][0].outcome, result.verdict())
+        };
+        let broken = "ttft:p95<50ms";
+        assert_eq!(of(broken, on_time), (Outcome::Broken, Verdict::Broken));
+        assert_eq!(
+            of(broken, late),
+            (Outcome::Undecided, Verdict::Undetermined)
+        );
+        assert_eq!(of("ttft:p95<1s", late), (Outcome::Held, Verdict::Kept));
+        let mut told = result(broken, on_time);
+        told.harness.told = Some(vec!["shard 1 of 2: busy".to_owned()]);
+        assert_eq!(told.verdict(), Verdict::Undetermined);
+    }
+
+    #[test]
+    fn busy_is_by_the_time_in_which_it_was() {
+        let s = Duration::from_secs;
+        let mut harness = Harness::default();
+        harness.add_busy(&[Busy {
+            cpu: s(9),
+            time: s(10),
+        }]);
+        harness.add_busy(&[
+            Busy {
+                cpu: s(1),
+                time: s(10),
+            },
+            Busy {
+                cpu: s(6),
+                time: s(10),
+            },
+        ]);
+        let mut one = result("ttft:p95<1s", Duration::ZERO);
+        // However long the rest took.
+        one.harness = Harness {
+            wall: s(1000),
+            ..harness
+        };
+        assert_eq!(one.share().busiest, Some(0.6));
+    }
+
+    #[test]
+    fn a_search_is_no_finding_unless_even_the_lowest_rate_was_too_much() {
+        let of = |highest, bounded_by, held| {
+            let outcome = crate::load::find::Outcome {
+                rate: 1.0,
+                offered: 1.0,
+                achieved: 1.0,
+                held,
+                goodput: 1.0,
+                client_bound: bounded_by == BoundedBy::Client,
+            };
+            let mut one = result("ttft:p95<1s", Duration::ZERO);
+            one.searches = vec![Found {
+                highest,
+                bounded_by,
+                confirmed: 0,
+                cut_short: false,
+                steps: vec![StepResult {
+                    outcome,
+                    confirm: 0,
+                }],
+            }];
+            one.verdict()
+        };
+        use BoundedBy::{Client, Floor, Server};
+        use Outcome::{Broken, Undecided};
+        assert_eq!(of(Some(1.0), Server, Broken), Verdict::Kept);
+        assert_eq!(of(Some(1.0), Client, Broken), Verdict::Kept);
+        assert_eq!(of(None, Client, Broken), Verdict::Undetermined);
+        assert_eq!(of(None, Floor, Broken), Verdict::Broken);
+        assert_eq!(of(None, Floor, Undecided), Verdict::Undetermined);
     }
 }

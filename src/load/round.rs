@@ -3,13 +3,14 @@
 //! Plain data and the counters that workers share. Starts nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
+use crate::load::trust::Busy;
 use crate::load::window::Window;
 use crate::plan::shard::Shard;
 
@@ -98,6 +99,9 @@ impl Shelf {
 /// What workers need to know of the round that they are in.
 pub struct Round {
     pub settings: RoundSettings,
+    /// When it was told to stop, or a ceiling was reached, from its start: what ends later is not part of what
+    /// was measured.
+    cut_short: OnceLock<Duration>,
     /// Tallies to be used again: each second would take fresh memory from the kernel otherwise.
     pub shelf: Shelf,
     /// One per lane: how many virtual clients' conversations have begun, of this shard.
@@ -110,6 +114,7 @@ impl Round {
     pub fn new(settings: RoundSettings, lanes: usize) -> Round {
         Round {
             settings,
+            cut_short: OnceLock::new(),
             shelf: Shelf::default(),
             begun: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             measured: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
@@ -119,6 +124,33 @@ impl Round {
     /// Time since the start.
     pub fn now(&self) -> Duration {
         self.settings.origin.elapsed()
+    }
+
+    /// Notes that nothing more is started, for another reason than the plan. The first one counts.
+    pub fn cut_short(&self) {
+        self.cut_short.get_or_init(|| self.now());
+    }
+
+    /// Whether what ended at this time counts for rates.
+    pub fn counts(&self, ended: Duration) -> bool {
+        let in_time = |until: &Duration| ended <= *until;
+        self.settings.window.phase(ended) == Phase::Measured
+            && self.cut_short.get().is_none_or(in_time)
+    }
+
+    /// How long has been measured so far, or was where the round is over.
+    pub fn measured(&self, over: bool) -> Duration {
+        let window = &self.settings.window;
+        let until = self.cut_short.get().copied();
+        let since = until
+            .unwrap_or_else(|| self.now())
+            .saturating_sub(window.warm_up);
+        match window.measured {
+            // That nothing more was due in it does not make the window shorter.
+            Some(measured) if over && until.is_none() && window.most.is_none() => measured,
+            Some(measured) => measured.min(since),
+            None => since,
+        }
     }
 
     /// A number for an arrival that no other round has.
@@ -159,11 +191,57 @@ pub enum Heard {
         started: Vec<u32>,
     },
     Samples(Vec<Sample>),
-    /// It is done with the round; its processor time.
+    /// It is done with the round; its processor time, and the part of that until the window ended.
     Ended {
         worker: usize,
         cpu: Duration,
         /// Conversations that a panic of this program ended.
         panicked: u64,
+        busy: Busy,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::round::*;
+
+    /// A round of a minute that began ten seconds ago.
+    fn round(most: Option<u64>) -> Round {
+        let s = Duration::from_secs;
+        let settings = RoundSettings {
+            number: 0,
+            origin: Instant::now()
+                .checked_sub(s(10))
+                .expect("the machine runs for longer"),
+            window: Window {
+                warm_up: s(2),
+                measured: Some(s(60)),
+                cool_down: Duration::ZERO,
+                most,
+            },
+            drain: Duration::ZERO,
+            arriving: Arriving::Open,
+            shard: Shard::WHOLE,
+            most_under_way: 1,
+            good: Arc::new(|_, _| true),
+            keep_samples: false,
+            stop: watch::channel(Stop::No).1,
+        };
+        Round::new(settings, 1)
+    }
+
+    #[test]
+    fn the_window_is_as_long_as_planned_unless_something_else_ended_it() {
+        let s = Duration::from_secs;
+        let (planned, counted, cut) = (round(None), round(Some(5)), round(None));
+        assert_eq!(planned.measured(true), s(60));
+        assert!(planned.measured(false) < s(60) && counted.measured(true) < s(60));
+        assert!(planned.counts(s(61)) && !planned.counts(s(62)) && !planned.counts(s(1)));
+        cut.cut_short();
+        let measured = cut.measured(true);
+        assert!(s(8) <= measured && measured < s(60));
+        assert!(cut.counts(s(9)) && !cut.counts(s(61)));
+        cut.cut_short();
+        assert_eq!(cut.measured(true), measured, "the first end counts");
+    }
 }

@@ -9,6 +9,8 @@ use hdrhistogram::Histogram;
 
 use crate::load::measure::Measure;
 use crate::load::sample::Sample;
+use crate::load::trust::LATE_START;
+use crate::load::window::{Third, Window};
 
 /// Microseconds that a histogram has room for from the start. Longer ones make it grow, which copies it.
 const ROOM: u64 = 60_000_000;
@@ -72,6 +74,17 @@ pub struct Counts {
     /// Requests that were cut when the run ended, and conversations that got no place until then, or found too many
     /// waiting for one.
     pub cut: u64,
+    /// Conversations that waited for a place under `--max-in-flight` for longer than a start may be late.
+    pub waited: u64,
+    /// Whole answers to first requests that were to start in the first third of the measured window, and how long these
+    /// waited for their first output (their end, where nothing is streamed), in microseconds from when they were due.
+    pub early: u64,
+    pub early_us: u64,
+    /// The same of the last third.
+    pub late: u64,
+    pub late_us: u64,
+    /// When the last one ended, in microseconds from the start of the round.
+    pub last_end_us: u64,
     /// Requests of all phases that ended, and that failed.
     pub live_requests: u64,
     pub live_errors: u64,
@@ -81,7 +94,7 @@ pub struct Counts {
 
 impl Counts {
     /// The fields with their names, for adding, writing and reading them in one place.
-    pub fn fields(&mut self) -> [(&'static str, &mut u64); 33] {
+    pub fn fields(&mut self) -> [(&'static str, &mut u64); 39] {
         [
             ("requests", &mut self.requests),
             ("whole", &mut self.whole),
@@ -112,6 +125,12 @@ impl Counts {
             ("stuck", &mut self.stuck),
             ("held_back", &mut self.held_back),
             ("cut", &mut self.cut),
+            ("waited", &mut self.waited),
+            ("early", &mut self.early),
+            ("early_us", &mut self.early_us),
+            ("late", &mut self.late),
+            ("late_us", &mut self.late_us),
+            ("last_end_us", &mut self.last_end_us),
             ("live_requests", &mut self.live_requests),
             ("live_errors", &mut self.live_errors),
             ("live_tokens", &mut self.live_tokens),
@@ -123,7 +142,7 @@ impl Counts {
         let mut other = other.clone();
         for ((name, own), (_, others)) in self.fields().into_iter().zip(other.fields()) {
             match name {
-                "retry_after_most" => *own = (*own).max(*others),
+                "retry_after_most" | "last_end_us" => *own = (*own).max(*others),
                 _ => *own = own.saturating_add(*others),
             }
         }
@@ -273,6 +292,24 @@ impl Tally {
         }
     }
 
+    /// Adds how long a whole answer was waited for, by the third of the measured window to which it belongs. Later
+    /// turns have longer prompts and come later in the window: what they wait longer for tells nothing of a queue.
+    pub fn record_wait(&mut self, window: &Window, sample: &Sample) {
+        let (0, None, Some(third)) = (sample.turn, &sample.failure, window.third(sample.intended))
+        else {
+            return;
+        };
+        let first = sample.begun + sample.first_output.unwrap_or(sample.ended);
+        let wait = micros(first.saturating_sub(sample.intended));
+        let counts = &mut self.counts;
+        let (count, sum) = match third {
+            Third::First => (&mut counts.early, &mut counts.early_us),
+            Third::Last => (&mut counts.late, &mut counts.late_us),
+        };
+        *count += 1;
+        *sum = sum.saturating_add(wait);
+    }
+
     fn record_gaps(&mut self, sample: &Sample, gaps: &[u32]) {
         let per_event = sample
             .streamed_tokens
@@ -290,6 +327,8 @@ impl Tally {
     fn record_counts(&mut self, sample: &Sample, good: bool) {
         let counts = &mut self.counts;
         counts.requests += 1;
+        counts.waited += u64::from(sample.held > LATE_START);
+        counts.last_end_us = counts.last_end_us.max(micros(sample.begun + sample.ended));
         counts.whole += u64::from(sample.failure.is_none());
         counts.good += u64::from(good);
         counts.input_tokens = counts

@@ -15,6 +15,26 @@ pub const BUSY: f64 = 0.9;
 /// Bytes that lie in the kernel longer than this, one read in a hundred, come together with later ones.
 pub const LATE_READ: Duration = Duration::from_millis(20);
 
+/// Processor time of a worker, and the time that it was spent in: from the start of a round to the end of its window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Busy {
+    pub cpu: Duration,
+    pub time: Duration,
+}
+
+impl Busy {
+    /// Adds another round's.
+    pub fn add(&mut self, more: Busy) {
+        self.cpu += more.cpu;
+        self.time += more.time;
+    }
+
+    fn share(self) -> Option<f64> {
+        let seconds = self.time.as_secs_f64();
+        (seconds > 0.0).then(|| self.cpu.as_secs_f64() / seconds)
+    }
+}
+
 /// The harness's own share.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Share {
@@ -27,12 +47,8 @@ pub struct Share {
 }
 
 impl Share {
-    /// Of all lanes together; `cpu` by worker, over the time that it was spent in.
-    pub fn of<'a>(
-        tallies: impl Iterator<Item = &'a Tally>,
-        cpu: &[Duration],
-        time: Duration,
-    ) -> Share {
+    /// Of all these lanes together, and by worker.
+    pub fn of<'a>(tallies: impl Iterator<Item = &'a Tally>, busy: &[Busy]) -> Share {
         let mut all = Tally::default();
         tallies.for_each(|tally| all.add(tally));
         let p99 = |measure| {
@@ -40,15 +56,10 @@ impl Share {
             // Where it could as well be less, it is not said.
             Some(Duration::from_micros(found.low))
         };
-        let seconds = time.as_secs_f64();
         Share {
             start_lag: p99(Measure::StartLag),
             read_lag: p99(Measure::ReadLag),
-            busiest: cpu
-                .iter()
-                .max()
-                .filter(|_| seconds > 0.0)
-                .map(|cpu| cpu.as_secs_f64() / seconds),
+            busiest: busy.iter().filter_map(|one| one.share()).reduce(f64::max),
         }
     }
 }

@@ -5,6 +5,14 @@
 use std::time::Duration;
 
 use crate::load::sample::Phase;
+use crate::load::tally::Counts;
+
+/// The parts of the measured window that are compared to see whether a wait grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Third {
+    First,
+    Last,
+}
 
 /// The parts of a run, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +34,29 @@ impl Window {
             Phase::CoolDown
         } else {
             Phase::Measured
+        }
+    }
+
+    /// Whether a time belongs to the first or the last third of the measured part, where that has a length.
+    pub fn third(&self, intended: Duration) -> Option<Third> {
+        let measured = self.measured?;
+        let since = intended.checked_sub(self.warm_up)?;
+        if since < measured / 3 {
+            Some(Third::First)
+        } else if since >= measured / 3 * 2 && since < measured {
+            Some(Third::Last)
+        } else {
+            None
+        }
+    }
+
+    /// How long a lane was measured, of so much that all were: where a number of requests ended it, until the
+    /// last answer of its own, unless that was cut.
+    pub fn of_lane(&self, all: Duration, counts: &Counts) -> Duration {
+        let last = Duration::from_micros(counts.last_end_us);
+        match self.most {
+            Some(_) if counts.cut == 0 => last.saturating_sub(self.warm_up).min(all),
+            _ => all,
         }
     }
 
@@ -62,11 +93,50 @@ mod tests {
             assert_eq!(window.phase(s(at)), phase, "{at}");
         }
         assert_eq!(window.ends(), Some(s(15)));
+        for (at, third) in [
+            (1, None),
+            (2, Some(Third::First)),
+            (5, Some(Third::First)),
+            (6, None),
+            (8, None),
+            (9, Some(Third::Last)),
+            (11, Some(Third::Last)),
+            (12, None),
+        ] {
+            assert_eq!(window.third(s(at)), third, "{at}");
+        }
         let endless = Window {
             measured: None,
             ..window
         };
         assert_eq!(endless.phase(s(1_000_000)), Phase::Measured);
         assert_eq!(endless.ends(), None);
+        assert_eq!(endless.third(s(3)), None);
+    }
+
+    #[test]
+    fn a_lane_that_has_all_its_requests_is_measured_until_the_last_one() {
+        let s = Duration::from_secs;
+        let of = |most, cut| {
+            let window = Window {
+                warm_up: s(2),
+                measured: None,
+                cool_down: Duration::ZERO,
+                most,
+            };
+            let counts = Counts {
+                last_end_us: 5_000_000,
+                cut,
+                ..Counts::default()
+            };
+            (
+                window.of_lane(s(10), &counts),
+                window.of_lane(s(1), &counts),
+            )
+        };
+        assert_eq!(of(Some(9), 0), (s(3), s(1)));
+        // What was cut was still asked for.
+        assert_eq!(of(Some(9), 1), (s(10), s(1)));
+        assert_eq!(of(None, 0), (s(10), s(1)));
     }
 }

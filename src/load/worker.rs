@@ -17,6 +17,7 @@ use crate::load::fleet::Fleet;
 use crate::load::round::{Arriving, Heard, Round, Start, Stop};
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
+use crate::load::trust::{Busy, LATE_START};
 use crate::load::window::Window;
 use crate::transport::wire::{Wire, WireSettings};
 
@@ -135,7 +136,7 @@ struct Worker {
 
 impl Worker {
     async fn run(&self, mut starts: UnboundedReceiver<Start>) {
-        let cpu = thread_cpu();
+        let (cpu, begun) = (thread_cpu(), self.round.now());
         let mut panicked = 0;
         let mut stop = self.round.settings.stop.clone();
         let mut tasks: JoinSet<()> = JoinSet::new();
@@ -153,6 +154,15 @@ impl Worker {
         let total = self.round.settings.most_under_way;
         let places = total / self.count + usize::from(self.index < total % self.count);
         let ends = self.round.settings.window.ends();
+        // What it did until the window ended: draining is no work.
+        let mut busy: Option<Busy> = None;
+        let so_far = || Busy {
+            cpu: thread_cpu().saturating_sub(cpu),
+            time: self.round.now().saturating_sub(begun),
+        };
+        let over = |now| {
+            ends.is_some_and(|ends| now >= ends) || *self.round.settings.stop.borrow() != Stop::No
+        };
         // Never, where that is later than the clock goes.
         let cut_at = ends.and_then(|ends| {
             let after = ends.checked_add(self.round.settings.drain)?;
@@ -188,7 +198,12 @@ impl Worker {
                     }
                 },
                 Some(ended) = tasks.join_next() => panicked += u64::from(is_panic(&ended)),
-                _ = seconds.tick() => self.tell_interval(&mut told),
+                _ = seconds.tick() => {
+                    self.tell_interval(&mut told);
+                    if busy.is_none() && over(told) {
+                        busy = Some(so_far());
+                    }
+                }
             }
         }
         // What still seems to run has been cut, or a panic has left it behind.
@@ -199,6 +214,7 @@ impl Worker {
             worker: self.index,
             cpu: thread_cpu().saturating_sub(cpu),
             panicked,
+            busy: busy.unwrap_or_else(so_far),
         });
     }
 
@@ -243,8 +259,11 @@ impl Worker {
             panicked += u64::from(is_panic(&ended));
         }
         let books = &mut *self.desk.books();
-        for (start, _) in waiting {
+        for (start, since) in waiting {
             books.turn_away(start, &self.round.settings.window);
+            let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
+            books.tallies[start.lane].counts.waited +=
+                u64::from(measured && self.round.now().saturating_sub(*since) > LATE_START);
         }
         panicked
     }

@@ -30,8 +30,20 @@ pub struct Estimate {
 ///
 /// The ends are those of the histogram's buckets, so its rounding is inside the interval.
 pub fn estimate(histogram: &Histogram<u64>, quantile: f64) -> Option<Estimate> {
+    estimate_of(histogram, quantile, histogram.len())
+}
+
+/// The same where samples come in groups whose members are alike, and only the groups are independent of each other:
+/// a quantile of as many samples as there are groups, each as wide as its share of the histogram. That is right where
+/// members of a group of equal size are all the same, and wider than need be where they differ.
+pub fn estimate_of(histogram: &Histogram<u64>, quantile: f64, groups: u64) -> Option<Estimate> {
     let count = histogram.len();
-    let (low, high) = ranks(count, quantile)?;
+    let groups = groups.min(count);
+    let (low, high) = ranks(groups, quantile)?;
+    let scaled = |rank: u64| u128::from(rank) * u128::from(count);
+    // Outwards: the first sample of the lower group, the last one of the upper.
+    let low = (scaled(low - 1) / u128::from(groups)) as u64 + 1;
+    let high = scaled(high).div_ceil(u128::from(groups)) as u64;
     // The smallest rank with at least this share below or at it; a product such as 0.07 * 100, which
     // is above 7 in binary, must not go up to 8.
     let rank = (quantile * count as f64 * (1.0 - 1e-12)).ceil() as u64;
@@ -170,7 +182,7 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
-    use crate::metric::estimate::{Estimate, estimate, ranks, share};
+    use crate::metric::estimate::{Estimate, estimate, estimate_of, ranks, share};
 
     /// By scipy 1.17.1: `l` the smallest k with `binom.cdf(k, n, p) > 0.025`, `u` one more than the
     /// smallest with `binom.cdf(k, n, p) >= 0.975`; none where `l < 1` or `u > n`.
@@ -292,6 +304,32 @@ mod tests {
             // Ranks are whole, so it is a little more than asked for; much more would be useless width.
             assert!((0.94..0.985).contains(&coverage), "p{quantile}: {coverage}");
         }
+    }
+
+    #[test]
+    fn members_of_a_group_are_not_taken_for_independent() {
+        let mut random = ChaCha8Rng::seed_from_u64(12);
+        let truth = -100_000.0 * 0.1_f64.ln();
+        let (mut by_samples, mut by_groups) = (0, 0);
+        for _ in 0..400 {
+            let mut histogram: Histogram<u64> = Histogram::new(3).expect("three digits");
+            // 100 answers with 64 gaps each, all of an answer alike.
+            for _ in 0..100 {
+                let value = -100_000.0 * (1.0 - random.random::<f64>()).ln();
+                histogram.record_n(value as u64, 64).expect("it grows");
+            }
+            let inside = |one: Estimate| one.low as f64 <= truth && truth <= one.high as f64 + 1.0;
+            by_samples += u32::from(estimate(&histogram, 0.9).is_some_and(inside));
+            by_groups += u32::from(estimate_of(&histogram, 0.9, 100).is_some_and(inside));
+        }
+        assert!(
+            by_groups >= 376 && by_samples < 200,
+            "{by_groups} {by_samples}"
+        );
+        // As many groups as samples are samples; too few groups have no interval.
+        let one = of(1..=1000);
+        assert_eq!(estimate_of(&one, 0.9, 5000), estimate(&one, 0.9));
+        assert_eq!(estimate_of(&one, 0.99, 367), None);
     }
 
     proptest! {

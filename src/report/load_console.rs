@@ -244,6 +244,10 @@ fn remarks(target: &TargetRecord, width: usize) -> String {
         "conversations that did not get to their end",
     );
     told(count("cut"), "requests cut when the run ended");
+    told(
+        count("waited"),
+        "conversations waited for a place under --max-in-flight: they were not sent when they were due",
+    );
     out
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::load::round::Heard;
 use crate::load::tally::Tally;
+use crate::load::trust::Busy;
 
 /// One second of one round, of all workers.
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ pub struct LoadFold {
     /// The first second that was not handed out yet.
     open: u64,
     panicked: u64,
+    busy: Vec<Busy>,
 }
 
 /// As many seconds wait for a worker at most: one that is dead never tells.
@@ -80,6 +82,7 @@ impl LoadFold {
             cpu: vec![Duration::ZERO; workers],
             open: 0,
             panicked: 0,
+            busy: vec![Busy::default(); workers],
         }
     }
 
@@ -126,11 +129,15 @@ impl LoadFold {
             Heard::Ended {
                 worker,
                 cpu,
+                busy,
                 panicked,
             } => {
                 self.panicked += panicked;
                 if let Some(own) = self.cpu.get_mut(worker) {
                     *own += cpu;
+                }
+                if let Some(own) = self.busy.get_mut(worker) {
+                    own.add(busy);
                 }
                 if let Some(next) = self.next.get_mut(worker) {
                     *next = None;
@@ -225,6 +232,11 @@ impl LoadFold {
     pub fn cpu(&self) -> &[Duration] {
         &self.cpu
     }
+
+    /// How busy each worker that is done was until the window ended.
+    pub fn busy(&self) -> &[Busy] {
+        &self.busy
+    }
 }
 
 fn sums(under_way: &[Vec<u32>], lanes: usize) -> Vec<u64> {
@@ -286,10 +298,15 @@ mod tests {
         // The second worker is done: the first holds back only its own.
         fold.push(interval(1, 1002, 1500, 1, 0));
         let cpu = Duration::from_millis(7);
+        let busy = Busy {
+            cpu,
+            time: Duration::from_millis(9),
+        };
         assert_eq!(fold.missing(), [0, 1]);
         fold.push(Heard::Ended {
             worker: 1,
             cpu,
+            busy,
             panicked: 2,
         });
         assert_eq!((fold.missing(), fold.panicked()), (vec![0], 2));
@@ -299,6 +316,7 @@ mod tests {
         assert_eq!(shown(&rest), [(2, 2, 2, 0)]);
         assert_eq!(rest[0].length, Duration::from_millis(399));
         assert_eq!(fold.cpu(), [Duration::ZERO, cpu]);
+        assert_eq!(fold.busy(), [Busy::default(), busy]);
         let total = &fold.totals()[0];
         assert_eq!(total.counts.live_requests, 11);
         assert_eq!(total.measured(Measure::Ttft).map(|one| one.len()), Some(11));

@@ -38,7 +38,7 @@ pub struct LoadRecord {
     pub seed: u64,
     /// `kernel` or `read`: whose times of arrival these are.
     pub clock: String,
-    /// How long was measured; the rates are per second of this.
+    /// How long was measured, at the target where it took longest.
     pub measured_s: f64,
     /// `planned`, `interrupted`, `ceiling`; `running` where it was killed or still runs.
     pub ended: String,
@@ -92,6 +92,9 @@ pub struct TargetRecord {
     pub model: String,
     pub endpoint: String,
     pub sign_in: String,
+    /// How long was measured here; the rates are per second of this. In a row that adds up regions, the longest of
+    /// theirs.
+    pub measured_s: f64,
     /// Measured requests that ended, well or not.
     pub requests: u64,
     /// Those that failed, by class.
@@ -270,7 +273,7 @@ impl LoadRecord {
                         .map(|judged| judged.iter().map(TermRecord::new).collect())
                         .unwrap_or_default(),
                     search: result.searches.get(index).map(SearchRecord::new),
-                    ..TargetRecord::new(lane, seconds)
+                    ..TargetRecord::new(lane)
                 })
                 .collect(),
             harness: HarnessRecord {
@@ -307,9 +310,10 @@ impl LoadRecord {
 }
 
 impl TargetRecord {
-    /// A lane's row; `seconds` is how long was measured.
-    pub fn new(lane: &LaneResult, seconds: f64) -> TargetRecord {
+    /// A lane's row.
+    pub fn new(lane: &LaneResult) -> TargetRecord {
         let tally = &lane.tally;
+        let seconds = lane.measured.as_secs_f64();
         let per_s = |count: u64| match seconds > 0.0 {
             true => count as f64 / seconds,
             false => 0.0,
@@ -325,6 +329,7 @@ impl TargetRecord {
             model: lane.model.clone(),
             endpoint: lane.endpoint.clone(),
             sign_in: lane.sign_in.clone(),
+            measured_s: seconds,
             requests: tally.counts.requests,
             errors: tally.errors.clone(),
             error_share: share.map(|share| ShareRecord {

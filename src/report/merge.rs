@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::load::result::{Ending, Harness, LaneResult, LoadResult};
+use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::tally::Tally;
 use crate::report::load_record::{LoadRecord, MergedShardRecord, PartialRecord, TargetRecord};
 use crate::report::shard_record::{ShardError, ShardRecord};
@@ -38,8 +38,16 @@ pub enum MergeError {
     Shard(#[from] ShardError),
 }
 
+/// What shards come to together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merged {
+    pub record: LoadRecord,
+    /// Of what is there, whether or not something is missing.
+    pub verdict: Verdict,
+}
+
 /// One run of all its shards.
-pub fn merge(shards: &[ShardRecord], options: Options) -> Result<LoadRecord, MergeError> {
+pub fn merge(shards: &[ShardRecord], options: Options) -> Result<Merged, MergeError> {
     let mut shards: Vec<&ShardRecord> = shards.iter().collect();
     shards.sort_by(|a, b| (a.shard, &a.attempt).cmp(&(b.shard, &b.attempt)));
     let first = *shards.first().ok_or(MergeError::Nothing)?;
@@ -57,21 +65,16 @@ pub fn merge(shards: &[ShardRecord], options: Options) -> Result<LoadRecord, Mer
     }
     let result = add(&shards)?;
     let mut record = LoadRecord::new(&result);
-    record.harness.client_bottleneck = shards
-        .iter()
-        .flat_map(|shard| {
-            let reasons = shard.harness.bottleneck.iter();
-            reasons.map(|reason| format!("{}: {reason}", shard.label()))
-        })
-        .collect();
     record.ended = ended(&shards);
     record.partial = partial(&shards, first.plan.of);
     record.shards = shards.iter().map(|shard| told(shard)).collect();
     if options.sum_regions {
-        let seconds = result.measured.as_secs_f64();
-        record.targets = with_sums(record.targets, &result.lanes, seconds);
+        record.targets = with_sums(record.targets, &result.lanes);
     }
-    Ok(record)
+    Ok(Merged {
+        record,
+        verdict: result.verdict(),
+    })
 }
 
 /// Whether there was a time at which all were measuring, by their clocks as far as those are known.
@@ -93,9 +96,11 @@ fn side_by_side(shards: &[&ShardRecord]) -> Result<(), MergeError> {
 
 fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
     let first = shards[0];
-    let mut tallies = vec![Tally::default(); first.plan.lanes.len()];
+    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let mut tallies = vec![(Duration::ZERO, Tally::default()); first.plan.lanes.len()];
     for shard in shards {
-        for (sum, lane) in tallies.iter_mut().zip(&shard.lanes) {
+        for ((measured, sum), lane) in tallies.iter_mut().zip(&shard.lanes) {
+            *measured = seconds(lane.measured_s).max(*measured);
             sum.add(&lane.tally(&shard.label())?);
         }
     }
@@ -105,7 +110,7 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
         .iter()
         .enumerate()
         .zip(tallies)
-        .map(|((index, planned), tally)| LaneResult {
+        .map(|((index, planned), (measured, tally))| LaneResult {
             target: planned.target.clone(),
             region: planned.region.clone(),
             provider: planned.provider.clone(),
@@ -117,6 +122,7 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
                 .get(index)
                 .map(|lane| lane.sign_in.clone())
                 .unwrap_or_default(),
+            measured,
             tally,
         })
         .collect();
@@ -124,7 +130,6 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
         let longest = shards.iter().map(|shard| of(shard)).fold(0.0, f64::max);
         Duration::try_from_secs_f64(longest).unwrap_or_default()
     };
-    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let harness = |shard: &&ShardRecord| shard.harness.clone();
     let texts = |of: &dyn Fn(&ShardRecord) -> String| -> Vec<String> {
         let mut texts: Vec<String> = shards.iter().map(|shard| of(shard)).collect();
@@ -161,6 +166,16 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
                 .flat_map(|shard| harness(shard).cpu_s)
                 .map(seconds)
                 .collect(),
+            busy: Vec::new(),
+            told: Some(
+                shards
+                    .iter()
+                    .flat_map(|shard| {
+                        let reasons = shard.harness.bottleneck.iter();
+                        reasons.map(|reason| format!("{}: {reason}", shard.label()))
+                    })
+                    .collect(),
+            ),
             process_cpu: shards
                 .iter()
                 .map(|shard| seconds(shard.harness.process_cpu_s))
@@ -203,7 +218,7 @@ fn told(shard: &ShardRecord) -> MergedShardRecord {
 }
 
 /// After the rows of each target that has several regions, one that adds them up.
-fn with_sums(rows: Vec<TargetRecord>, lanes: &[LaneResult], seconds: f64) -> Vec<TargetRecord> {
+fn with_sums(rows: Vec<TargetRecord>, lanes: &[LaneResult]) -> Vec<TargetRecord> {
     let mut all = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
         let same: Vec<(usize, &LaneResult)> = lanes
@@ -222,6 +237,7 @@ fn with_sums(rows: Vec<TargetRecord>, lanes: &[LaneResult], seconds: f64) -> Vec
             ..lanes[index].clone()
         };
         for (_, lane) in &same {
+            sum.measured = sum.measured.max(lane.measured);
             sum.tally.add(&lane.tally);
         }
         all.push(TargetRecord {
@@ -229,7 +245,7 @@ fn with_sums(rows: Vec<TargetRecord>, lanes: &[LaneResult], seconds: f64) -> Vec
                 .iter()
                 .filter_map(|(_, lane)| lane.region.clone())
                 .collect(),
-            ..TargetRecord::new(&sum, seconds)
+            ..TargetRecord::new(&sum)
         });
     }
     all

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use proptest::prelude::*;
 
 use crate::load::measure::Measure;
-use crate::load::result::{Ending, Harness, LaneResult, LoadResult};
+use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::tally::Tally;
 use crate::plan::shard::Shard;
 use crate::report::load_record::LoadRecord;
@@ -58,6 +58,7 @@ fn result(ones: &[&One]) -> LoadResult {
             model: "m".to_owned(),
             endpoint: "http://h".to_owned(),
             sign_in: "none".to_owned(),
+            measured: Duration::from_secs(10),
             tally: Tally::default(),
         })
         .collect();
@@ -185,13 +186,13 @@ proptest! {
             prop_assert_eq!(spread_of(&sums, measure), spread_of(&wholes, measure));
         }
         // The document, figure by figure.
-        let merged = merge(&shards, Options::default()).expect("one run");
+        let merged = merge(&shards, Options::default()).expect("one run").record;
         let expected = LoadRecord::new(&whole);
         prop_assert_eq!(&merged.targets, &expected.targets);
         prop_assert_eq!(&merged.partial, &None);
         // In any order, and as often as one likes.
         shards.reverse();
-        prop_assert_eq!(merge(&shards, Options::default()).expect("one run"), merged);
+        prop_assert_eq!(merge(&shards, Options::default()).expect("one run").record, merged);
     }
 }
 
@@ -220,7 +221,9 @@ fn parts(of: u32) -> Vec<ShardRecord> {
 fn what_is_missing_is_said() {
     let mut shards = parts(3);
     shards.remove(1);
-    let merged = merge(&shards, Options::default()).expect("a part of it");
+    let merged = merge(&shards, Options::default())
+        .expect("a part of it")
+        .record;
     let partial = merged.partial.expect("a part is missing");
     assert_eq!((partial.missing, partial.of), (vec![2], 3));
     assert_eq!(merged.shards.len(), 2);
@@ -286,13 +289,13 @@ fn windows_that_do_not_meet_are_refused_unless_told() {
 #[test]
 fn regions_are_added_only_when_asked() {
     let shards = parts(2);
-    let plain = merge(&shards, Options::default()).expect("one run");
+    let plain = merge(&shards, Options::default()).expect("one run").record;
     assert_eq!(plain.targets.len(), 3);
     let sum = Options {
         sum_regions: true,
         ..Options::default()
     };
-    let summed = merge(&shards, sum).expect("one run");
+    let summed = merge(&shards, sum).expect("one run").record;
     assert_eq!(summed.targets.len(), 4);
     let row = &summed.targets[3];
     assert_eq!((row.target.as_str(), &row.region), ("mantle", &None));
@@ -348,4 +351,58 @@ fn attempts_that_came_to_the_same_are_told_from_others() {
     let mut failed = second;
     failed.lanes[1].errors.insert("timeout".to_owned(), 1);
     assert!(!first.says_the_same(&failed));
+}
+
+#[test]
+fn the_verdict_is_that_of_one_machine() {
+    let with = |objective: Option<&str>, bottleneck: &[&str]| {
+        let mut shards = parts(2);
+        for shard in &mut shards {
+            shard.plan.objective = objective.map(str::to_owned);
+            shard.digest = shard.plan.digest();
+            shard.harness.bottleneck = bottleneck.iter().map(|one| (*one).to_owned()).collect();
+        }
+        let merged = merge(&shards, Options::default()).expect("one run");
+        let outcomes = merged.record.targets.iter().flat_map(|one| &one.objective);
+        let outcomes: Vec<String> = outcomes.map(|one| one.outcome.clone()).collect();
+        (merged.verdict, outcomes)
+    };
+    assert_eq!(with(None, &[]), (Verdict::Kept, vec![]));
+    let broken = Some("ttft:p50<1ms");
+    let (verdict, outcomes) = with(broken, &[]);
+    assert_eq!((verdict, &*outcomes[0]), (Verdict::Broken, "broken"));
+    // What the client may have broken is nobody's finding, in the record too.
+    let (verdict, outcomes) = with(broken, &["a worker was busy"]);
+    assert_eq!(verdict, Verdict::Undetermined);
+    assert_eq!(outcomes, ["undecided"; 3]);
+    // Nothing but errors is one, without any objective.
+    let failed: Vec<One> = some()
+        .into_iter()
+        .map(|one| One {
+            failed: true,
+            ..one
+        })
+        .collect();
+    let shards = [shard(0, 1, &failed.iter().collect::<Vec<_>>())];
+    let merged = merge(&shards, Options::default()).expect("one run");
+    assert_eq!(merged.verdict, Verdict::Broken);
+}
+
+#[test]
+fn rates_are_of_the_longest_time_that_a_lane_was_measured() {
+    let mut shards = parts(2);
+    for (shard, seconds) in shards.iter_mut().zip([4.0, 5.0]) {
+        shard.lanes[1].measured_s = seconds;
+    }
+    let merged = merge(&shards, Options::default()).expect("one run").record;
+    let whole = |at: usize| merged.targets[at].counts["completed_whole"] as f64;
+    assert_eq!(merged.targets[1].measured_s, 5.0);
+    assert_eq!(merged.targets[1].requests_per_s, whole(1) / 5.0);
+    assert_eq!(merged.targets[0].requests_per_s, whole(0) / 10.0);
+    let sum = Options {
+        sum_regions: true,
+        ..Options::default()
+    };
+    let summed = merge(&shards, sum).expect("one run").record;
+    assert_eq!(summed.targets[3].measured_s, 10.0);
 }

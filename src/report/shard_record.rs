@@ -94,10 +94,12 @@ pub struct TimingRecord {
 }
 
 /// A lane's figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LaneRecord {
     pub endpoint: String,
     pub sign_in: String,
+    /// How long was measured here.
+    pub measured_s: f64,
     pub counts: BTreeMap<String, u64>,
     pub errors: BTreeMap<String, u64>,
     pub examples: BTreeMap<String, ShardExample>,
@@ -304,6 +306,7 @@ impl LaneRecord {
         LaneRecord {
             endpoint: lane.endpoint.clone(),
             sign_in: lane.sign_in.clone(),
+            measured_s: lane.measured.as_secs_f64(),
             counts: tally
                 .counts
                 .clone()

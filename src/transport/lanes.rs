@@ -27,6 +27,7 @@ use crate::transport::stamped::Shared;
 use crate::transport::wire::{
     Attempt, Clock, Hearing, STREAMS_PER_LANE, Sent, WireSettings, message,
 };
+use crate::turn::exchange::End;
 
 /// The lanes of a worker.
 #[derive(Debug, Default)]
@@ -113,6 +114,49 @@ impl Lanes {
         hear: &mut impl Hearing,
         sent: &mut Sent,
     ) -> Result<Attempt, String> {
+        let copy = Outgoing {
+            method: request.method,
+            url: String::new(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+        };
+        let (first, lane) = self
+            .once(settings, dialler, origin, route, (copy, &uri), hear, sent)
+            .await?;
+        // A server that takes its leave (GOAWAY) closes the connection under whoever was about to use it. What never
+        // left can be asked elsewhere.
+        let unsent = first.sent.is_none() && matches!(first.outcome.end, End::Refused { .. });
+        if !(unsent && lane.0.useless()) {
+            return Ok(first);
+        }
+        drop(lane);
+        sent.redialled = true;
+        let (second, _) = self
+            .once(
+                settings,
+                dialler,
+                origin,
+                route,
+                (request, &uri),
+                hear,
+                sent,
+            )
+            .await?;
+        Ok(second)
+    }
+
+    /// One attempt, and the lane that it was made on.
+    #[expect(clippy::too_many_arguments, reason = "one caller, which has them all")]
+    async fn once(
+        &self,
+        settings: &WireSettings,
+        dialler: &Dialler,
+        origin: &Origin,
+        route: &Route,
+        (request, uri): (Outgoing, &Uri),
+        hear: &mut impl Hearing,
+        sent: &mut Sent,
+    ) -> Result<(Attempt, Place), String> {
         let place = self.place(origin, settings.fresh);
         let asked = Instant::now();
         let mut own: Option<Dial> = None;
@@ -122,17 +166,17 @@ impl Lanes {
             Ok(line)
         });
         let made = made.await;
-        if own.is_none() {
-            sent.queued = asked.elapsed();
-        }
-        sent.dial = own;
         let line = made.as_ref().map_err(String::clone)?;
         if own.is_some() {
+            sent.dial = own;
             let ledger = line.ledger.lock();
             sent.bytes_out += ledger.bytes_out;
             sent.bytes_in += ledger.bytes_in;
+        } else {
+            sent.queued += asked.elapsed();
         }
-        exchange(settings, line, (request, uri), hear, sent.start).await
+        let attempt = exchange(settings, line, (request, uri.clone()), hear, sent.start).await?;
+        Ok((attempt, place))
     }
 }
 

@@ -162,6 +162,23 @@ fn bad_flags_are_told_before_anything_is_sent() {
         (&["--max-cost=-1"], "--max-cost"),
         (&["--max-cost", "1"], "price"),
         (&["--concurrency", "900000000"], "help:"),
+        (
+            &["--concurrency", "5/1s,0", "--requests", "90"],
+            "never be reached",
+        ),
+        (
+            &[
+                "--concurrency",
+                "5/1s,1",
+                "--requests",
+                "90",
+                "--shard",
+                "2/2",
+                "--run",
+                "r",
+            ],
+            "in this shard",
+        ),
     ] {
         let said = keyed().run(&at(&stub.base_url, flags)).exits(2);
         assert!(said.stderr.contains(words), "{flags:?}: {}", said.stderr);

@@ -19,6 +19,7 @@ mod gaps;
 mod judges;
 mod load;
 mod load_ends;
+mod load_find;
 mod load_shards;
 mod mock;
 mod mock_chat;

@@ -94,6 +94,7 @@ const CORE: &[&str] = &[
     "load/replay",
     "load/size",
     "load/slo",
+    "load/step",
 ];
 
 /// The reports that touch files.

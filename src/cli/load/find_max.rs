@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use crate::cli::load::out::Collected;
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::schedule::start;
 use crate::cli::load::settings::{Load, LoadSettings};
 use crate::cli::load::{RoundPlan, Running, State};
 use crate::cli::ui::Ui;
 use crate::load::arrival::{Arrivals, Merged};
-use crate::load::find::{Outcome, Search, Step};
+use crate::load::find::{Search, Step};
 use crate::load::fleet::Lane;
 use crate::load::judge;
 use crate::load::profile::Profile;
 use crate::load::round::Arriving;
 use crate::load::slo;
-use crate::load::trust::{self, Share};
+use crate::load::step::{self, Shown, Tried};
 use crate::load::window::Window;
 use crate::report::escape;
 
@@ -37,9 +38,9 @@ pub async fn run(
     let (
         Load::FindMax {
             start: first,
-            search,
+            search: search_settings,
             spacing,
-            step,
+            step: step_length,
         },
         Some(objective),
     ) = (&settings.load, &settings.objective)
@@ -49,10 +50,13 @@ pub async fn run(
     let lanes = running.fleet.lanes.len();
     let needed = judge::needed(objective) as f64 * MARGIN;
     // A rate at which a step has enough requests, unless one was named.
-    let enough = (needed / step.as_secs_f64()).ceil();
-    let first = first.unwrap_or_else(|| enough.min(FIRST).min(search.ceiling));
-    let mut searches: Vec<Search> = (0..lanes).map(|_| Search::new(first, *search)).collect();
+    let enough = (needed / step_length.as_secs_f64()).ceil();
+    let first = first.unwrap_or_else(|| enough.min(FIRST).min(search_settings.ceiling));
+    let mut searches: Vec<Search> = (0..lanes)
+        .map(|_| Search::new(first, *search_settings))
+        .collect();
     let labels: Vec<String> = running.fleet.lanes.iter().map(Lane::label).collect();
+    let mut cut = false;
     for number in 0.. {
         let rates: Vec<Option<f64>> = searches
             .iter()
@@ -64,11 +68,24 @@ pub async fn run(
         let Some(slowest) = rates.iter().flatten().copied().reduce(f64::min) else {
             break;
         };
+        let wanted = rates.iter().enumerate().filter(|(_, rate)| rate.is_some());
+        let gates = wanted.map(|(lane, _)| running.fleet.held(lane));
+        if let Some(wait) = step::rest(gates, cut, *step_length) {
+            ui.err(&format!(
+                "  nothing is sent for {:.1} s: {}\n",
+                wait.as_secs_f64(),
+                match cut {
+                    true => "what was cut may still be answered, or a provider asked to wait",
+                    false => "a provider asked to wait",
+                }
+            ))?;
+            running.rest(wait).await;
+        }
         if running.is_stopped() {
             break;
         }
         let long_enough = Duration::from_secs_f64((needed / slowest).min(86_400.0));
-        let measured = long_enough.clamp(*step, (*step * LONGEST).max(LONG));
+        let measured = long_enough.clamp(*step_length, (*step_length * LONGEST).max(LONG));
         let window = Window {
             measured: Some(measured),
             ..settings.window
@@ -90,63 +107,44 @@ pub async fn run(
         let plan = RoundPlan {
             number,
             window,
-            drain: *step,
+            drain: *step_length,
             arriving: Arriving::Open,
             schedule: Some(Box::new(merged.map(move |one| start(&one, lanes)))),
         };
         let (after, one) = running.round(plan, progress, state).await?;
         state = after;
+        let loaded = one.measured.iter().zip(&rates);
+        let of_lanes: Vec<Duration> = loaded
+            .map(|(time, rate)| rate.map_or(Duration::ZERO, |_| *time))
+            .collect();
+        state.result.measured_more(&of_lanes);
         if running.is_stopped() {
             // A step that was cut short tells nothing.
             break;
         }
-        state.result.measured += measured;
-        if one
-            .collected
-            .tallies
-            .iter()
-            .any(|tally| tally.counts.cut > 0)
-        {
-            // Not every server notices that nobody waits any more: what is left must not spoil the next step.
-            running.rest(*step).await;
-        }
-        let collected = &one.collected;
-        let share = Share::of(
-            collected.tallies.iter(),
-            &collected.cpu,
-            one.took.min(length),
-        );
-        let client_bound = !trust::bottleneck(&share).is_empty();
+        cut = one.collected.tallies.iter().any(|one| one.counts.cut > 0);
+        let Collected { tallies, busy } = &one.collected;
         for (lane, (search, rate)) in searches.iter_mut().zip(&rates).enumerate() {
             let Some(rate) = *rate else { continue };
-            let tally = &one.collected.tallies[lane];
-            let judged = judge::judge(objective, tally);
-            let outcomes: Vec<slo::Outcome> = judged.iter().map(|one| one.outcome).collect();
-            let seconds = measured.as_secs_f64();
-            let counts = &tally.counts;
-            // What was not sent was not held.
-            let held = match counts.held_back {
-                0 => slo::all(&outcomes),
-                _ => slo::Outcome::Broken,
-            };
-            let outcome = Outcome {
+            let client_bound = step::client_bound(tallies, lane, busy);
+            let tried = Tried {
+                objective,
                 rate,
-                offered: (counts.requests + counts.cut + counts.held_back) as f64 / seconds,
-                achieved: counts.completed_whole as f64 / seconds,
-                held,
-                goodput: counts.completed_good as f64 / seconds,
+                measured,
+                precision: search_settings.precision,
                 client_bound,
             };
+            let Shown { outcome, why } = step::shown(&tried, &tallies[lane]);
+            let held = outcome.held;
             let word = match held {
                 slo::Outcome::Held => "kept",
                 slo::Outcome::Broken => "broken",
                 slo::Outcome::Undecided => "undecided",
             };
-            let which = judged
-                .iter()
-                .filter(|one| one.outcome == held && held != slo::Outcome::Held)
-                .map(|one| format!(" {}", one.term))
-                .collect::<String>();
+            let why = match why.is_empty() {
+                true => String::new(),
+                false => format!(" {}", why.join(", ")),
+            };
             let hint = match held {
                 slo::Outcome::Undecided => {
                     " (too close, or too few requests to tell: a longer --step has more)"
@@ -154,7 +152,7 @@ pub async fn run(
                 _ => "",
             };
             ui.err(&format!(
-                "  step {:>2}  {:24}  {rate:>9.2}/s offered, {:>9.2}/s good: {word}{which}{hint}{}\n",
+                "  step {:>2}  {:24}  {rate:>9.2}/s offered, {:>9.2}/s good: {word}{why}{hint}{}\n",
                 number + 1,
                 escape::line(&labels[lane]),
                 outcome.goodput,

@@ -99,6 +99,20 @@ async fn load(
             "--find-max: a search cannot be split into shards, since each step depends on the one before"
         );
     }
+    if let Load::Closed(profile) = &settings.load
+        && settings.window.ends().is_none()
+        && let Some(last) = profile.endless()
+        && part.shard.share(last.round() as u32) == 0
+    {
+        bail!(
+            "--concurrency: {profile} ends with no conversation at a time, for ever{}, so --requests might never be \
+             reached\n  help: give its last part a duration as in `/30s`, or use --duration",
+            match part.shard.count() {
+                1 => String::new(),
+                _ => format!(" in this shard ({})", part.shard),
+            }
+        );
+    }
     let mocks = match settings.mode {
         Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed()).await?),
         Mode::TargetFile(_) | Mode::Server(_) => None,
@@ -286,7 +300,7 @@ async fn load(
         };
         let (after, one) = running.round(plan, progress, state).await?;
         state = after;
-        state.result.measured = measured(&settings.window, one.took);
+        state.result.measured_more(&one.measured);
     }
     let State { mut result, out } = state;
     result.harness.wall = begun.elapsed();
@@ -348,8 +362,8 @@ pub struct RoundPlan {
 /// A round that is over.
 pub struct Rounded {
     pub collected: Collected,
-    /// From its start to the end of its last request.
-    pub took: Duration,
+    /// How long each lane was measured.
+    pub measured: Vec<Duration>,
 }
 
 impl Running {
@@ -393,7 +407,13 @@ impl Running {
             .engine
             .begin(&round, plan.schedule)
             .context("the clock did not start")?;
-        let told = Arc::clone(&round);
+        let (told, noted) = (Arc::clone(&round), Arc::clone(&round));
+        let mut stopped = self.stopped.clone();
+        let watcher = tokio::spawn(async move {
+            if stopped.wait_for(|stop| *stop != Stop::No).await.is_ok() {
+                noted.cut_short();
+            }
+        });
         // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.
         let collected = tokio::task::spawn_blocking(move || {
             let State { result, out } = &mut state;
@@ -403,17 +423,16 @@ impl Running {
         let (state, collected) = collected
             .await
             .context("the figures could not be collected")?;
-        let took = round.now();
-        Ok((state, Rounded { collected, took }))
+        watcher.abort();
+        let all = round.measured(true);
+        let of_lane = |tally: &Tally| plan.window.of_lane(all, &tally.counts);
+        let measured = collected.tallies.iter().map(of_lane).collect();
+        let rounded = Rounded {
+            collected,
+            measured,
+        };
+        Ok((state, rounded))
     }
-}
-
-/// How long was measured: the window, or as much of it as there was.
-fn measured(window: &Window, took: Duration) -> Duration {
-    let since = took.saturating_sub(window.warm_up);
-    window
-        .measured
-        .map_or(since, |measured| measured.min(since))
 }
 
 fn finish(
@@ -459,6 +478,7 @@ fn lane_results(fleet: &Fleet) -> Vec<LaneResult> {
                 .signed()
                 .map(|signed| fleet.seen.redact(&signed.how))
                 .unwrap_or_default(),
+            measured: Duration::ZERO,
             tally: Tally::default(),
         })
         .collect()

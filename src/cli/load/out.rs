@@ -22,6 +22,7 @@ use crate::load::result::{Ending, LoadResult};
 use crate::load::round::{Heard, Round, Stop};
 use crate::load::sample::Sample;
 use crate::load::tally::Tally;
+use crate::load::trust::Busy;
 use crate::plan::shard::Shard;
 use crate::report::csv::LaneName;
 use crate::report::load_fold::LoadFold;
@@ -126,7 +127,7 @@ pub struct Collected {
     /// One per lane.
     pub tallies: Vec<Tally>,
     /// One per worker.
-    pub cpu: Vec<Duration>,
+    pub busy: Vec<Busy>,
 }
 
 /// Adds the processor times of workers.
@@ -295,15 +296,6 @@ fn note(problems: &mut Vec<String>, problem: String) {
     }
 }
 
-/// How long has been measured so far.
-pub fn measured(round: &Round) -> Duration {
-    let window = &round.settings.window;
-    let since = round.now().saturating_sub(window.warm_up);
-    window
-        .measured
-        .map_or(since, |measured| measured.min(since))
-}
-
 impl Out {
     /// Whether each request is to be told.
     pub fn wants_samples(&self) -> bool {
@@ -390,13 +382,14 @@ impl Out {
         }
         let rest = fold.rest();
         self.write(|store| store.seconds(&rest));
-        let cpu = fold.cpu().to_vec();
-        add_cpu(&mut result.harness.cpu, &cpu);
+        add_cpu(&mut result.harness.cpu, fold.cpu());
+        let busy = fold.busy().to_vec();
+        result.harness.add_busy(&busy);
         let tallies = fold.into_totals();
         for (lane, total) in result.lanes.iter_mut().zip(&tallies) {
             lane.tally.add(total);
         }
-        Collected { tallies, cpu }
+        Collected { tallies, busy }
     }
 
     /// Keeps all samples in memory from now on.
@@ -423,12 +416,14 @@ impl Out {
 
     fn running(&self, fold: &LoadFold, round: &Round, result: &LoadResult) -> LoadRecord {
         let mut so_far = result.clone();
+        let measured = round.measured(false);
         for (lane, total) in so_far.lanes.iter_mut().zip(fold.totals()) {
+            lane.measured += round.settings.window.of_lane(measured, &total.counts);
             lane.tally.add(total);
         }
         add_cpu(&mut so_far.harness.cpu, fold.cpu());
         so_far.harness.wall = round.now();
-        so_far.measured += measured(round);
+        so_far.measured += measured;
         self.labelled(LoadRecord::running(&so_far))
     }
 
