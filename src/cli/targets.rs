@@ -96,7 +96,7 @@ async fn regions(
 ) -> Vec<Option<String>> {
     let endpoint = target.endpoint.as_deref().filter(|_| !mocked);
     let placed = endpoint.is_some_and(|endpoint| endpoint.contains("{region}"));
-    if provider.regions.is_empty() && !(placed && !target.regions.is_empty()) {
+    if provider.regions.is_empty() && (!placed || target.regions.is_empty()) {
         return vec![None];
     }
     if target.regions.is_empty() {

@@ -106,7 +106,10 @@ pub fn broken(end: &End, head: Option<&Head>) -> Option<Failure> {
             "no_response",
             format!("no response head within {:.1} s", after.as_secs_f64()),
         ),
-        End::Refused { reason } => ("connection_refused", reason.clone()),
+        End::Refused { reason } => (
+            "connection_refused",
+            format!("the connection broke before an answer: {reason}"),
+        ),
         End::Dropped { reason } => ("connection_dropped", reason.clone()),
         End::Stalled { after } => (
             "stalled",

@@ -158,6 +158,7 @@ mod tests {
             first_read_events: 0,
             input_tokens: None,
             output_tokens: None,
+            streamed_tokens: None,
             cached_tokens: None,
             reasoning_tokens: None,
             bytes_out: 0,

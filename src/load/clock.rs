@@ -16,7 +16,7 @@ use crate::load::sample::Phase;
 /// The longest sleep, so that a stop is noticed soon.
 const NAP: Duration = Duration::from_millis(50);
 
-/// Deals the arrivals of this shard to the workers until they, the round's time or its requests are over.
+/// Deals the arrivals of this shard to the workers until all of them, the round's time or its requests are over.
 pub fn start(
     fleet: Arc<Fleet>,
     round: Arc<Round>,
@@ -76,9 +76,39 @@ fn deal(
             };
             thread::sleep(left.min(NAP));
         }
-        let worker = (number / count) as usize % workers.len();
-        if workers[worker].send(start).is_err() {
+        if !hand((number / count) as usize, start, workers) {
             return;
         }
+    }
+}
+
+/// Hands a conversation to the worker whose turn it is, or to the next that is still there; false where none is.
+fn hand(turn: usize, start: Start, workers: &[UnboundedSender<Start>]) -> bool {
+    let count = workers.len();
+    (0..count).any(|further| workers[(turn + further) % count].send(start).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use crate::load::clock::*;
+
+    #[test]
+    fn a_worker_that_is_gone_does_not_end_the_clock() {
+        let start = Start {
+            lane: 0,
+            arrival: 0,
+            intended: Duration::ZERO,
+            held: Duration::ZERO,
+        };
+        let (workers, mut given): (Vec<_>, Vec<_>) = (0..3).map(|_| unbounded_channel()).unzip();
+        given[1].close();
+        for turn in 0..6 {
+            assert!(hand(turn, start, &workers));
+        }
+        assert_eq!((given[0].len(), given[2].len()), (2, 4));
+        given.clear();
+        assert!(!hand(0, start, &workers));
     }
 }

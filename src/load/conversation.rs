@@ -14,21 +14,48 @@ use crate::load::ceiling::Spending;
 use crate::load::fleet::Fleet;
 use crate::load::listening::{Arrivals, Listening, Manner};
 use crate::load::measure::Measure;
-use crate::load::round::{Round, Start};
+use crate::load::round::{Round, Start, Stop};
 use crate::load::sample::{Connecting, Phase, Sample};
-use crate::load::worker::Desk;
+use crate::load::worker::{Books, Desk};
 use crate::load::workload::Script;
 use crate::transport::Outgoing;
 use crate::transport::wire::{Clock, Hearing, Sent, Wire};
 use crate::turn::dialogue::{self, Entry};
 use crate::turn::exchange::{End, Exchange, Head};
-use crate::turn::trace::{Item, TurnTrace};
+use crate::turn::trace::{Item, TurnTrace, Usage};
 
 /// Bytes of an error, or of an answer that is not streamed, that are read.
 const MOST_BODY: usize = 16 * 1024 * 1024;
 
 /// Holds one conversation to its end.
 pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start: Start) {
+    let measured = round.settings.window.phase(start.intended) == Phase::Measured;
+    // Until it has ended, whoever cuts it knows of it.
+    desk.books().talking[start.lane] += u32::from(measured);
+    let held = turns(fleet, round, wire, desk, start).await;
+    let mut books = desk.books();
+    books.talking[start.lane] -= u32::from(measured);
+    let tally = &mut books.tallies[start.lane];
+    if measured && held != Held::NotBegun {
+        tally.counts.conversations += 1;
+        match held {
+            Held::Whole(spent) => tally.measure(Measure::Loop, spent),
+            _ => tally.counts.stuck += 1,
+        }
+    }
+}
+
+/// How far a conversation came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// A ceiling was reached before its first request.
+    NotBegun,
+    Stuck,
+    /// To its end; how long it took without thinking.
+    Whole(Duration),
+}
+
+async fn turns(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start: Start) -> Held {
     let lane = &fleet.lanes[start.lane];
     let script = fleet
         .workload
@@ -38,17 +65,23 @@ pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start:
     let session = format!("{}-{:08x}-{:016x}", fleet.run_id, start.lane, start.arrival);
     let mut entries: Vec<Entry> = Vec::new();
     let mut last: Option<TurnTrace> = None;
-    let mut intended = start.intended;
-    let (mut spent, mut whole) = (Duration::ZERO, true);
+    let (mut intended, mut held) = (start.intended, start.held);
+    let mut spent = Duration::ZERO;
     for (index, turn) in scenario.turns.iter().enumerate() {
-        if let (Some(think), true) = (turn.think, index > 0) {
-            tokio::time::sleep(think).await;
+        if index > 0 {
+            let think = turn.think.unwrap_or_default();
+            if !rest(round, think).await {
+                return Held::Stuck;
+            }
             intended += think;
+            held = match until_open(fleet, round, start.lane).await {
+                Some(held) => held,
+                None => return Held::Stuck,
+            };
         }
         let answer: &[Item] = last.as_ref().map_or(&[], |trace| &trace.items);
         if dialogue::advance(scenario, index, answer, &mut entries).is_err() {
-            whole = false;
-            break;
+            return Held::Stuck;
         }
         if let (0, Some(prompt)) = (index, &script.prompt) {
             entries = vec![Entry::User {
@@ -56,12 +89,11 @@ pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start:
             }];
         }
         let Ok(conversation) = compose::continued(scenario, index, &entries, last.as_ref()) else {
-            whole = false;
-            break;
+            return Held::Stuck;
         };
         let composed = compose::turn(fleet.catalog, &lane.target, scenario, conversation);
         let place = Place {
-            start,
+            start: Start { held, ..start },
             index,
             intended,
             phase,
@@ -72,23 +104,47 @@ pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start:
         .await
         else {
             // A ceiling was reached: the rest is not asked.
-            return;
+            return match index {
+                0 => Held::NotBegun,
+                _ => Held::Stuck,
+            };
         };
         spent += heard.took;
         intended = heard.ended;
         if heard.failed {
-            whole = false;
-            break;
+            return Held::Stuck;
         }
         last = Some(heard.trace);
     }
-    if phase == Phase::Measured {
-        let tally = &mut desk.books().tallies[start.lane];
-        tally.counts.conversations += 1;
-        match whole {
-            true => tally.measure(Measure::Loop, spent),
-            false => tally.counts.stuck += 1,
+    Held::Whole(spent)
+}
+
+/// Waits for a time; false where the round was told to start nothing any more.
+async fn rest(round: &Round, time: Duration) -> bool {
+    let mut stop = round.settings.stop.clone();
+    if !time.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = stop.wait_for(|stop| *stop != Stop::No) => {}
         }
+    }
+    *stop.borrow() == Stop::No
+}
+
+/// Waits until the lane may send, and says how long that took; `None` where the round was told to start nothing any more.
+async fn until_open(fleet: &Fleet, round: &Round, lane: usize) -> Option<Duration> {
+    let Some(mut left) = fleet.held(lane) else {
+        return Some(Duration::ZERO);
+    };
+    let since = round.now();
+    loop {
+        if !rest(round, left).await {
+            return None;
+        }
+        left = match fleet.held(lane) {
+            Some(left) => left,
+            None => return Some(round.now().saturating_sub(since)),
+        };
     }
 }
 
@@ -160,25 +216,22 @@ async fn exchange(
         )
     });
     let begun = round.now();
+    let leaves = matches!(authorised, Some(Ok(())));
+    {
+        let mut books = desk.books();
+        books.under_way[lane_index] += u32::from(leaves);
+        books.started[lane_index] += u32::from(leaves);
+        books.running[lane_index] += u32::from(place.phase == Phase::Measured);
+    }
     let sent = match authorised {
         Some(Ok(())) => {
-            let measured = u32::from(place.phase == Phase::Measured);
-            {
-                let mut books = desk.books();
-                books.under_way[lane_index] += 1;
-                books.running[lane_index] += measured;
-            }
             let outgoing = Outgoing {
                 method: "POST",
                 url: composed.url,
                 headers,
                 body,
             };
-            let sent = wire.send(outgoing, &mut ear).await;
-            let mut books = desk.books();
-            books.under_way[lane_index] -= 1;
-            books.running[lane_index] -= measured;
-            sent
+            wire.send(outgoing, &mut ear).await
         }
         Some(Err(failure)) => unsent(&failure.message),
         None => unsent("not signed in"),
@@ -223,7 +276,12 @@ async fn exchange(
         },
         lane.price.as_ref(),
     );
-    told(fleet, round, desk, &sample, &trace, &arrivals);
+    let mut books = desk.books();
+    // Not before it is told: what is cut while it waits for the patterns of failures is still under way.
+    books.under_way[lane_index] -= u32::from(leaves);
+    books.running[lane_index] -= u32::from(place.phase == Phase::Measured);
+    told(fleet, round, &mut books, &sample, &trace, &arrivals);
+    drop(books);
     let ended = begun + sample.ended;
     Some(HeardOut {
         failed: sample.failure.is_some(),
@@ -318,10 +376,7 @@ fn sample(
         scenario,
         phase: place.phase,
         intended: place.intended,
-        held: match place.index {
-            0 => place.start.held,
-            _ => Duration::ZERO,
-        },
+        held: place.start.held,
         begun,
         connecting: sent.dial.map(|dial| Connecting {
             dns: dial.dns,
@@ -345,6 +400,8 @@ fn sample(
         first_read_events: arrivals.first_read_events,
         input_tokens: usage.map(|usage| usage.input),
         output_tokens: usage.map(|usage| usage.output),
+        streamed_tokens: usage
+            .map(|usage| streamed_tokens(&usage, timing.first_reasoning.is_some())),
         cached_tokens: usage.and_then(|usage| usage.cached),
         reasoning_tokens: usage.and_then(|usage| usage.reasoning),
         bytes_out: sent.bytes_out,
@@ -360,6 +417,17 @@ fn sample(
             .and_then(|failure| failure.retry_after),
         request_id: None,
         gaps: Box::default(),
+    }
+}
+
+/// The output tokens that an answer streamed. Where no reasoning was, what was reported of it came before or between
+/// and belongs to no event. Not taken away where the total says that it stands beside the output and not in it; where
+/// there is no total, it is in it, as the APIs define it.
+fn streamed_tokens(usage: &Usage, shows_reasoning: bool) -> u64 {
+    let within = usage.total == 0 || usage.total == usage.input.saturating_add(usage.output);
+    match usage.reasoning {
+        Some(hidden) if within && !shows_reasoning => usage.output.saturating_sub(hidden),
+        _ => usage.output,
     }
 }
 
@@ -385,7 +453,7 @@ fn one_by_one(sample: &mut Sample, exchange: &Exchange, arrivals: &Arrivals) {
 fn told(
     fleet: &Fleet,
     round: &Round,
-    desk: &Desk,
+    books: &mut Books,
     sample: &Sample,
     trace: &TurnTrace,
     arrivals: &Arrivals,
@@ -402,7 +470,6 @@ fn told(
         }
     }
     let good = sample.failure.is_none() && (round.settings.good)(sample, &arrivals.gaps);
-    let mut books = desk.books();
     let tally = &mut books.tallies[sample.lane];
     let counts = &mut tally.counts;
     counts.live_requests += 1;
@@ -433,5 +500,38 @@ fn told(
     }
     if round.settings.keep_samples {
         books.samples.push(sample.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::conversation::*;
+
+    #[test]
+    fn reasoning_that_was_kept_back_is_not_taken_for_streamed() {
+        let usage = |output, reasoning, total| Usage {
+            input: 50,
+            output,
+            total,
+            reasoning,
+            ..Usage::default()
+        };
+        for (usage, shows, streamed) in [
+            (usage(1000, Some(900), 1050), false, 100),
+            (usage(1000, Some(900), 1050), true, 1000),
+            (usage(1000, None, 1050), false, 1000),
+            // Beside the output, not in it.
+            (usage(100, Some(900), 1050), false, 100),
+            (usage(1000, Some(900), 1950), false, 1000),
+            // No total.
+            (usage(1000, Some(900), 0), false, 100),
+            (usage(10, Some(900), 60), false, 0),
+        ] {
+            assert_eq!(
+                streamed_tokens(&usage, shows),
+                streamed,
+                "{usage:?} {shows}"
+            );
+        }
     }
 }

@@ -24,6 +24,8 @@ use crate::transport::Limits;
 /// A target in a region.
 #[derive(Debug)]
 pub struct Lane {
+    /// The target's name without what must not be shown.
+    pub name: String,
     pub target: PlannedTarget,
     pub identities: Identities,
     pub price: Option<Price>,
@@ -32,8 +34,14 @@ pub struct Lane {
 
 impl Lane {
     /// A lane that has not signed in yet.
-    pub fn new(target: PlannedTarget, identities: Identities, price: Option<Price>) -> Lane {
+    pub fn new(
+        target: PlannedTarget,
+        identities: Identities,
+        price: Option<Price>,
+        seen: &Seen,
+    ) -> Lane {
         Lane {
+            name: seen.redact(&target.name),
             target,
             identities,
             price,
@@ -44,8 +52,8 @@ impl Lane {
     /// `name region`, for people.
     pub fn label(&self) -> String {
         match &self.target.region {
-            Some(region) => format!("{} {region}", self.target.name),
-            None => self.target.name.clone(),
+            Some(region) => format!("{} {region}", self.name),
+            None => self.name.clone(),
         }
     }
 

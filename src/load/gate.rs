@@ -30,11 +30,15 @@ impl Gate {
         if self.closed_until(now).is_some() && wait.is_none() {
             return;
         }
-        let before = self.in_a_row.fetch_add(1, Ordering::Relaxed);
+        let before = self.in_a_row.load(Ordering::Relaxed);
         let own = FIRST.saturating_mul(1 << before.min(6)).min(LONGEST);
         let until = now.saturating_add(wait.unwrap_or(own)).as_micros();
         let until = u64::try_from(until).unwrap_or(u64::MAX);
-        self.open_from.fetch_max(until, Ordering::Relaxed);
+        let open_from = self.open_from.fetch_max(until, Ordering::Relaxed);
+        // Whoever found it open has closed it, and counts for all of the storm.
+        if u128::from(open_from) <= now.as_micros() {
+            self.in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A request was answered. While the gate is closed, it began before the refusal and says nothing.
@@ -75,5 +79,15 @@ mod tests {
         gate.answered(s(45));
         gate.refused(s(50), None);
         assert_eq!(gate.closed_until(s(50)), Some(s(51)));
+        gate.answered(s(60));
+        for _ in 0..5 {
+            gate.refused(s(60), Some(s(2)));
+        }
+        gate.refused(s(62), None);
+        assert_eq!(
+            gate.closed_until(s(62)),
+            Some(s(64)),
+            "a storm that names a wait is one refusal too"
+        );
     }
 }

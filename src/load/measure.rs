@@ -108,10 +108,10 @@ impl Measure {
                 "between the arrivals of two events that carry output and follow each other"
             }
             Measure::ItlToken => {
-                "the same gap divided by the answer's mean tokens per event; needs the provider's token count"
+                "the same gap divided by the answer's mean streamed tokens per event; needs the provider's token count"
             }
             Measure::Tpot => {
-                "from first to last output event, divided by the output tokens after the first; needs the provider's token count"
+                "from first to last output event, divided by the streamed tokens after the first; needs the provider's token count"
             }
             Measure::E2e => {
                 "from the moment the request is handed to the connection (connecting included) to its last byte"

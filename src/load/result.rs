@@ -65,6 +65,8 @@ pub struct Harness {
     pub peak_rss: Option<u64>,
     /// Time the load took, drain included.
     pub wall: Duration,
+    /// What is missing from the figures through a fault of this program, in words; empty where nothing is.
+    pub missing: Vec<String>,
 }
 
 impl Harness {

@@ -187,12 +187,16 @@ pub enum Heard {
         tallies: Vec<Tally>,
         /// One per lane: requests under way now.
         under_way: Vec<u32>,
+        /// One per lane: requests that were handed to a connection.
+        started: Vec<u32>,
     },
     Samples(Vec<Sample>),
     /// It is done with the round; its processor time, and the part of that until the window ended.
     Ended {
         worker: usize,
         cpu: Duration,
+        /// Conversations that a panic of this program ended.
+        panicked: u64,
         busy: Busy,
     },
 }

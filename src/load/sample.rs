@@ -50,7 +50,8 @@ pub struct Sample {
     pub phase: Phase,
     /// From the start of the run: when it was to start.
     pub intended: Duration,
-    /// How long it waited for a place under the limit of conversations under way.
+    /// How long it waited for a place under the limit of conversations under way, or, as a later turn, for the end
+    /// of a back-off.
     pub held: Duration,
     /// From the start of the run: when it was handed to the connection.
     pub begun: Duration,
@@ -79,6 +80,8 @@ pub struct Sample {
     pub first_read_events: u32,
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
+    /// Of these, as many as were streamed: all, but for reasoning that was kept back.
+    pub streamed_tokens: Option<u64>,
     pub cached_tokens: Option<u64>,
     pub reasoning_tokens: Option<u64>,
     pub bytes_out: u64,
@@ -110,9 +113,9 @@ impl Sample {
         self.since_sent(self.first_output)
     }
 
-    /// Time per output token after the first.
+    /// Time per streamed output token after the first.
     pub fn tpot(&self) -> Option<Duration> {
-        let tokens = u32::try_from(self.output_tokens?).ok()?;
+        let tokens = u32::try_from(self.streamed_tokens?).ok()?;
         let span = self.last_output?.checked_sub(self.first_output?)?;
         // With one event there is no time between tokens to be seen, whatever it carried.
         (tokens > 1 && self.output_events > 1).then(|| span / (tokens - 1))

@@ -74,6 +74,7 @@ fn sample(intended: Duration) -> Sample {
         first_read_events: 1,
         input_tokens: None,
         output_tokens: None,
+        streamed_tokens: None,
         cached_tokens: None,
         reasoning_tokens: None,
         bytes_out: 0,

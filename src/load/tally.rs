@@ -65,12 +65,14 @@ pub struct Counts {
     /// Throttled ones that said how long to wait, and the longest wait in microseconds.
     pub retry_after: u64,
     pub retry_after_most: u64,
-    /// Conversations that ended, and those that the answers did not let go on.
+    /// Conversations that ended, and those of them that did not come to their last turn: an answer did not let them
+    /// go on, or the run ended.
     pub conversations: u64,
     pub stuck: u64,
     /// Arrivals that were not sent while the provider asked to wait.
     pub held_back: u64,
-    /// Requests that were cut when the run ended.
+    /// Requests that were cut when the run ended, and conversations that got no place until then, or found too many
+    /// waiting for one.
     pub cut: u64,
     /// Conversations that waited for a place under `--max-in-flight` for longer than a start may be late.
     pub waited: u64,
@@ -310,7 +312,7 @@ impl Tally {
 
     fn record_gaps(&mut self, sample: &Sample, gaps: &[u32]) {
         let per_event = sample
-            .output_tokens
+            .streamed_tokens
             .filter(|tokens| *tokens > 0 && sample.output_events > 1)
             .map(|tokens| tokens as f64 / f64::from(sample.output_events));
         for gap in gaps {

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::load::conversation::hold;
@@ -18,22 +18,51 @@ use crate::load::round::{Arriving, Heard, Round, Start, Stop};
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
 use crate::load::trust::{Busy, LATE_START};
+use crate::load::window::Window;
 use crate::transport::wire::{Wire, WireSettings};
 
 /// How often a worker tells what it has measured.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// As many conversations wait for a place at most; each takes some dozens of bytes, and what is behind them would begin
+/// too late to say anything.
+const MOST_WAITING: usize = 100_000;
 /// Samples that are told together at most.
 const SAMPLES: usize = 1024;
 
 /// A worker's books.
 #[derive(Debug)]
 pub struct Books {
-    /// One per lane.
+    /// One per lane, as all of these.
     pub tallies: Vec<Tally>,
+    /// Requests that were handed to a connection and have not been told.
     pub under_way: Vec<u32>,
-    /// Of these, the measured ones.
+    /// Requests that were handed to a connection since that was told last.
+    pub started: Vec<u32>,
+    /// The measured requests that have not been told.
     pub running: Vec<u32>,
+    /// Measured conversations that have begun and not ended, also while they think.
+    pub talking: Vec<u32>,
     pub samples: Vec<Sample>,
+}
+
+impl Books {
+    /// Counts what runs as cut.
+    fn cut(&mut self) {
+        let open = self.running.iter_mut().zip(&mut self.talking);
+        for (tally, (running, talking)) in self.tallies.iter_mut().zip(open) {
+            let talking = u64::from(std::mem::take(talking));
+            tally.counts.cut += u64::from(std::mem::take(running));
+            tally.counts.conversations += talking;
+            tally.counts.stuck += talking;
+        }
+        self.under_way.fill(0);
+    }
+
+    /// Counts a conversation as cut that got no place.
+    fn turn_away(&mut self, start: &Start, window: &Window) {
+        let measured = window.phase(start.intended) == Phase::Measured;
+        self.tallies[start.lane].counts.cut += u64::from(measured);
+    }
 }
 
 /// Where the books lie. One thread writes in them, so the lock is always free: it is there because tasks that the
@@ -74,7 +103,9 @@ pub fn start(
                 let desk = Arc::new(Desk(Mutex::new(Books {
                     tallies: fleet.lanes.iter().map(|_| Tally::warm()).collect(),
                     under_way: vec![0; fleet.lanes.len()],
+                    started: vec![0; fleet.lanes.len()],
                     running: vec![0; fleet.lanes.len()],
+                    talking: vec![0; fleet.lanes.len()],
                     samples: Vec::new(),
                 })));
                 while let Some(order) = orders.recv().await {
@@ -106,6 +137,7 @@ struct Worker {
 impl Worker {
     async fn run(&self, mut starts: UnboundedReceiver<Start>) {
         let (cpu, begun) = (thread_cpu(), self.round.now());
+        let mut panicked = 0;
         let mut stop = self.round.settings.stop.clone();
         let mut tasks: JoinSet<()> = JoinSet::new();
         // Starts with the time at which they came here.
@@ -131,7 +163,11 @@ impl Worker {
         let over = |now| {
             ends.is_some_and(|ends| now >= ends) || *self.round.settings.stop.borrow() != Stop::No
         };
-        let cut_at = ends.map(|ends| self.round.settings.origin + ends + self.round.settings.drain);
+        // Never, where that is later than the clock goes.
+        let cut_at = ends.and_then(|ends| {
+            let after = ends.checked_add(self.round.settings.drain)?;
+            self.round.settings.origin.checked_add(after)
+        });
         while open || !tasks.is_empty() || !waiting.is_empty() {
             while tasks.len() < places
                 && let Some((start, since)) = waiting.pop_front()
@@ -146,18 +182,22 @@ impl Worker {
                 biased;
                 stopped = stop.wait_for(|stop| *stop == Stop::Now) => {
                     drop(stopped);
-                    self.cut(&mut tasks, &waiting).await;
+                    panicked += self.cut(&mut tasks, &waiting).await;
                     break;
                 }
                 () = until(cut_at) => {
-                    self.cut(&mut tasks, &waiting).await;
+                    panicked += self.cut(&mut tasks, &waiting).await;
                     break;
                 }
                 start = starts.recv(), if open => match start {
                     None => open = false,
-                    Some(start) => waiting.push_back((start, self.round.now())),
+                    Some(start) => {
+                        if !may_wait(&mut waiting, start, self.round.now()) {
+                            self.desk.books().turn_away(&start, &self.round.settings.window);
+                        }
+                    }
                 },
-                Some(_) = tasks.join_next() => {}
+                Some(ended) = tasks.join_next() => panicked += u64::from(is_panic(&ended)),
                 _ = seconds.tick() => {
                     self.tell_interval(&mut told);
                     if busy.is_none() && over(told) {
@@ -166,11 +206,14 @@ impl Worker {
                 }
             }
         }
+        // What still seems to run has been cut, or a panic has left it behind.
+        self.desk.books().cut();
         self.tell_interval(&mut told);
         // Nobody listens only when the program ends.
         let _ = self.tell.send(Heard::Ended {
             worker: self.index,
             cpu: thread_cpu().saturating_sub(cpu),
+            panicked,
             busy: busy.unwrap_or_else(so_far),
         });
     }
@@ -208,20 +251,21 @@ impl Worker {
         }
     }
 
-    /// Ends everything that runs, and counts it.
-    async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<(Start, Duration)>) {
-        tasks.shutdown().await;
-        let books = &mut *self.desk.books();
-        for (tally, running) in books.tallies.iter_mut().zip(&mut books.running) {
-            tally.counts.cut += u64::from(std::mem::take(running));
+    /// Ends everything that runs, counts what waits, and says how much of it had panicked.
+    async fn cut(&self, tasks: &mut JoinSet<()>, waiting: &VecDeque<(Start, Duration)>) -> u64 {
+        tasks.abort_all();
+        let mut panicked = 0;
+        while let Some(ended) = tasks.join_next().await {
+            panicked += u64::from(is_panic(&ended));
         }
-        books.under_way.fill(0);
+        let books = &mut *self.desk.books();
         for (start, since) in waiting {
+            books.turn_away(start, &self.round.settings.window);
             let measured = self.round.settings.window.phase(start.intended) == Phase::Measured;
-            books.tallies[start.lane].counts.cut += u64::from(measured);
             books.tallies[start.lane].counts.waited +=
                 u64::from(measured && self.round.now().saturating_sub(*since) > LATE_START);
         }
+        panicked
     }
 
     fn tell_interval(&self, told: &mut Duration) {
@@ -234,6 +278,8 @@ impl Worker {
             .map(|tally| std::mem::replace(tally, self.round.shelf.take()))
             .collect();
         let under_way = books.under_way.clone();
+        let started = books.started.clone();
+        books.started.fill(0);
         let samples = std::mem::take(&mut books.samples);
         drop(books);
         let _ = self.tell.send(Heard::Interval {
@@ -242,6 +288,7 @@ impl Worker {
             until,
             tallies,
             under_way,
+            started,
         });
         let mut samples = samples.into_iter().peekable();
         while samples.peek().is_some() {
@@ -249,6 +296,19 @@ impl Worker {
             let _ = self.tell.send(Heard::Samples(some));
         }
     }
+}
+
+/// Lets a conversation wait for a place; false where too many do.
+fn may_wait(waiting: &mut VecDeque<(Start, Duration)>, start: Start, now: Duration) -> bool {
+    let room = waiting.len() < MOST_WAITING;
+    if room {
+        waiting.push_back((start, now));
+    }
+    room
+}
+
+fn is_panic(ended: &Result<(), JoinError>) -> bool {
+    ended.as_ref().is_err_and(JoinError::is_panic)
 }
 
 fn whole_seconds(time: Duration) -> u32 {
@@ -327,4 +387,80 @@ fn thread_cpu() -> Duration {
 #[cfg(not(target_os = "linux"))]
 fn thread_cpu() -> Duration {
     Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::load::worker::*;
+
+    #[test]
+    fn what_a_panic_leaves_behind_is_counted_as_cut() {
+        let mut books = Books {
+            tallies: vec![Tally::default(); 2],
+            under_way: vec![1, 3],
+            started: vec![0; 2],
+            running: vec![0, 2],
+            talking: vec![1, 2],
+            samples: Vec::new(),
+        };
+        books.cut();
+        books.cut();
+        let counts = books.tallies.iter().map(|tally| &tally.counts);
+        let counts: Vec<_> = counts
+            .map(|counts| (counts.cut, counts.conversations, counts.stuck))
+            .collect();
+        assert_eq!(counts, [(0, 1, 1), (2, 2, 2)]);
+        assert_eq!(books.under_way, [0, 0]);
+    }
+
+    #[test]
+    fn who_finds_too_many_waiting_is_cut() {
+        let second = Duration::from_secs(1);
+        let start = Start {
+            lane: 0,
+            arrival: 0,
+            intended: second,
+            held: Duration::ZERO,
+        };
+        let mut waiting = VecDeque::new();
+        let waits = (0..MOST_WAITING + 2).filter(|_| may_wait(&mut waiting, start, second));
+        assert_eq!(waits.count(), MOST_WAITING);
+        assert_eq!(waiting.len(), MOST_WAITING);
+        let mut books = Books {
+            tallies: vec![Tally::default()],
+            under_way: vec![0],
+            started: vec![0],
+            running: vec![0],
+            talking: vec![0],
+            samples: Vec::new(),
+        };
+        let window = Window {
+            warm_up: second,
+            measured: None,
+            cool_down: Duration::ZERO,
+            most: None,
+        };
+        books.turn_away(&start, &window);
+        let early = Start {
+            intended: Duration::ZERO,
+            ..start
+        };
+        books.turn_away(&early, &window);
+        assert_eq!(books.tallies[0].counts.cut, 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_from_an_end_and_from_a_cut() {
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        tasks.spawn(async {});
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async { panic!("of this test") });
+        let mut panicked = 0;
+        for _ in 0..2 {
+            panicked += u64::from(is_panic(&tasks.join_next().await.unwrap()));
+        }
+        tasks.abort_all();
+        panicked += u64::from(is_panic(&tasks.join_next().await.unwrap()));
+        assert_eq!(panicked, 1);
+    }
 }

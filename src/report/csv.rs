@@ -281,7 +281,8 @@ mod tests {
             output_reads: 3,
             first_read_events: 1,
             input_tokens: Some(9),
-            output_tokens: Some(11),
+            output_tokens: Some(31),
+            streamed_tokens: Some(11),
             cached_tokens: None,
             reasoning_tokens: None,
             bytes_out: 100,
@@ -322,5 +323,10 @@ mod tests {
         ] {
             assert_eq!(cell(name), expected, "{name}");
         }
+        // As the books have it: 11 tokens in 3 events.
+        let mut tally = Tally::default();
+        tally.record(&sample, &[5_500, 5_500], true);
+        let per_token = tally.measured(Measure::ItlToken).map(|one| one.max());
+        assert_eq!(per_token, Some(1500));
     }
 }

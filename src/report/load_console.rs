@@ -307,6 +307,9 @@ fn trust(run: &LoadRecord, width: usize) -> String {
             _ => "read (the kernel's were not to be had, or not wanted)",
         },
     );
+    for missing in &harness.missing {
+        out.push_str(&hanging("  ", &format!("missing: {missing}"), width));
+    }
     for reason in &harness.client_bottleneck {
         out.push_str(&hanging(
             "  ",

@@ -1,7 +1,8 @@
 //! The fold over what workers tell: totals, and seconds that are whole. Everything that shows or writes a run
 //! of load reads it.
 //!
-//! Core. Its size does not grow with the run: a second is handed out when all workers have told of it.
+//! Core. Its size does not grow with the run: a second is handed out when all workers have told of it, or too many
+//! wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,6 +48,8 @@ struct Pending {
     tallies: Vec<Tally>,
     /// By worker: requests under way at each lane.
     under_way: Vec<Option<Vec<u32>>>,
+    /// By lane.
+    started: Vec<u64>,
 }
 
 /// What was heard of a round.
@@ -59,8 +62,14 @@ pub struct LoadFold {
     /// By worker: the requests under way at the end of the last second that was handed out.
     under_way: Vec<Vec<u32>>,
     cpu: Vec<Duration>,
+    /// The first second that was not handed out yet.
+    open: u64,
+    panicked: u64,
     busy: Vec<Busy>,
 }
+
+/// As many seconds wait for a worker at most: one that is dead never tells.
+const MOST_PENDING: usize = 30;
 
 impl LoadFold {
     /// Nothing was heard yet of this many lanes from this many workers.
@@ -71,6 +80,8 @@ impl LoadFold {
             next: vec![Some(0); workers],
             under_way: vec![vec![0; lanes]; workers],
             cpu: vec![Duration::ZERO; workers],
+            open: 0,
+            panicked: 0,
             busy: vec![Busy::default(); workers],
         }
     }
@@ -84,13 +95,20 @@ impl LoadFold {
                 until,
                 tallies,
                 under_way,
+                started,
             } => {
                 for (total, tally) in self.totals.iter_mut().zip(&tallies) {
                     total.add(tally);
                 }
                 let workers = self.next.len();
-                let pending = self.pending.entry(from.as_secs()).or_default();
+                // What comes after its second was handed out counts to the next.
+                let second = from.as_secs().max(self.open);
+                let pending = self.pending.entry(second).or_default();
                 pending.under_way.resize(workers, None);
+                pending.started.resize(started.len(), 0);
+                for (sum, started) in pending.started.iter_mut().zip(started) {
+                    *sum += u64::from(started);
+                }
                 pending.from = Some(pending.from.map_or(from, |first| first.min(from)));
                 pending.until = pending.until.max(until);
                 if let Some(own) = pending.under_way.get_mut(worker) {
@@ -108,7 +126,13 @@ impl LoadFold {
                 }
                 tallies
             }
-            Heard::Ended { worker, cpu, busy } => {
+            Heard::Ended {
+                worker,
+                cpu,
+                busy,
+                panicked,
+            } => {
+                self.panicked += panicked;
                 if let Some(own) = self.cpu.get_mut(worker) {
                     *own += cpu;
                 }
@@ -129,15 +153,34 @@ impl LoadFold {
         sums(&self.under_way, self.totals.len())
     }
 
-    /// Hands out the seconds of which all workers have told, in their order.
+    /// Workers that have not said that they are done. When nothing more will be told, they are dead, and what they
+    /// measured last is missing.
+    pub fn missing(&self) -> Vec<usize> {
+        let workers = self.next.iter().enumerate();
+        workers
+            .filter_map(|(worker, next)| next.map(|_| worker))
+            .collect()
+    }
+
+    /// Conversations that a panic of this program ended.
+    pub fn panicked(&self) -> u64 {
+        self.panicked
+    }
+
+    /// Hands out the seconds of which all workers have told, in their order, and the oldest where too many wait.
     pub fn whole(&mut self) -> Vec<Second> {
         let open = self.next.iter().flatten().min().copied();
         let mut whole = Vec::new();
-        while let Some(entry) = self.pending.first_entry() {
-            if open.is_some_and(|open| *entry.key() >= open) {
+        loop {
+            let many = self.pending.len() > MOST_PENDING;
+            let Some(entry) = self.pending.first_entry() else {
+                break;
+            };
+            if !many && open.is_some_and(|open| *entry.key() >= open) {
                 break;
             }
             let (second, pending) = entry.remove_entry();
+            self.open = second + 1;
             whole.push(self.second(second, pending));
         }
         whole
@@ -150,7 +193,6 @@ impl LoadFold {
     }
 
     fn second(&mut self, second: u64, pending: Pending) -> Second {
-        let before = sums(&self.under_way, self.totals.len());
         for (own, told) in self.under_way.iter_mut().zip(pending.under_way) {
             if let Some(told) = told {
                 *own = told;
@@ -160,16 +202,11 @@ impl LoadFold {
         let lanes = pending
             .tallies
             .into_iter()
-            .zip(before.into_iter().zip(after))
-            .map(|(tally, (before, under_way))| {
-                let counts = &tally.counts;
-                // What began in it either ended in it or is under way at its end.
-                let ended = counts.live_requests + counts.cut;
-                LaneSecond {
-                    started: (ended + under_way).saturating_sub(before),
-                    under_way,
-                    tally,
-                }
+            .zip(pending.started.into_iter().zip(after))
+            .map(|(tally, (started, under_way))| LaneSecond {
+                tally,
+                started,
+                under_way,
             })
             .collect();
         Second {
@@ -216,9 +253,11 @@ mod tests {
     use crate::load::measure::Measure;
     use crate::report::load_fold::*;
 
-    fn interval(worker: usize, from: u64, until: u64, ended: u64, under_way: u32) -> Heard {
+    fn interval(worker: usize, from: u64, until: u64, ended: u32, under_way: u32) -> Heard {
         let mut tally = Tally::default();
-        tally.counts.live_requests = ended;
+        tally.counts.live_requests = u64::from(ended);
+        // Never sent: nothing that has started.
+        tally.counts.cut = 1000;
         for _ in 0..ended {
             tally.measure(Measure::Ttft, Duration::from_millis(from));
         }
@@ -228,6 +267,7 @@ mod tests {
             until: Duration::from_millis(until),
             tallies: vec![tally],
             under_way: vec![under_way],
+            started: vec![ended + under_way],
         }
     }
 
@@ -262,21 +302,45 @@ mod tests {
             cpu,
             time: Duration::from_millis(9),
         };
+        assert_eq!(fold.missing(), [0, 1]);
         fold.push(Heard::Ended {
             worker: 1,
             cpu,
             busy,
+            panicked: 2,
         });
-        assert_eq!(shown(&fold.whole()), [(1, 1, 2, 2)]);
+        assert_eq!((fold.missing(), fold.panicked()), (vec![0], 2));
+        assert_eq!(shown(&fold.whole()), [(1, 4, 2, 2)]);
         fold.push(interval(0, 2001, 2400, 2, 0));
         let rest = fold.rest();
-        assert_eq!(shown(&rest), [(2, 0, 2, 0)]);
+        assert_eq!(shown(&rest), [(2, 2, 2, 0)]);
         assert_eq!(rest[0].length, Duration::from_millis(399));
         assert_eq!(fold.cpu(), [Duration::ZERO, cpu]);
         assert_eq!(fold.busy(), [Busy::default(), busy]);
         let total = &fold.totals()[0];
         assert_eq!(total.counts.live_requests, 11);
         assert_eq!(total.measured(Measure::Ttft).map(|one| one.len()), Some(11));
+    }
+
+    #[test]
+    fn a_worker_that_is_dead_holds_nobody_up_for_ever() {
+        let mut fold = LoadFold::new(1, 2);
+        fold.push(interval(1, 0, 1000, 1, 1));
+        let mut handed = Vec::new();
+        for second in 0..100 {
+            fold.push(interval(0, second * 1000, second * 1000 + 1000, 1, 0));
+            handed.extend(fold.whole());
+        }
+        // The first of both, then as soon as too many wait.
+        assert_eq!(handed.len(), 70);
+        assert_eq!(fold.missing(), [0, 1]);
+        // It was not dead after all: what it tells is of a second that was not handed out yet.
+        fold.push(interval(1, 1000, 100_000, 5, 0));
+        handed.extend(fold.rest());
+        let seconds: Vec<u64> = handed.iter().map(|one| one.second).collect();
+        assert_eq!(seconds, (0..100).collect::<Vec<u64>>());
+        assert_eq!(handed[70].lanes[0].tally.counts.live_requests, 6);
+        assert_eq!(fold.totals()[0].counts.live_requests, 106);
     }
 
     #[test]

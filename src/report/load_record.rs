@@ -179,6 +179,8 @@ pub struct HarnessRecord {
     pub stampless_reads: u64,
     /// Why the client was the bottleneck; empty where it was not.
     pub client_bottleneck: Vec<String>,
+    /// What is missing from the figures through a fault of this program; empty where nothing is.
+    pub missing: Vec<String>,
 }
 
 impl Spread {
@@ -284,6 +286,7 @@ impl LoadRecord {
                 wall_s: result.harness.wall.as_secs_f64(),
                 stampless_reads: all.counts.stampless_reads,
                 client_bottleneck: result.bottleneck(),
+                missing: result.harness.missing.clone(),
             },
             calibration: None,
         }

@@ -185,6 +185,8 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
                 .filter_map(|shard| shard.harness.peak_rss)
                 .max(),
             wall: longest(&|shard| shard.harness.wall_s),
+            // A shard from which something is missing writes no record.
+            missing: Vec::new(),
         },
     })
 }

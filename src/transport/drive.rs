@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
+use http::header::{DATE, RETRY_AFTER};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::Connection;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::transport::Limits;
@@ -137,6 +140,8 @@ where
     let mut watch = pin!(Watch::new(&course, begun));
     let mut phase = Phase::Head;
     let mut kept = 0;
+    // When this exchange was heard of last; its connection may bring others' bytes.
+    let mut heard = None;
     std::future::poll_fn(|task| {
         course.relay.serve(task.waker());
         let cx = &mut Context::from_waker(course.waker);
@@ -157,6 +162,7 @@ where
                     }),
                     Poll::Ready(Ok(answer)) => {
                         let (at, read) = times(course.ledger, course.start);
+                        heard = Some(course.start + read);
                         let (parts, body) = answer.into_parts();
                         hear.head(&head(&parts, at), read);
                         phase = Phase::Body(body);
@@ -173,6 +179,7 @@ where
                         None => Step::Moved,
                         Some(bytes) => {
                             let (at, read) = times(course.ledger, course.start);
+                            heard = Some(course.start + read);
                             let fits = bytes.len().min(course.limits.body - kept);
                             kept += fits;
                             match hear.bytes(at, read, &bytes[..fits]) {
@@ -221,7 +228,10 @@ where
             }
             // What arrived is nearer than any limit, and the alarm stays set, unless it has rung.
             if (!moved || !watch.set || watch.alarm.is_elapsed())
-                && let Some(end) = watch.as_mut().check(cx, &course, answered)
+                && let Some(end) =
+                    watch
+                        .as_mut()
+                        .check(cx, &course, heard, driven.is_some(), answered)
             {
                 return Poll::Ready(outcome(end, false));
             }
@@ -254,6 +264,18 @@ fn times(ledger: &Shared, start: Instant) -> (Duration, Duration) {
 }
 
 fn head(parts: &http::response::Parts, at: Duration) -> Head {
+    // A recipient with a clock adds the date that is missing (RFC 9110, section 6.6.1). It takes one only to read by
+    // when to ask again.
+    let dateless = !parts.headers.contains_key(DATE)
+        && parts.headers.get(RETRY_AFTER).is_some_and(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.parse::<f64>().is_err())
+        });
+    let now = dateless
+        .then(|| OffsetDateTime::now_utc().format(&Rfc2822).ok())
+        .flatten()
+        .map(|now| (DATE.as_str().to_owned(), now));
     Head {
         status: parts.status.as_u16(),
         headers: parts
@@ -265,6 +287,7 @@ fn head(parts: &http::response::Parts, at: Duration) -> Head {
                     String::from_utf8_lossy(value.as_bytes()).into_owned(),
                 )
             })
+            .chain(now)
             .collect(),
         at,
     }
@@ -295,12 +318,16 @@ impl Watch {
         self: Pin<&mut Watch>,
         cx: &mut Context<'_>,
         course: &Course<'_>,
+        heard: Option<Instant>,
+        alone: bool,
         answered: bool,
     ) -> Option<End> {
         let mut this = self.project();
         *this.set = true;
         while this.alarm.as_mut().poll(cx).is_ready() {
-            let heard = course.ledger.lock().latest.map(|arrival| arrival.read);
+            // Alone on its connection, bytes that are no part of an answer yet count too.
+            let latest = || course.ledger.lock().latest.map(|arrival| arrival.read);
+            let heard = if alone { latest() } else { heard };
             let since = heard.map_or(*this.begun, |read| read.max(*this.begun));
             let idle = since + course.limits.idle;
             let total = course.start + course.limits.total;

@@ -2,7 +2,8 @@
 //!
 //! Leaner than `live`, which `check` uses: no task, timer or buffer of ours per read, one thread's pool, and
 //! the body goes to a [`Hearing`] instead of into memory. Never follows redirects and never retries; the one
-//! thing it does again, and says so, is to dial where the server has closed a connection that lay idle.
+//! thing it does again, and says so, is to dial where the server has closed a connection that lay idle: that shows
+//! within a round trip. A request that breaks later is a failure.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -117,7 +118,8 @@ pub struct Sent {
     /// The hearing wanted no more; `end` is `Complete` then.
     pub stopped: bool,
     pub total: Duration,
-    /// A reused connection was found closed before any byte of an answer had come, and was replaced once.
+    /// A reused connection was found closed, before any byte of an answer and within half a second of sending,
+    /// and was replaced once.
     pub redialled: bool,
     pub clock: Clock,
     /// Reads that brought bytes.
@@ -159,6 +161,10 @@ pub const STREAMS_PER_LANE: usize = 64;
 
 /// How long a connection may lie idle. Servers and the boxes between close such ones without a word.
 const IDLE_KEPT: Duration = Duration::from_secs(90);
+
+/// That a connection had been closed already shows so soon after the request's last byte: one round trip, and
+/// those of this world take less.
+const CLOSED_SHOWS: Duration = Duration::from_millis(500);
 
 /// What an answer's head may take, and as much as one read gives to hyper.
 const BUFFER: usize = 16 * 1024;
@@ -273,8 +279,7 @@ impl Wire {
             let attempt = self
                 .attempt(&mut line, copy, &uri, &route, hear, sent.start)
                 .await?;
-            let unheard = !attempt.outcome.answered && attempt.bytes_in == 0;
-            if !(unheard && matches!(attempt.outcome.end, End::Refused { .. })) {
+            if !attempt.found_closed() {
                 self.keep(origin, line, &attempt.outcome);
                 return Ok(attempt);
             }
@@ -422,6 +427,14 @@ impl Wire {
 }
 
 impl Attempt {
+    /// Whether the connection had been closed before the request came, as far as can be told from here. What breaks
+    /// later, somebody may have worked on: it is a failure, and asked again it would be paid twice.
+    fn found_closed(&self) -> bool {
+        let soon = self.sent.is_none_or(|sent| sent.elapsed() < CLOSED_SHOWS);
+        let unheard = !self.outcome.answered && self.bytes_in == 0;
+        soon && unheard && matches!(self.outcome.end, End::Refused { .. })
+    }
+
     pub(super) fn of(
         outcome: Outcome,
         sent: &OnceLock<Instant>,

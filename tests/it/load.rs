@@ -44,11 +44,11 @@ impl Drop for Mock {
 }
 
 /// A project that can ask the mocked OpenAI.
-fn keyed() -> Project {
+pub(crate) fn keyed() -> Project {
     Project::new().variable("MOCK_KEY", "sameturn-mock-bearer-default")
 }
 
-fn at<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn at<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let whom = [
         "load",
         "--base-url",
@@ -63,7 +63,7 @@ fn at<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&whom[..], more].concat()
 }
 
-fn count(target: &Value, name: &str) -> u64 {
+pub(crate) fn count(target: &Value, name: &str) -> u64 {
     target["counts"][name]
         .as_u64()
         .unwrap_or_else(|| panic!("{name} in {target}"))

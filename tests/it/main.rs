@@ -18,6 +18,7 @@ mod failures;
 mod gaps;
 mod judges;
 mod load;
+mod load_ends;
 mod load_find;
 mod load_shards;
 mod mock;

@@ -303,6 +303,24 @@ async fn a_reused_connection_that_is_closed_is_replaced_once_and_that_is_said() 
 }
 
 #[tokio::test]
+async fn a_request_that_was_worked_on_is_not_sent_again() {
+    let (url, came) = server(|_, stream| {
+        request(stream)?;
+        write!(stream, "{HEAD}{}0\r\n\r\n", chunk("data: 1\n\n"))?;
+        request(stream)?;
+        std::thread::sleep(Duration::from_secs(1));
+        Ok(())
+    });
+    let wire = wire(|_| {});
+    let (sent, _) = heard(&wire, &url).await;
+    assert_eq!(sent.end, End::Complete);
+    let (sent, ear) = heard(&wire, &url).await;
+    assert!(matches!(sent.end, End::Refused { .. }), "{:?}", sent.end);
+    assert!(ear.head.is_none() && sent.dial.is_none() && !sent.redialled);
+    assert_eq!(came.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_new_connection_that_is_closed_is_not_replaced() {
     let (url, came) = server(|_, stream| request(stream).map(drop));
     let (sent, ear) = heard(&wire(|_| {}), &url).await;
@@ -590,4 +608,78 @@ async fn http2_shares_connections_up_to_a_limit_and_queues_nobody() {
         assert!(sent.sent.unwrap() <= sent.total);
     }
     assert_eq!(dialled, 3);
+}
+
+#[tokio::test]
+async fn a_stream_that_hangs_meets_its_limit_though_another_on_its_connection_is_lively() {
+    use futures_util::stream;
+    use http_body_util::{BodyExt, StreamBody};
+    use hyper::body::{Frame, Incoming};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let handler = |request: hyper::Request<Incoming>| async move {
+        let body = match request.uri().path() {
+            "/hangs" => StreamBody::new(stream::pending()).boxed_unsync(),
+            _ => {
+                let event = stream::unfold((), |()| async {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    let frame = Frame::data(Bytes::from_static(b"data: 1\n\n"));
+                    Some((Ok::<_, std::convert::Infallible>(frame), ()))
+                });
+                StreamBody::new(event).boxed_unsync()
+            }
+        };
+        Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        // One connection: whoever came on another would wait for ever.
+        let (socket, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(handler);
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = server.serve_connection(TokioIo::new(socket), service).await;
+    });
+    let mut settings = settings(HttpVersion::Two);
+    let idle = Duration::from_millis(300);
+    settings.limits.idle = idle;
+    settings.limits.total = Duration::from_secs(10);
+    let wire = Arc::new(Wire::new(Arc::new(settings)));
+    let lively = {
+        let (wire, url) = (Arc::clone(&wire), format!("{url}/lively"));
+        tokio::spawn(async move { heard(&wire, &url).await.0 })
+    };
+    let (hung, ear) = heard(&wire, &format!("{url}/hangs")).await;
+    assert_eq!(hung.end, End::Stalled { after: idle });
+    assert!(ear.head.is_some() && ear.parts.is_empty());
+    assert!(!lively.is_finished());
+    lively.abort();
+}
+
+#[tokio::test]
+async fn a_date_to_ask_again_at_can_be_read_without_the_servers_clock() {
+    for (headers, dates) in [
+        ("retry-after: Sat, 21 Nov 2099 08:00:30 GMT\r\n", 1),
+        (
+            "retry-after: Sat, 21 Nov 2099 08:00:30 GMT\r\ndate: Sat, 21 Nov 2099 08:00:00 GMT\r\n",
+            1,
+        ),
+        ("retry-after: 30\r\n", 0),
+        ("", 0),
+    ] {
+        let (url, _) = server(move |_, stream| {
+            request(stream)?;
+            write!(
+                stream,
+                "HTTP/1.1 429 Slow Down\r\n{headers}content-length: 0\r\n\r\n"
+            )
+        });
+        let (_, ear) = heard(&wire(|_| {}), &url).await;
+        let (head, _) = ear.head.unwrap();
+        let named = |(name, _): &&(String, String)| name == "date";
+        assert_eq!(
+            head.headers.iter().filter(named).count(),
+            dates,
+            "{headers}"
+        );
+    }
 }

@@ -26,6 +26,7 @@ use crate::cli::lint;
 use crate::cli::load::args::{HttpArg, LoadArgs};
 use crate::cli::load::calibrate::Specimen;
 use crate::cli::load::out::{Collected, Opened, Out, Part, Planned};
+use crate::cli::load::preflight::Sharing;
 use crate::cli::load::progress::LoadProgress;
 use crate::cli::load::schedule::{arriving, good};
 use crate::cli::load::settings::{Load, LoadSettings};
@@ -133,11 +134,17 @@ async fn load(
     let lanes: Vec<Lane> = columns
         .into_iter()
         .zip(prices)
-        .map(|(column, price)| Lane::new(column.target, column.identities, price))
+        .map(|(column, price)| Lane::new(column.target, column.identities, price, &seen))
         .collect();
     preflight::confirm(&lanes, &settings.words(), &seen, args.yes, ui)?;
     let room = preflight::room();
     let mut fitting = settings.processors;
+    let sharing = match args.http {
+        HttpArg::Two if !args.fresh_connections => {
+            Sharing::streams(settings.workers.unwrap_or(fitting))
+        }
+        _ => Sharing::NONE,
+    };
     let most_under_way = match &settings.load {
         Load::Closed(profile) => {
             let share = part.shard.share(profile.peak().round() as u32);
@@ -147,15 +154,16 @@ async fn load(
                     part.shard
                 );
             }
-            let each = u64::from(share);
-            let all = each.saturating_mul(lanes.len() as u64);
-            preflight::check_room(room, all, each)?;
+            let each = sharing.connections(u64::from(share));
+            let connections = each.saturating_mul(lanes.len() as u64);
+            preflight::check_room(room, connections, each)?;
+            let all = u64::from(share).saturating_mul(lanes.len() as u64);
             fitting = fitting.min(usize::try_from(all.div_ceil(PER_WORKER)).unwrap_or(usize::MAX));
             usize::MAX
         }
         _ => {
             let wish = args.max_in_flight.unwrap_or(MOST_UNDER_WAY);
-            let most = preflight::affordable(room, wish, lanes.len());
+            let most = preflight::affordable(room, wish, lanes.len(), sharing);
             if args.max_in_flight.is_some_and(|wish| most < wish) {
                 ui.err(&format!(
                     "warning: at most {most} conversations at a time: open files or local ports allow no more\n"

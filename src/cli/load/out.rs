@@ -265,7 +265,7 @@ fn files(
 ) -> Result<LoadStore, store::StoreError> {
     let fleet = planned.fleet;
     let lanes = fleet.lanes.iter().map(|lane| LaneName {
-        target: lane.target.name.clone(),
+        target: lane.name.clone(),
         region: lane.target.region.clone(),
     });
     let lanes = lanes.collect();
@@ -286,6 +286,16 @@ fn files(
     }
 }
 
+/// As many problems are told at most.
+const MOST_PROBLEMS: usize = 8;
+
+/// Keeps a problem, once: a full disk says the same of each file every second.
+fn note(problems: &mut Vec<String>, problem: String) {
+    if problems.len() < MOST_PROBLEMS && !problems.contains(&problem) {
+        problems.push(problem);
+    }
+}
+
 impl Out {
     /// Whether each request is to be told.
     pub fn wants_samples(&self) -> bool {
@@ -298,11 +308,17 @@ impl Out {
     }
 
     fn kept<E: std::fmt::Display>(&mut self, written: Result<(), E>) {
-        // The first says it; a full disk would say it each second.
-        if let Err(error) = written
-            && self.problems.is_empty()
-        {
-            self.problems.push(error.to_string());
+        if let Err(error) = written {
+            note(&mut self.problems, error.to_string());
+        }
+    }
+
+    /// Tells what is missing through a fault of this program, once.
+    fn missing(&mut self, problem: String, result: &mut LoadResult) {
+        let missing = &mut result.harness.missing;
+        if !missing.contains(&problem) {
+            self.problems.push(problem.clone());
+            missing.push(problem);
         }
     }
 
@@ -353,6 +369,17 @@ impl Out {
             }
         }
         progress.clear();
+        for worker in fold.missing() {
+            let problem = format!("worker {worker} ended early: its requests are missing");
+            self.missing(problem, result);
+        }
+        if fold.panicked() > 0 {
+            let problem = format!(
+                "{} conversations ended by an error in this program, which is told above: those measured are counted as cut",
+                fold.panicked()
+            );
+            self.missing(problem, result);
+        }
         let rest = fold.rest();
         self.write(|store| store.seconds(&rest));
         add_cpu(&mut result.harness.cpu, fold.cpu());
@@ -431,6 +458,13 @@ impl Out {
         if self.place.is_none() {
             return Ok(exit);
         }
+        if !result.harness.missing.is_empty() {
+            // As with one that was interrupted.
+            ui.err(
+                "warning: this shard is not whole, so its record is not written: run it again\n",
+            )?;
+            return Ok(exit);
+        }
         if result.ending == Ending::Interrupted {
             // Written, it would keep the next attempt from being counted.
             ui.err(
@@ -507,5 +541,30 @@ impl Out {
         // Its texts were redacted where they came from: the document's digest is over them.
         let text = shard.to_json();
         Ok(place.create(&self.run, &name, text.as_bytes()).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::load::out::*;
+
+    #[test]
+    fn each_problem_is_told_once_and_not_without_end() {
+        let mut problems = Vec::new();
+        for name in ["series.csv", "intervals.hlog", "series.csv", "load.json"] {
+            note(&mut problems, format!("cannot write {name}"));
+        }
+        assert_eq!(
+            problems,
+            [
+                "cannot write series.csv",
+                "cannot write intervals.hlog",
+                "cannot write load.json"
+            ]
+        );
+        for number in 0..20 {
+            note(&mut problems, format!("{number}"));
+        }
+        assert_eq!(problems.len(), MOST_PROBLEMS);
     }
 }

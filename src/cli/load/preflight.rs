@@ -10,6 +10,7 @@ use crate::cli::open_files;
 use crate::cli::ui::Ui;
 use crate::load::fleet::Lane;
 use crate::report::escape;
+use crate::transport::wire::STREAMS_PER_LANE;
 
 /// Files that the program has open besides connections: standard streams, logs, runtimes, results.
 const OTHER_FILES: u64 = 64;
@@ -39,6 +40,43 @@ pub fn room() -> Room {
     }
 }
 
+/// How conversations share connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// Conversations on a connection, at most.
+    pub streams: u64,
+    /// Each has connections of its own.
+    pub workers: u64,
+}
+
+impl Sharing {
+    /// A connection for each.
+    pub const NONE: Sharing = Sharing {
+        streams: 1,
+        workers: 0,
+    };
+
+    /// HTTP/2. A server may allow fewer streams, which shows only when it is asked.
+    pub fn streams(workers: usize) -> Sharing {
+        Sharing {
+            streams: STREAMS_PER_LANE as u64,
+            workers: workers as u64,
+        }
+    }
+
+    /// The connections that so many conversations at one target need: each worker may have one that is not full.
+    pub fn connections(self, conversations: u64) -> u64 {
+        let full = conversations.div_ceil(self.streams);
+        full.saturating_add(self.workers).min(conversations)
+    }
+
+    /// The conversations at so many targets that have room on so many connections.
+    fn conversations(self, connections: u64, lanes: u64) -> u64 {
+        let full = connections.saturating_sub(self.workers.saturating_mul(lanes));
+        full.saturating_mul(self.streams).max(connections)
+    }
+}
+
 /// Whether so many connections at a time have room, of which so many go to one address.
 pub fn check_room(room: Room, connections: u64, to_one: u64) -> anyhow::Result<()> {
     if let Some(files) = room.files
@@ -64,11 +102,12 @@ pub fn check_room(room: Room, connections: u64, to_one: u64) -> anyhow::Result<(
     Ok(())
 }
 
-/// How many connections an open loop may have at a time, when the wish is this.
-pub fn affordable(room: Room, wish: u32, lanes: usize) -> u32 {
+/// How many conversations an open loop may hold at a time, when the wish is this.
+pub fn affordable(room: Room, wish: u32, lanes: usize, sharing: Sharing) -> u32 {
     let files = room.files.map(|files| files.saturating_sub(OTHER_FILES));
     let ports = room.ports.map(|ports| ports.saturating_mul(lanes as u64));
-    let most = files.into_iter().chain(ports).min().unwrap_or(u64::MAX);
+    let connections = files.into_iter().chain(ports).min();
+    let most = connections.map_or(u64::MAX, |most| sharing.conversations(most, lanes as u64));
     u32::try_from(most).unwrap_or(u32::MAX).clamp(1, wish)
 }
 
@@ -149,8 +188,23 @@ mod tests {
         let ports = check_room(many, 30_000, 30_000).unwrap_err().to_string();
         assert!(ports.contains("ip_local_port_range"), "{ports}");
         assert!(check_room(many, 60_000, 20_000).is_ok());
-        assert_eq!(affordable(room, 20_000, 1), 960);
-        assert_eq!(affordable(many, 50_000, 1), 28_232);
+        assert_eq!(affordable(room, 20_000, 1, Sharing::NONE), 960);
+        assert_eq!(affordable(many, 50_000, 1, Sharing::NONE), 28_232);
+    }
+
+    #[test]
+    fn streams_share_connections() {
+        assert_eq!(Sharing::NONE.connections(30_000), 30_000);
+        let two = Sharing::streams(2);
+        // 468 are full, one is not; and the rest of the other worker's.
+        assert_eq!(two.connections(30_000), 471);
+        assert_eq!(two.connections(1), 1);
+        let room = Room {
+            files: Some(564),
+            ports: Some(28_232),
+        };
+        assert_eq!(affordable(room, 100_000, 1, two), 498 * 64);
+        assert_eq!(affordable(room, 100_000, 3, two), 494 * 64);
     }
 
     #[test]

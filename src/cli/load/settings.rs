@@ -226,6 +226,9 @@ const CONCURRENCY: f64 = 4.0;
 /// How long is measured where nothing says it.
 const DURATION: Duration = Duration::from_secs(10);
 
+/// No recorded arrivals take longer.
+const LONGEST_REPLAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 fn load(args: &LoadArgs) -> anyhow::Result<Load> {
     let spacing = match args.spacing {
         SpacingArg::Poisson => Spacing::Poisson,
@@ -263,6 +266,14 @@ fn load(args: &LoadArgs) -> anyhow::Result<Load> {
             .with_context(|| format!("--arrivals: {} cannot be read", file.display()))?;
         let recorded = replay::read(&file.display().to_string(), &text, args.speed)
             .map_err(|wrong| anyhow::anyhow!("{}", wrong.to_string().trim_end()))?;
+        if recorded.last().is_some_and(|last| last.at > LONGEST_REPLAY) {
+            bail!(
+                "--arrivals: at --speed {:e} the last of {} comes more than a year after the first\n  help: \
+                 a greater --speed, or a part of the file",
+                args.speed,
+                file.display()
+            );
+        }
         return Ok(Load::Replay(recorded.into()));
     }
     Ok(match (&args.rate, &args.concurrency) {

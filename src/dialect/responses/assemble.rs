@@ -176,10 +176,8 @@ impl Fold for Assembler {
                 self.take_error(json);
                 none
             }
-            "response.output_item.added" => {
-                self.take_added(json, event.at);
-                none
-            }
+            // Early returned: where nothing else came, the whole is still the output.
+            "response.output_item.added" => return self.take_added(json, event.at),
             "response.output_item.done" => self.take_done(json, event.at),
             "response.content_part.done" | "response.reasoning_summary_part.done" => {
                 self.take_part(json, event.at);
@@ -325,7 +323,9 @@ impl Assembler {
         }
     }
 
-    fn take_added(&mut self, json: &Value, at: Duration) {
+    /// A call's name is output of the model. Its arguments count when they come, also where they come whole.
+    fn take_added(&mut self, json: &Value, at: Duration) -> Outputs {
+        let mut outputs = Outputs::default();
         let item = &json["item"];
         let (index, id) = (json["output_index"].as_u64(), item["id"].as_str());
         let mut slot = self.slot(index, id);
@@ -336,6 +336,11 @@ impl Assembler {
         let slot = &mut self.slots[slot];
         slot.started.get_or_insert(at);
         slot.added = Some(item.clone());
+        let call = matches!(text_of(item, "type"), "function_call" | "custom_tool_call");
+        if call && !text_of(item, "name").is_empty() {
+            outputs.add(OutputKind::Call);
+        }
+        outputs
     }
 
     fn take_done(&mut self, json: &Value, at: Duration) -> Outputs {

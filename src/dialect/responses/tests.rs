@@ -169,7 +169,8 @@ fn folds_a_stream_into_a_trace_with_times() {
     );
     assert_eq!(timing.first_call, Some(ms(100)));
     assert_eq!(timing.total, Some(ms(110)));
-    assert_eq!((timing.output_events, timing.output_reads), (4, 4));
+    assert_eq!(timing.first_call_output, Some(ms(50)), "a call's name");
+    assert_eq!((timing.output_events, timing.output_reads), (5, 5));
     assert_eq!(trace.items[0].started, Some(ms(20)));
     assert_eq!(trace.items[0].ended, Some(ms(90)));
     assert_eq!(trace.items[1].wire, call("fc_1", "{\"city\":\"Dublin\"}"));
@@ -187,7 +188,7 @@ fn reads_with_output_are_counted_once() {
     let timing = decoded(&exchange(200, &[], &reads, End::Complete), true)
         .trace
         .timing;
-    assert_eq!((timing.output_events, timing.output_reads), (4, 2));
+    assert_eq!((timing.output_events, timing.output_reads), (5, 2));
     assert_eq!(timing.first_output, Some(ms(10)));
 }
 
