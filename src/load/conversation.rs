@@ -28,7 +28,9 @@ use crate::turn::trace::{Item, TurnTrace, Usage};
 const MOST_BODY: usize = 16 * 1024 * 1024;
 
 /// Holds one conversation to its end.
-pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start: Start) {
+///
+/// False where its last request was not answered by anybody: not even a head came.
+pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start: Start) -> bool {
     let measured = round.settings.window.phase(start.intended) == Phase::Measured;
     // Until it has ended, whoever cuts it knows of it.
     desk.books().talking[start.lane] += u32::from(measured);
@@ -43,6 +45,7 @@ pub async fn hold(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start:
             _ => tally.counts.stuck += 1,
         }
     }
+    held != Held::Unanswered
 }
 
 /// How far a conversation came.
@@ -51,6 +54,8 @@ enum Held {
     /// A ceiling was reached before its first request.
     NotBegun,
     Stuck,
+    /// Stuck, because nobody answered.
+    Unanswered,
     /// To its end; how long it took without thinking.
     Whole(Duration),
 }
@@ -112,7 +117,10 @@ async fn turns(fleet: &Fleet, round: &Round, wire: &Wire, desk: &Desk, start: St
         spent += heard.took;
         intended = heard.ended;
         if heard.failed {
-            return Held::Stuck;
+            return match heard.answered {
+                true => Held::Stuck,
+                false => Held::Unanswered,
+            };
         }
         last = Some(heard.trace);
     }
@@ -160,6 +168,8 @@ struct Place {
 struct HeardOut {
     trace: TurnTrace,
     failed: bool,
+    /// A head came.
+    answered: bool,
     took: Duration,
     /// From the start of the round.
     ended: Duration,
@@ -238,6 +248,9 @@ async fn exchange(
     };
     ear.book_lags();
     if ear.listening.failed() || sent.end != End::Complete {
+        if let Some(wait) = ear.listening.asked_to_wait() {
+            fleet.refused(lane_index, Some(wait));
+        }
         fleet.know_failures().await;
     }
     let (mut trace, exchange, arrivals) = ear.listening.finish(sent.end.clone(), sent.total);
@@ -285,6 +298,7 @@ async fn exchange(
     let ended = begun + sample.ended;
     Some(HeardOut {
         failed: sample.failure.is_some(),
+        answered: sample.headers.is_some(),
         took: sample.ended,
         ended,
         trace,
@@ -460,14 +474,10 @@ fn told(
 ) {
     let ended = sample.begun + sample.ended;
     let throttled = sample.is_throttled();
-    if fleet.back_off {
-        let gate = &fleet.gates[sample.lane];
-        let now = fleet.begun.elapsed();
-        match throttled {
-            true => gate.refused(now, sample.retry_after),
-            false if sample.failure.is_none() => gate.answered(now),
-            false => {}
-        }
+    if throttled {
+        fleet.refused(sample.lane, sample.retry_after);
+    } else if fleet.back_off && sample.failure.is_none() {
+        fleet.gates[sample.lane].answered(fleet.begun.elapsed());
     }
     let good = sample.failure.is_none() && (round.settings.good)(sample, &arrivals.gaps);
     let tally = &mut books.tallies[sample.lane];

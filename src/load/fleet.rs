@@ -115,6 +115,13 @@ impl Fleet {
         Some(self.gates[lane].closed_until(now)? - now)
     }
 
+    /// A lane was refused as too many, and may have been told how long to wait.
+    pub fn refused(&self, lane: usize, wait: Option<Duration>) {
+        if self.back_off {
+            self.gates[lane].refused(self.begun.elapsed(), wait);
+        }
+    }
+
     /// Compiles, on another thread, what failures are told apart by. That takes longer than thousands of reads, so
     /// the first failure must not do it on a worker's thread.
     pub async fn know_failures(&self) {

@@ -159,6 +159,14 @@ impl<'a> Listening<'a> {
         head.is_none_or(|head| !(200..300).contains(&head.status))
     }
 
+    /// How long a head that refuses as too many (429) asks to wait, where it says so in seconds: that is known before
+    /// the failure has been understood. The answer itself is read with everything else.
+    pub fn asked_to_wait(&self) -> Option<Duration> {
+        let head = self.head.as_ref().filter(|head| head.status == 429)?;
+        let seconds: u32 = head.header("retry-after")?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds.into()))
+    }
+
     /// Bytes of the body came; false where no more are wanted.
     pub fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> bool {
         self.reads = self.reads.saturating_add(1);

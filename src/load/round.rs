@@ -158,6 +158,14 @@ impl Round {
         u64::from(self.settings.number) << 40 | arrival
     }
 
+    /// Whether all conversations of a lane that a closed loop was to measure have begun.
+    pub fn all_begun(&self, lane: usize) -> bool {
+        let shard = self.settings.shard;
+        let begun = self.measured[lane].load(Ordering::Relaxed);
+        let next = begun.saturating_mul(u64::from(shard.count())) + u64::from(shard.index());
+        self.settings.window.most.is_some_and(|most| next >= most)
+    }
+
     /// The next number of a lane's conversation in a closed loop; `None` where all are begun.
     pub fn next(&self, lane: usize, now: Duration) -> Option<u64> {
         let shard = self.settings.shard;

@@ -231,7 +231,9 @@ impl Worker {
         }
         let (fleet, round) = (Arc::clone(&self.fleet), Arc::clone(&self.round));
         let (wire, desk) = (Arc::clone(&self.wire), Arc::clone(&self.desk));
-        tasks.spawn(async move { hold(&fleet, &round, &wire, &desk, start).await });
+        tasks.spawn(async move {
+            hold(&fleet, &round, &wire, &desk, start).await;
+        });
     }
 
     /// The virtual clients of this worker: client `s` of each lane belongs to worker `s` mod the number of them.
@@ -328,6 +330,8 @@ async fn virtual_client(
         return;
     };
     let mut stop = round.settings.stop.clone();
+    // Who is refused at the door comes again in no time, thousands of times a second, at the expense of the others.
+    let (mut unanswered, mut paused_for) = (0, 0);
     loop {
         let now = round.now();
         if *stop.borrow() != Stop::No || round.settings.window.ends().is_some_and(|end| now >= end)
@@ -335,10 +339,12 @@ async fn virtual_client(
             return;
         }
         let pause = match fleet.held(lane) {
+            // Nothing is left to wait for.
+            Some(_) if round.all_begun(lane) => return,
             Some(left) => Some(left),
             // Looked at often enough for a ramp to be smooth.
             None if slot >= allowed(now) => Some(Duration::from_millis(20)),
-            None => None,
+            None => unanswered_pause(std::mem::take(&mut paused_for)),
         };
         if let Some(pause) = pause {
             let ends = round.settings.window.ends();
@@ -358,11 +364,22 @@ async fn virtual_client(
             intended: now,
             held: Duration::ZERO,
         };
-        hold(fleet, round, wire, desk, start).await;
+        unanswered = match hold(fleet, round, wire, desk, start).await {
+            true => 0,
+            false => unanswered + 1,
+        };
+        paused_for = unanswered;
         if fleet.ceiling.reached() {
             return;
         }
     }
+}
+
+/// How long a virtual client waits after so many conversations in a row that nobody answered: 10 ms, twice as long each
+/// time, a second at most.
+fn unanswered_pause(in_a_row: u32) -> Option<Duration> {
+    let doubled = Duration::from_millis(5) * (1 << in_a_row.min(8));
+    (in_a_row > 0).then(|| doubled.min(Duration::from_secs(1)))
 }
 
 /// Waits until a time; for ever where there is none.

@@ -71,6 +71,9 @@ pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
 /// (`results/published/load-client.md`).
 const PER_WORKER: u64 = 256;
 
+/// A start that was agreed on and is longer ago is told: the other shards have long begun.
+const TOO_LATE: Duration = Duration::from_secs(2);
+
 /// Conversations under way at a time, at most, where nobody says it.
 const MOST_UNDER_WAY: u32 = 20_000;
 
@@ -250,6 +253,12 @@ async fn load(
     let watcher = tokio::spawn(stop_when_told(Arc::clone(&stop)));
 
     // All shards begin together.
+    if let Some(late) = waiting.late().filter(|late| *late > TOO_LATE) {
+        ui.err(&format!(
+            "warning: --start-at is {:.0} s ago: this begins at once, by itself\n",
+            late.as_secs_f64()
+        ))?;
+    }
     waiting.wait(stopped.clone()).await;
     let cpu = process_cpu();
     let begun = Instant::now();
@@ -415,9 +424,10 @@ impl Running {
             }
         });
         // Folding and writing happen on a thread of their own, so that they do not delay anybody's clock.
+        let fleet = Arc::clone(&self.fleet);
         let collected = tokio::task::spawn_blocking(move || {
             let State { result, out } = &mut state;
-            let collected = out.collect(&heard, &told, begun, &mut progress, result);
+            let collected = out.collect(&heard, &told, begun, &fleet, &mut progress, result);
             (state, collected)
         });
         let (state, collected) = collected

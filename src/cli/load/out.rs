@@ -66,6 +66,11 @@ impl Part {
         })
     }
 
+    /// How long ago the agreed start was.
+    pub fn late(&self) -> Option<Duration> {
+        SystemTime::now().duration_since(self.start_at?).ok()
+    }
+
     /// Waits for the agreed start, or until it is told to stop.
     pub async fn wait(&self, mut stop: watch::Receiver<Stop>) {
         let Some(left) = self
@@ -330,6 +335,7 @@ impl Out {
         heard: &Receiver<Heard>,
         round: &Round,
         begun: SystemTime,
+        fleet: &Fleet,
         progress: &mut LoadProgress,
         result: &mut LoadResult,
     ) -> Collected {
@@ -355,6 +361,9 @@ impl Out {
             for (lane, (total, under_way)) in fold.totals().iter().zip(fold.under_way()).enumerate()
             {
                 progress.lane(lane, total, under_way);
+                if let Some(wait) = fleet.held(lane) {
+                    progress.waits(lane, wait);
+                }
             }
             let whole = fold.whole();
             if !whole.is_empty() {

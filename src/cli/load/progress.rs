@@ -1,7 +1,7 @@
 //! What runs now, on stderr while it is a terminal: a line per target and region.
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,9 +15,14 @@ use crate::report::escape::line;
 /// Lanes that get a line of their own; a terminal has few lines.
 const LINES: usize = 20;
 
-/// The progress of a run; shows nothing where stderr is no terminal.
+/// A wait that a provider asked for and that is longer than this is told, also where stderr is no terminal.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+
+/// The progress of a run; where stderr is no terminal only long waits are told.
 pub struct LoadProgress {
     shown: Option<Shown>,
+    /// By lane: its name, and until when it waits, as was told last.
+    waits: Vec<(String, Instant)>,
 }
 
 struct Shown {
@@ -32,9 +37,13 @@ struct Shown {
 impl LoadProgress {
     /// `length` is how long it will take, where that is known.
     pub fn new(lanes: &[Lane], length: Option<Duration>) -> LoadProgress {
+        let waits = lanes
+            .iter()
+            .map(|lane| (line(&lane.label()), Instant::now()))
+            .collect();
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         if !io::stderr().is_terminal() || dumb {
-            return LoadProgress { shown: None };
+            return LoadProgress { shown: None, waits };
         }
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let style =
@@ -64,6 +73,7 @@ impl LoadProgress {
             .collect();
         let now = Instant::now();
         LoadProgress {
+            waits,
             shown: Some(Shown {
                 bars,
                 head,
@@ -104,6 +114,27 @@ impl LoadProgress {
             });
             bar.set_message(words(tally, under_way, rate, cost));
         }
+    }
+
+    /// A lane sends nothing for so long, because its provider asked for it. Told once for each wait that is long.
+    pub fn waits(&mut self, index: usize, wait: Duration) {
+        let Some((name, told)) = self.waits.get_mut(index) else {
+            return;
+        };
+        let until = Instant::now() + wait.min(Duration::from_secs(86_400));
+        if wait < LONG_WAIT || until < *told + LONG_WAIT {
+            return;
+        }
+        *told = until;
+        let words = format!(
+            "  {name}: nothing is sent for {:.0} s, as the provider asks (--no-back-off goes on)",
+            wait.as_secs_f64()
+        );
+        // Where it cannot be told there is nobody to tell.
+        let _ = match &self.shown {
+            Some(shown) => shown.bars.println(words),
+            None => writeln!(io::stderr(), "{words}"),
+        };
     }
 
     /// Takes it off the terminal.
