@@ -134,7 +134,7 @@ pub async fn start_mock(seed: u64) -> anyhow::Result<MockServer> {
         .context("the built-in mocks could not listen on loopback")
 }
 
-/// The first Ctrl-C (or SIGTERM) ends the run gently, the second at once.
+/// The first Ctrl-C (or another signal to stop) ends the run gently, the second at once.
 async fn stop_when_told(stop: watch::Sender<bool>) {
     if signals::told_to_stop().await.is_ok() {
         let _ = stop.send(true);

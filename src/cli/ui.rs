@@ -110,6 +110,11 @@ impl Ui {
         }
     }
 
+    /// Prints on stderr what must not end a run that measures. That it could not be printed is remembered.
+    pub fn tell(&mut self, text: &str) {
+        let _ = self.err.print(text);
+    }
+
     /// Whether something could not be written, on a full disk for instance.
     pub fn failed(&self) -> bool {
         self.out.failed || self.err.failed

@@ -6,6 +6,8 @@
 mod envelope;
 mod wait;
 
+pub(crate) use crate::dialect::failure::wait::asked_by_head;
+
 use std::time::Duration;
 
 use crate::catalog::failure::{Failures, Symptom, UNKNOWN};

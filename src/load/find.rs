@@ -199,6 +199,7 @@ impl Search {
         self.steps.push(StepResult { outcome, confirm });
         let rate = outcome.rate;
         if outcome.held == Held::Held && !outcome.client_bound {
+            self.in_vain = 0;
             self.failed.retain(|failed| failed.rate > rate);
             if self.held.last() == Some(&rate) {
                 self.confirmed += u32::from(confirm > 0);
@@ -210,7 +211,9 @@ impl Search {
             }
             return;
         }
-        if outcome.held == Held::Broken && outcome.unloaded && !outcome.client_bound {
+        // Above a rate that held there is a limit, and nothing is in vain.
+        let vain = outcome.unloaded && self.held.is_empty();
+        if outcome.held == Held::Broken && vain && !outcome.client_bound {
             self.in_vain += 1;
         }
         // Undecided counts as failed: unknown is never told as good. The second look may still mend it.

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 
 use crate::catalog::failure::Failures;
 use crate::dialect::agentcore::mapping::Mapping;
+use crate::dialect::failure::asked_by_head;
 use crate::dialect::stream::{AnswerStream, Output};
 use crate::dialect::{self, Dialect};
 use crate::turn::exchange::{End, Exchange, Head, Read};
@@ -159,12 +160,10 @@ impl<'a> Listening<'a> {
         head.is_none_or(|head| !(200..300).contains(&head.status))
     }
 
-    /// How long a head that refuses as too many (429) asks to wait, where it says so in seconds: that is known before
-    /// the failure has been understood. The answer itself is read with everything else.
+    /// How long a head that refuses as too many (429) asks to wait: that is known before the failure has been
+    /// understood, which takes long the first time.
     pub fn asked_to_wait(&self) -> Option<Duration> {
-        let head = self.head.as_ref().filter(|head| head.status == 429)?;
-        let seconds: u32 = head.header("retry-after")?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds.into()))
+        asked_by_head(self.head.as_ref().filter(|head| head.status == 429)?)
     }
 
     /// Bytes of the body came; false where no more are wanted.
@@ -289,6 +288,36 @@ mod tests {
             assert_eq!(arrivals.first_read, Some(Duration::from_millis(103)));
             assert_eq!(arrivals.gaps, vec![10_000; tokens as usize - 1]);
         }
+    }
+
+    #[test]
+    fn a_refusal_is_obeyed_by_its_head_but_not_for_ever() {
+        let mapping = Mapping::default();
+        let asked = |status, name: &str, value: &str| {
+            let mut listening = Listening::new(Manner {
+                dialect: Dialect::Chat,
+                mapping: &mapping,
+                provider: "openai",
+                failures: &catalog::shipped().failures,
+                streamed: true,
+                most: 1000,
+            });
+            listening.head(Head {
+                status,
+                headers: vec![(name.to_owned(), value.to_owned())],
+                at: Duration::ZERO,
+            });
+            listening.asked_to_wait()
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(asked(429, "retry-after", "2"), Some(ms(2000)));
+        assert_eq!(asked(429, "retry-after-ms", "137"), Some(ms(137)));
+        assert_eq!(asked(503, "retry-after", "2"), None);
+        assert_eq!(
+            asked(429, "retry-after", "2592000"),
+            None,
+            "a month is no wait"
+        );
     }
 
     #[test]

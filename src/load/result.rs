@@ -212,6 +212,8 @@ fn of_search(found: &Found) -> Verdict {
     let last = found.steps.last().map(|step| step.outcome.held);
     match (found.highest, found.bounded_by, last) {
         (Some(_), ..) => Verdict::Kept,
+        // Lower rates were still to be tried.
+        (None, ..) if found.cut_short => Verdict::Undetermined,
         (None, BoundedBy::Floor, Some(Outcome::Broken)) => Verdict::Broken,
         (None, ..) => Verdict::Undetermined,
     }

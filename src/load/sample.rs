@@ -59,7 +59,7 @@ pub struct Sample {
     pub connecting: Option<Connecting>,
     /// Waiting for a place on an HTTP/2 connection.
     pub queued: Duration,
-    /// When the last byte of the request was handed to the kernel.
+    /// Right before the write that gave the last byte of the request to the kernel.
     pub sent: Option<Duration>,
     pub headers: Option<Duration>,
     pub first_output: Option<Duration>,

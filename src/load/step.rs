@@ -65,7 +65,7 @@ pub fn shown(tried: &Tried<'_>, tally: &Tally) -> Shown {
             held,
             goodput: counts.completed_good as f64 / seconds,
             client_bound: tried.client_bound,
-            unloaded: unloaded(tried.rate, tally),
+            unloaded: unloaded(seconds, tally),
         },
         why: terms.chain(broken).collect(),
     }
@@ -75,14 +75,17 @@ pub fn shown(tried: &Tried<'_>, tally: &Tally) -> Shown {
 const MEETING: f64 = 0.5;
 
 /// Whether requests hardly met each other at the server (Little's law: rate times time is how many are there), and
-/// none was refused as too many. A target where nothing is answered at all counts, however long it takes to say so.
-fn unloaded(rate: f64, tally: &Tally) -> bool {
+/// none was refused, which may be a server's way to shed load. A target where nothing is answered at all counts,
+/// however long it takes to say so.
+fn unloaded(measured: f64, tally: &Tally) -> bool {
     let counts = &tally.counts;
-    let refused = counts.throttled + counts.held_back + counts.cut;
+    let refused = counts.throttled + counts.held_back + counts.cut > 0;
+    let partly = counts.whole > 0 && !tally.errors.is_empty();
     let seconds = tally
         .measured(Measure::E2e)
         .map_or(0.0, |histogram| histogram.mean() / 1e6);
-    counts.requests > 0 && refused == 0 && rate * seconds < MEETING
+    let under_way = counts.requests as f64 / measured * seconds;
+    counts.requests > 0 && !refused && !partly && under_way < MEETING
 }
 
 /// Whether requests waited longer and longer: the server took less than came, however short the waits still were.
@@ -117,7 +120,8 @@ pub fn client_bound(tallies: &[Tally], lane: usize, busy: &[Busy]) -> bool {
         return false;
     };
     let counts = &tally.counts;
-    let conversations = counts.conversations + counts.cut;
+    // Those that got no place are cut only, those that were cut while they ran are both.
+    let conversations = counts.conversations.max(counts.cut);
     let waited = counts.waited > 0 && counts.waited.saturating_mul(100) >= conversations;
     let reads = |tally: &Tally| tally.counts.reads;
     let all: u64 = tallies.iter().map(reads).sum();

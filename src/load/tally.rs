@@ -327,7 +327,8 @@ impl Tally {
     fn record_counts(&mut self, sample: &Sample, good: bool) {
         let counts = &mut self.counts;
         counts.requests += 1;
-        counts.waited += u64::from(sample.held > LATE_START);
+        // A later turn was held by its provider.
+        counts.waited += u64::from(sample.turn == 0 && sample.held > LATE_START);
         counts.last_end_us = counts.last_end_us.max(micros(sample.begun + sample.ended));
         counts.whole += u64::from(sample.failure.is_none());
         counts.good += u64::from(good);

@@ -51,11 +51,13 @@ impl Window {
     }
 
     /// How long a lane was measured, of so much that all were: where a number of requests ended it, until the
-    /// last answer of its own, unless that was cut.
+    /// last answer of its own, unless that was cut, or arrivals were held back: that time belongs to it.
     pub fn of_lane(&self, all: Duration, counts: &Counts) -> Duration {
         let last = Duration::from_micros(counts.last_end_us);
         match self.most {
-            Some(_) if counts.cut == 0 => last.saturating_sub(self.warm_up).min(all),
+            Some(_) if counts.cut == 0 && counts.held_back == 0 => {
+                last.saturating_sub(self.warm_up).min(all)
+            }
             _ => all,
         }
     }

@@ -221,6 +221,8 @@ impl Worker {
     /// Starts a conversation of the schedule, unless its lane backs off.
     fn begin(&self, start: Start, tasks: &mut JoinSet<()>) {
         if *self.round.settings.stop.borrow() != Stop::No {
+            let window = &self.round.settings.window;
+            self.desk.books().turn_away(&start, window);
             return;
         }
         if self.fleet.held(start.lane).is_some() {

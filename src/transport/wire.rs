@@ -2,8 +2,8 @@
 //!
 //! Leaner than `live`, which `check` uses: no task, timer or buffer of ours per read, one thread's pool, and
 //! the body goes to a [`Hearing`] instead of into memory. Never follows redirects and never retries; the one
-//! thing it does again, and says so, is to dial where the server has closed a connection that lay idle: that shows
-//! within a round trip. A request that breaks later is a failure.
+//! thing it does again, and says so, is to dial where the server has closed a connection that lay idle, which shows
+//! within a round trip, or where a request was not written whole. A request that breaks later is a failure.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -107,7 +107,7 @@ pub struct Sent {
     pub dial: Option<Dial>,
     /// How long a place on a connection was waited for, while another exchange dialled it (HTTP/2).
     pub queued: Duration,
-    /// When the last byte of the request was with the kernel. On HTTP/2 it is when the framing had the whole
+    /// Right before the write that gave the last byte of the request to the kernel. On HTTP/2 it is when the framing had the whole
     /// body and wrote next: too early where a body is greater than the window that the server gives.
     pub sent: Option<Duration>,
     /// Bytes on the wire, with heads and framing, TLS and a tunnel's set-up. HTTP/2: of the connection, while

@@ -71,14 +71,14 @@ pub async fn run(
         let wanted = rates.iter().enumerate().filter(|(_, rate)| rate.is_some());
         let gates = wanted.map(|(lane, _)| running.fleet.held(lane));
         if let Some(wait) = step::rest(gates, cut, *step_length) {
-            ui.err(&format!(
+            ui.tell(&format!(
                 "  nothing is sent for {:.1} s: {}\n",
                 wait.as_secs_f64(),
                 match cut {
-                    true => "what was cut may still be answered, or a provider asked to wait",
-                    false => "a provider asked to wait",
+                    true => "what was cut may still be answered, or a provider refuses requests as too many",
+                    false => "a provider refuses requests as too many",
                 }
-            ))?;
+            ));
             running.rest(wait).await;
         }
         if running.is_stopped() {
@@ -151,7 +151,7 @@ pub async fn run(
                 }
                 _ => "",
             };
-            ui.err(&format!(
+            ui.tell(&format!(
                 "  step {:>2}  {:24}  {rate:>9.2}/s offered, {:>9.2}/s good: {word}{why}{hint}{}\n",
                 number + 1,
                 escape::line(&labels[lane]),
@@ -161,7 +161,7 @@ pub async fn run(
                 } else {
                     ""
                 }
-            ))?;
+            ));
             search.told(outcome);
         }
     }

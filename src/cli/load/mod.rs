@@ -330,7 +330,7 @@ async fn load(
     let mut record = out.record(&result);
     if let Some(specimen) = specimen {
         let calibration = specimen.compare(out.samples(), out.origin())?;
-        ui.err(&calibrate::words(&calibration))?;
+        ui.tell(&calibrate::words(&calibration));
         record.calibration = Some(calibrate::json(&calibration));
     }
     let folder = out.folder().map(|folder| folder.display().to_string());
@@ -455,6 +455,9 @@ fn finish(
 ) -> anyhow::Result<Exit> {
     let exit = match (result.ending.clone(), result.verdict()) {
         (Ending::Interrupted, _) => Exit::Interrupted,
+        // What our own fault broke is nobody's finding.
+        (_, Verdict::Broken) if !result.harness.missing.is_empty() => Exit::Undetermined,
+        (_, Verdict::Kept) if ui.failed() => Exit::Undetermined,
         (_, Verdict::Kept) => kept,
         (_, Verdict::Broken) => Exit::Findings,
         (_, Verdict::Undetermined) => Exit::Undetermined,

@@ -461,7 +461,7 @@ impl Out {
         self.write(|store| store.record(record, true));
         let mut exit = Exit::Ok;
         for problem in &self.problems {
-            ui.err(&format!("error: the run is not kept whole: {problem}\n"))?;
+            ui.tell(&format!("error: the run is not kept whole: {problem}\n"));
             exit = Exit::Undetermined;
         }
         if self.place.is_none() {
@@ -469,16 +469,16 @@ impl Out {
         }
         if !result.harness.missing.is_empty() {
             // As with one that was interrupted.
-            ui.err(
+            ui.tell(
                 "warning: this shard is not whole, so its record is not written: run it again\n",
-            )?;
+            );
             return Ok(exit);
         }
         if result.ending == Ending::Interrupted {
             // Written, it would keep the next attempt from being counted.
-            ui.err(
+            ui.tell(
                 "warning: this shard was interrupted, so its record is not written: run it again\n",
-            )?;
+            );
             return Ok(exit);
         }
         let shard = self.shard_record(result, warm_up);
@@ -489,7 +489,7 @@ impl Out {
                 let same = there
                     .as_ref()
                     .is_ok_and(|there| there.says_the_same(&shard));
-                ui.err(&match (same, there) {
+                ui.tell(&match (same, there) {
                     (true, _) => format!(
                         "{} of run {} was written by another attempt meanwhile, and says the same: that one stays\n",
                         shard.label(), self.run
@@ -500,13 +500,13 @@ impl Out {
                         shard.label(), self.run, there.attempt, there.requests(), shard.attempt, shard.requests()
                     ),
                     (false, Err(error)) => format!("error: what is there already cannot be read: {error}\n"),
-                })?;
+                });
                 Ok(if same { exit } else { Exit::Undetermined })
             }
             Err(error) => {
-                ui.err(&format!(
+                ui.tell(&format!(
                     "error: this shard's record is not written: {error:#}\n"
-                ))?;
+                ));
                 Ok(Exit::Undetermined)
             }
         }

@@ -127,7 +127,7 @@ impl LoadProgress {
         }
         *told = until;
         let words = format!(
-            "  {name}: nothing is sent for {:.0} s, as the provider asks (--no-back-off goes on)",
+            "  {name}: nothing is sent for {:.0} s, because the provider refuses requests as too many (--no-back-off goes on)",
             wait.as_secs_f64()
         );
         // Where it cannot be told there is nobody to tell.

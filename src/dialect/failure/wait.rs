@@ -20,10 +20,14 @@ const EPOCH: f64 = 1e9;
 /// What a refusal asks for: `retry-after-ms`, `Retry-After`, its words, and last the times at which
 /// limits are reset, which say when a limit is whole again and so are the longest.
 pub(super) fn asked(head: &Head, message: &str) -> Option<Duration> {
-    in_milliseconds(head)
-        .or_else(|| retry_after(head))
+    asked_by_head(head)
         .or_else(|| wait_in_text(message))
         .or_else(|| reset(head))
+}
+
+/// The part of it that the head alone tells, in so many words.
+pub(crate) fn asked_by_head(head: &Head) -> Option<Duration> {
+    in_milliseconds(head).or_else(|| retry_after(head))
 }
 
 /// `retry-after-ms`, as Azure and OpenAI send it.
