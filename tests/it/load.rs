@@ -161,6 +161,8 @@ fn bad_flags_are_told_before_anything_is_sent() {
         (&["--arrivals", "absent.csv"], "absent.csv"),
         (&["--max-cost=-1"], "--max-cost"),
         (&["--max-cost", "1"], "price"),
+        (&["--max-tokens", "0"], "--max-tokens"),
+        (&["--rate", "5/2s,9/2s", "--duration", "8s"], "than the 4 s"),
         (&["--concurrency", "900000000"], "help:"),
         (
             &["--concurrency", "5/1s,0", "--requests", "90"],

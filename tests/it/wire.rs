@@ -63,7 +63,7 @@ fn limits() -> Limits {
     }
 }
 
-fn settings(version: HttpVersion) -> WireSettings {
+pub(crate) fn settings(version: HttpVersion) -> WireSettings {
     let mut settings = WireSettings::new(version, limits(), &[], true).unwrap();
     settings.proxies = Matcher::builder().build();
     settings
@@ -85,7 +85,7 @@ fn post(url: &str) -> Outgoing {
 }
 
 /// Keeps what it hears, and does something at each part.
-struct Ear<F = fn(usize) -> ControlFlow<()>> {
+pub(crate) struct Ear<F = fn(usize) -> ControlFlow<()>> {
     head: Option<(Head, Duration)>,
     parts: Vec<(Duration, Duration, Vec<u8>)>,
     at_part: F,
@@ -115,7 +115,7 @@ impl<F: FnMut(usize) -> ControlFlow<()>> Hearing for Ear<F> {
 }
 
 impl<F> Ear<F> {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let all: Vec<u8> = self
             .parts
             .iter()
@@ -125,7 +125,7 @@ impl<F> Ear<F> {
     }
 }
 
-async fn heard(wire: &Wire, url: &str) -> (Sent, Ear) {
+pub(crate) async fn heard(wire: &Wire, url: &str) -> (Sent, Ear) {
     let mut ear = ear();
     let sent = wire.send(post(url), &mut ear).await;
     (sent, ear)

@@ -1,0 +1,75 @@
+//! A server of HTTP/2 that takes its leave (GOAWAY) while requests are about to be sent.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sameturn::transport::wire::{HttpVersion, Wire};
+use sameturn::turn::exchange::End;
+use tokio::sync::Notify;
+
+use crate::wire::{heard, settings};
+
+/// Requests after which a connection is given up.
+const EACH: usize = 3;
+
+#[tokio::test]
+async fn no_request_is_lost_where_a_server_takes_its_leave() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/x", listener.local_addr().unwrap());
+    let served = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&served);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (all, own, enough) = (
+                Arc::clone(&counted),
+                Arc::new(AtomicUsize::new(0)),
+                Arc::new(Notify::new()),
+            );
+            let told = Arc::clone(&enough);
+            let service = hyper::service::service_fn(move |_: Request<Incoming>| {
+                all.fetch_add(1, Ordering::SeqCst);
+                if own.fetch_add(1, Ordering::SeqCst) + 1 == EACH {
+                    told.notify_one();
+                }
+                let body = Full::new(Bytes::from_static(b"data: 1\n\n"));
+                async move { Ok::<_, Infallible>(Response::new(body)) }
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let connection = server.serve_connection(TokioIo::new(socket), service);
+            tokio::spawn(async move {
+                let mut connection = pin!(connection);
+                tokio::select! {
+                    ended = connection.as_mut() => return ended,
+                    () = enough.notified() => {}
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            });
+        }
+    });
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))));
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (wire, url) = (Arc::clone(&wire), url.clone());
+            tokio::spawn(async move {
+                for _ in 0..40 {
+                    let (sent, ear) = heard(&wire, &url).await;
+                    assert_eq!(sent.end, End::Complete, "{sent:?}");
+                    assert_eq!(ear.text(), "data: 1\n\n");
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    // None was asked twice.
+    assert_eq!(served.load(Ordering::SeqCst), 320);
+}
