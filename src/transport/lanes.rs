@@ -6,13 +6,15 @@
 //! that somebody else is dialling as anything but `queued`.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use futures_util::TryFutureExt;
 use http::{Uri, header::HOST};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -39,6 +41,8 @@ pub(super) struct Lanes {
 #[derive(Debug, Default)]
 struct Lane {
     taken: AtomicUsize,
+    /// The server has taken its leave: what is under way goes on, nothing new is taken.
+    left: AtomicBool,
     line: OnceCell<Result<Line, String>>,
 }
 
@@ -64,6 +68,7 @@ impl Lane {
     /// How many exchanges it may carry: what the server allows, if less than ours.
     fn room(&self) -> usize {
         match self.line.get() {
+            _ if self.left.load(Ordering::SeqCst) => 0,
             Some(Ok(line)) if line.sender.is_closed() => 0,
             Some(Ok(line)) => STREAMS_PER_LANE.min(line.allowed.load(Ordering::SeqCst)),
             Some(Err(_)) => 0,
@@ -73,6 +78,7 @@ impl Lane {
 
     fn useless(&self) -> bool {
         match self.line.get() {
+            _ if self.left.load(Ordering::SeqCst) => true,
             Some(Ok(line)) => line.sender.is_closed(),
             Some(Err(_)) => true,
             None => false,
@@ -124,9 +130,10 @@ impl Lanes {
             .once(settings, dialler, origin, route, (copy, &uri), hear, sent)
             .await?;
         // A server that takes its leave (GOAWAY) closes the connection under whoever was about to use it. What never
-        // left can be asked elsewhere.
-        let unsent = first.sent.is_none() && matches!(first.outcome.end, End::Refused { .. });
-        if !(unsent && lane.0.useless()) {
+        // left can be asked elsewhere, and so can what it says that it has not worked on (RFC 9113, section 6.8).
+        let refused = matches!(first.outcome.end, End::Refused { .. });
+        let unsent = first.sent.is_none() && lane.0.useless();
+        if !(refused && (unsent || lane.0.left.load(Ordering::SeqCst))) {
             return Ok(first);
         }
         drop(lane);
@@ -175,7 +182,8 @@ impl Lanes {
         } else {
             sent.queued += asked.elapsed();
         }
-        let attempt = exchange(settings, line, (request, uri.clone()), hear, sent.start).await?;
+        let request = (request, uri.clone());
+        let attempt = exchange(settings, line, &place.0.left, request, hear, sent.start).await?;
         Ok((attempt, place))
     }
 }
@@ -183,6 +191,7 @@ impl Lanes {
 async fn exchange(
     settings: &WireSettings,
     line: &Line,
+    left: &AtomicBool,
     (request, uri): (Outgoing, Uri),
     hear: &mut impl Hearing,
     start: Instant,
@@ -213,6 +222,11 @@ async fn exchange(
         waker: &waker,
     };
     let response = line.sender.clone().send_request(message);
+    let response = response.inspect_err(|error| {
+        if took_leave(error) {
+            left.store(true, Ordering::SeqCst);
+        }
+    });
     let outcome = drive(None, response, course, hear).await;
     let mut attempt = Attempt::of(outcome, &sent, &line.ledger, line.clock);
     attempt.bytes_out -= before.0;
@@ -221,6 +235,21 @@ async fn exchange(
     attempt.stampless -= before.3;
     attempt.clamped -= before.4;
     Ok(attempt)
+}
+
+/// Whether a request ended because the server took its leave before it had worked on it: GOAWAY without an error ends
+/// only those streams that come after the last one that it still serves.
+fn took_leave(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(one) = source {
+        if let Some(error) = one.downcast_ref::<h2::Error>() {
+            return error.is_go_away()
+                && error.is_remote()
+                && error.reason() == Some(h2::Reason::NO_ERROR);
+        }
+        source = one.source();
+    }
+    false
 }
 
 async fn open(

@@ -49,10 +49,10 @@ fn who_is_refused_at_the_door_does_not_come_again_at_once() {
         )
     };
     let both = target("alive", &stub.base_url) + &target("dead", &dead_url);
-    let run = load(&both, &["--duration", "1s", "--concurrency", "2"], 3);
+    let run = load(&both, &["--duration", "4s", "--concurrency", "2"], 3);
     let requests = |place: usize| run["targets"][place]["requests"].as_u64().unwrap();
-    // Two clients that wait 10, 20, 40 ms and so on come seven times in a second each, and thousands of times
-    // without waiting.
-    assert!((2..40).contains(&requests(1)), "{}", requests(1));
+    // Two clients that wait 10, 20, 40 ms and so on come about ten times each; without waiting, thousands of times, though
+    // the first second of a debug build is spent on what failures are told apart by.
+    assert!((2..60).contains(&requests(1)), "{}", requests(1));
     assert!(requests(0) > 0);
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -39,7 +40,11 @@ async fn no_request_is_lost_where_a_server_takes_its_leave() {
                     told.notify_one();
                 }
                 let body = Full::new(Bytes::from_static(b"data: 1\n\n"));
-                async move { Ok::<_, Infallible>(Response::new(body)) }
+                async move {
+                    // Long enough for others to come while the connection is about to end.
+                    tokio::time::sleep(Duration::from_millis(15)).await;
+                    Ok::<_, Infallible>(Response::new(body))
+                }
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             let connection = server.serve_connection(TokioIo::new(socket), service);
@@ -55,11 +60,12 @@ async fn no_request_is_lost_where_a_server_takes_its_leave() {
         }
     });
     let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))));
-    let clients: Vec<_> = (0..8)
+    let clients: Vec<_> = (0..60)
         .map(|_| {
             let (wire, url) = (Arc::clone(&wire), url.clone());
             tokio::spawn(async move {
-                for _ in 0..40 {
+                for _ in 0..20 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                     let (sent, ear) = heard(&wire, &url).await;
                     assert_eq!(sent.end, End::Complete, "{sent:?}");
                     assert_eq!(ear.text(), "data: 1\n\n");
@@ -71,5 +77,5 @@ async fn no_request_is_lost_where_a_server_takes_its_leave() {
         client.await.unwrap();
     }
     // None was asked twice.
-    assert_eq!(served.load(Ordering::SeqCst), 320);
+    assert_eq!(served.load(Ordering::SeqCst), 1200);
 }
