@@ -158,7 +158,7 @@ fn a_search_waits_as_long_as_the_provider_asks_before_it_tries_less() {
             "{rate}: {steps:?}"
         );
     }
-    assert!(said.contains("asked to wait"), "{said}");
+    assert!(said.contains("nothing is sent for"), "{said}");
 }
 
 #[test]
@@ -180,7 +180,19 @@ fn a_rate_at_which_the_wait_grows_is_not_kept() {
     let search = &run["targets"][0]["search"];
     let highest = search["highest_per_s"].as_f64().unwrap();
     assert!(highest <= 50.0 * 1.05, "{highest}: {search}");
-    assert!(said.contains("the wait kept growing"), "{said}");
+    // A step at which a busy machine was late itself says nothing about the server.
+    let steps = steps(&run["targets"][0]);
+    let mut above = steps
+        .iter()
+        .filter(|(rate, _, client_bound)| *rate > 60.0 && !client_bound);
+    assert!(
+        above.clone().all(|(_, outcome, _)| outcome != "kept"),
+        "{steps:?}"
+    );
+    assert!(
+        above.next().is_none() || said.contains("the wait kept growing"),
+        "{said}"
+    );
 }
 
 #[test]
