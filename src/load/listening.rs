@@ -240,17 +240,21 @@ mod tests {
     use crate::catalog;
     use crate::load::listening::*;
 
-    /// A chat answer of so many tokens, each in a read of its own.
-    fn heard(tokens: u64, pad: usize) -> (TurnTrace, Arrivals) {
-        let mapping = Mapping::default();
-        let mut listening = Listening::new(Manner {
+    fn manner(mapping: &Mapping) -> Manner<'_> {
+        Manner {
             dialect: Dialect::Chat,
-            mapping: &mapping,
+            mapping,
             provider: "openai",
             failures: &catalog::shipped().failures,
             streamed: true,
             most: 1000,
-        });
+        }
+    }
+
+    /// A chat answer of so many tokens, each in a read of its own.
+    fn heard(tokens: u64, pad: usize) -> (TurnTrace, Arrivals) {
+        let mapping = Mapping::default();
+        let mut listening = Listening::new(manner(&mapping));
         let ms = Duration::from_millis;
         listening.head(Head {
             status: 200,
@@ -294,14 +298,7 @@ mod tests {
     fn a_refusal_is_obeyed_by_its_head_but_not_for_ever() {
         let mapping = Mapping::default();
         let asked = |status, name: &str, value: &str| {
-            let mut listening = Listening::new(Manner {
-                dialect: Dialect::Chat,
-                mapping: &mapping,
-                provider: "openai",
-                failures: &catalog::shipped().failures,
-                streamed: true,
-                most: 1000,
-            });
+            let mut listening = Listening::new(manner(&mapping));
             listening.head(Head {
                 status,
                 headers: vec![(name.to_owned(), value.to_owned())],

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_lane_that_has_all_its_requests_is_measured_until_the_last_one() {
         let s = Duration::from_secs;
-        let of = |most, cut| {
+        let of = |most, cut, held_back| {
             let window = Window {
                 warm_up: s(2),
                 measured: None,
@@ -129,6 +129,7 @@ mod tests {
             let counts = Counts {
                 last_end_us: 5_000_000,
                 cut,
+                held_back,
                 ..Counts::default()
             };
             (
@@ -136,9 +137,11 @@ mod tests {
                 window.of_lane(s(1), &counts),
             )
         };
-        assert_eq!(of(Some(9), 0), (s(3), s(1)));
+        assert_eq!(of(Some(9), 0, 0), (s(3), s(1)));
         // What was cut was still asked for.
-        assert_eq!(of(Some(9), 1), (s(10), s(1)));
-        assert_eq!(of(None, 0), (s(10), s(1)));
+        assert_eq!(of(Some(9), 1, 0), (s(10), s(1)));
+        // And so was what waited for the provider.
+        assert_eq!(of(Some(9), 0, 1), (s(10), s(1)));
+        assert_eq!(of(None, 0, 0), (s(10), s(1)));
     }
 }

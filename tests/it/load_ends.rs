@@ -93,9 +93,7 @@ fn the_first_ctrl_c_begins_no_further_turn() {
         );
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    let pid = i32::try_from(child.id()).unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    Project::interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let run: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -285,12 +285,7 @@ fn ctrl_c_ends_what_rates_are_of() {
     let project = Project::new();
     let child = project.start(&arguments);
     told.recv().unwrap();
-    let pid = i32::try_from(child.id()).unwrap();
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(pid).unwrap(),
-        rustix::process::Signal::INT,
-    )
-    .unwrap();
+    Project::interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let run: Value = serde_json::from_slice(&output.stdout).unwrap();

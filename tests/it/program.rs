@@ -78,6 +78,14 @@ impl Project {
             .expect("the program runs")
     }
 
+    /// Ctrl-C.
+    #[cfg(unix)]
+    pub(crate) fn interrupt(child: &Child) {
+        let pid = i32::try_from(child.id()).expect("a process id");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    }
+
     /// The folder of the only run.
     pub(crate) fn run_folder(&self) -> PathBuf {
         let results = self.path("results");
