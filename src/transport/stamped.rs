@@ -262,17 +262,49 @@ fn control_space() -> Vec<u8> {
 }
 
 #[cfg(target_os = "linux")]
-fn ask_for_stamps(stream: &TcpStream) -> bool {
+fn ask_for_stamps(socket: &impl std::os::fd::AsFd) -> bool {
     use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
 
     let flags = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
-    setsockopt(stream, sockopt::Timestamping, &flags).is_ok()
+    setsockopt(socket, sockopt::Timestamping, &flags).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
 fn ask_for_stamps(_: &TcpStream) -> bool {
     false
+}
+
+/// Keeps the kernel stamping. It begins a moment after the first socket of the machine asks for it and ends with the
+/// last one (`net_enable_timestamp`, net/core/dev.c, leaves it to a work queue): without this the first reads of a
+/// run, and those after a pause between connections, had no stamp.
+#[derive(Debug)]
+pub(super) struct Stamping {
+    #[cfg(target_os = "linux")]
+    _asking: Option<std::os::fd::OwnedFd>,
+}
+
+impl Stamping {
+    /// Asks by a socket that neither sends nor hears anything. Where that fails, stamps only come later.
+    #[cfg(target_os = "linux")]
+    pub(super) fn begin() -> Stamping {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+        let asking = socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        );
+        Stamping {
+            _asking: asking.ok().filter(ask_for_stamps),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn begin() -> Stamping {
+        Stamping {}
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -22,7 +22,7 @@ use crate::transport::drive::{Course, Driven, Outcome, Parcel, drive};
 use crate::transport::lanes::Lanes;
 use crate::transport::live::chain;
 use crate::transport::relay::Relay;
-use crate::transport::stamped::Shared;
+use crate::transport::stamped::{Shared, Stamping};
 use crate::transport::trust::Bundle;
 use crate::transport::{Limits, Outgoing};
 use crate::turn::exchange::{End, Head};
@@ -141,6 +141,8 @@ pub struct Wire {
     )]
     idle: Mutex<HashMap<Origin, Vec<Box<Line>>>>,
     lanes: Lanes,
+    /// Where the kernel's times are wanted.
+    _stamping: Option<Stamping>,
 }
 
 /// An HTTP/1.1 connection.
@@ -185,6 +187,7 @@ impl Wire {
     /// A worker's wire, without a connection yet.
     pub fn new(settings: Arc<WireSettings>) -> Wire {
         Wire {
+            _stamping: settings.kernel_stamps.then(Stamping::begin),
             settings,
             dialler: Dialler::default(),
             idle: Mutex::default(),
