@@ -4,17 +4,23 @@
 //! they measure. A stream that ends is asked for again on the same connection until the time is over; the
 //! starts are spread over the length of a stream, because nobody's users speak in chorus.
 //!
+//! Beside it stands the floor: the same pace by a loop that reads no request, builds no answer, and only writes bytes
+//! that it has when they are due. What it cannot hold, no server with one write per event can on this machine.
+//!
 //! `taskset -c 1 cargo bench --bench paced_readers -- 100 1000 2500` (Linux; the mock is pinned to core 0)
 
 #![expect(clippy::print_stdout, reason = "a program whose output is its result")]
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use mio::net::TcpStream;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
@@ -27,7 +33,27 @@ const MEASURED: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(15);
 const KEY: &str = "Bearer sameturn-mock-bearer-default";
 
+/// The arguments with which sameturn is the mock.
+const MOCK: [&str; 11] = [
+    "mock",
+    "--port",
+    "0",
+    "--format",
+    "json",
+    "--ttft",
+    "200ms",
+    "--between",
+    "20ms",
+    "--threads",
+    "1",
+];
+/// The argument with which this program is the floor.
+const FLOOR: &str = "be-the-floor";
+
 fn main() {
+    if std::env::args().any(|one| one == FLOOR) {
+        Floor::serve();
+    }
     let mut numbers: Vec<usize> = std::env::args()
         .filter_map(|one| one.parse().ok())
         .collect();
@@ -36,11 +62,17 @@ fn main() {
         numbers.push(50);
     }
     println!(
-        "| streams | ended | events/s | late as the mock says: p50, p99, max ms | late as the reader sees: p50, p99, max ms | mock: busy % of a core, CPU s per 1,000 streams | mock: peak RSS MB | reader: busy % |"
+        "| server | streams | ended | events/s | late as it says: p50, p99, max ms | late as the reader sees: p50, p99, max ms | busy % of a core, CPU s per 1,000 streams | peak RSS MB | reader: busy % |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for number in numbers {
-        let mut mock = Mock::start();
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    let servers = numbers
+        .iter()
+        .flat_map(|number| [(*number, "floor"), (*number, "mock")]);
+    for (number, server) in servers {
+        let mut mock = match server {
+            "floor" => Mock::start(std::env::current_exe().expect("a program"), &[FLOOR]),
+            _ => Mock::start(env!("CARGO_BIN_EXE_sameturn").into(), &MOCK),
+        };
         let (before, own) = (cpu(mock.child.id()), cpu(std::process::id()));
         let begun = Instant::now();
         let read = read(mock.address, number);
@@ -51,7 +83,7 @@ fn main() {
         let late = &pace["lateness_ms"];
         let seen = |quantile| read.late.value_at_quantile(quantile) as f64 / 1000.0;
         println!(
-            "| {number} | {}{} | {:.0} | {}, {}, {} | {:.1}, {:.1}, {:.1} | {:.0}, {:.3} | {} | {:.0} |",
+            "| {server} | {number} | {}{} | {:.0} | {}, {}, {} | {:.1}, {:.1}, {:.1} | {:.0}, {:.3} | {} | {:.0} |",
             read.ended,
             if read.broken > 0 {
                 format!(" ({} broken)", read.broken)
@@ -74,29 +106,21 @@ fn main() {
     }
 }
 
-/// A mock on core 0.
+/// A server on core 0.
 struct Mock {
     child: Child,
     address: SocketAddr,
 }
 
 impl Mock {
-    fn start() -> Mock {
-        let pace = ["--ttft", "200ms", "--between", "20ms", "--threads", "1"];
+    fn start(program: PathBuf, arguments: &[&str]) -> Mock {
         let mut child = Command::new("taskset")
-            .args([
-                "-c",
-                "0",
-                env!("CARGO_BIN_EXE_sameturn"),
-                "mock",
-                "--port",
-                "0",
-            ])
-            .args(["--format", "json"])
-            .args(pace)
+            .args(["-c", "0"])
+            .arg(program)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("taskset and the mock start");
+            .expect("taskset and the server start");
         let out = child.stdout.as_mut().expect("it is piped");
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("a line");
@@ -268,6 +292,141 @@ impl Reader {
                 return Took::All;
             }
         }
+    }
+}
+
+/// A server that knows one answer and when its parts are due.
+struct Floor {
+    poll: Poll,
+    listener: TcpListener,
+    sockets: Vec<TcpStream>,
+    /// When which part is due on which connection, soonest first.
+    due: BinaryHeap<Reverse<(Instant, usize, usize)>>,
+    parts: Vec<Vec<u8>>,
+    /// In microseconds, after the write.
+    late: Histogram<u64>,
+}
+
+impl Floor {
+    const DOOR: Token = Token(usize::MAX);
+
+    fn serve() -> ! {
+        let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let poll = Poll::new().expect("an epoll");
+        poll.registry()
+            .register(&mut listener, Floor::DOOR, Interest::READABLE)
+            .expect("it is registered");
+        let mut floor = Floor {
+            poll,
+            listener,
+            sockets: Vec::new(),
+            due: BinaryHeap::new(),
+            parts: Floor::parts(),
+            late: Histogram::new_with_bounds(1, 600_000_000, 3).expect("bounds"),
+        };
+        println!(
+            "{}",
+            json!({"endpoints": [{"base_url": format!("http://{address}/")}]})
+        );
+        let mut ready = Events::with_capacity(1024);
+        loop {
+            let now = Instant::now();
+            let wait = floor
+                .due
+                .peek()
+                .map(|Reverse((due, ..))| due.saturating_duration_since(now));
+            match floor.poll.poll(&mut ready, wait) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => panic!("{error}"),
+                _ => {}
+            }
+            for event in &ready {
+                match event.token() {
+                    Floor::DOOR => floor.accept(),
+                    Token(place) => floor.begin(place),
+                }
+            }
+            floor.write_due();
+        }
+    }
+
+    /// As the mock writes them, in about as many bytes: the head, role and first token, the other tokens, the end.
+    fn parts() -> Vec<Vec<u8>> {
+        let event = |text: &str| format!("{:x}\r\ndata: {text}\n\n\r\n", text.len() + 8);
+        let token = event(&"x".repeat(330));
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut parts = vec![token.clone(); TOKENS as usize];
+        parts[0] = format!("{head}{token}{token}");
+        parts
+            .last_mut()
+            .expect("one at least")
+            .push_str(&format!("{token}{}0\r\n\r\n", event("[DONE]")));
+        parts.into_iter().map(String::into_bytes).collect()
+    }
+
+    fn accept(&mut self) {
+        while let Ok((mut socket, _)) = self.listener.accept() {
+            socket.set_nodelay(true).expect("an option");
+            self.poll
+                .registry()
+                .register(&mut socket, Token(self.sockets.len()), Interest::READABLE)
+                .expect("it is registered");
+            self.sockets.push(socket);
+        }
+    }
+
+    /// Whatever comes is a request, and comes at once.
+    fn begin(&mut self, place: usize) {
+        let mut bytes = [0; 4096];
+        while let Ok(length @ 1..) = self.sockets[place].read(&mut bytes) {
+            if bytes[..length].starts_with(b"GET") {
+                self.tell(place);
+            } else {
+                self.due.push(Reverse((Instant::now() + TTFT, place, 0)));
+            }
+        }
+    }
+
+    fn write_due(&mut self) {
+        while let Some(Reverse((due, place, part))) = self.due.peek().copied()
+            && due <= Instant::now()
+        {
+            self.due.pop();
+            let bytes = &self.parts[part];
+            let written = self.sockets[place]
+                .write(bytes)
+                .expect("the reader takes it");
+            assert_eq!(written, bytes.len(), "an event is short");
+            let late = due.elapsed().as_micros();
+            let events = match part {
+                0 => 2,
+                _ if part + 1 == self.parts.len() => 3,
+                _ => 1,
+            };
+            let late = u64::try_from(late).unwrap_or(u64::MAX);
+            self.late.saturating_record_n(late, events);
+            if part + 1 < self.parts.len() {
+                self.due.push(Reverse((due + BETWEEN, place, part + 1)));
+            }
+        }
+    }
+
+    fn tell(&mut self, place: usize) {
+        let ms = |micros: u64| micros as f64 / 1000.0;
+        let at = |quantile| ms(self.late.value_at_quantile(quantile));
+        let late = json!({"p50": at(0.5), "p99": at(0.99), "max": ms(self.late.max())});
+        let body = json!({ "lateness_ms": late }).to_string();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let socket = &mut self.sockets[place];
+        socket
+            .write_all(answer.as_bytes())
+            .expect("the reader takes it");
+        socket
+            .shutdown(std::net::Shutdown::Both)
+            .expect("it is open");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure: the mock server and the tests of the rules send what [`write`] returns, so both send the
 //! same bytes. It must never wait, know a clock or a socket; a chunk only notes when it is due.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -243,7 +244,7 @@ impl Ending {
 /// One write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Not to be sent before this event of the stream is due; at once where absent.
     pub due: Option<usize>,
     /// Must reach the reader in a read of its own: leave a moment before it is sent.
@@ -258,7 +259,7 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
     if !plain && stream.events.iter().any(|event| event.run.is_some()) {
         return write(&stream.clone().unrolled());
     }
-    let mut chunks = Vec::new();
+    let mut draft = Draft::default();
     let eol = stream.framing.newline.text();
     let count = stream.events.len();
     let last_whole = match stream.ending {
@@ -267,73 +268,104 @@ pub fn write(stream: &OutStream) -> Vec<Chunk> {
         Ending::Clean | Ending::NoBlankLineAtEnd => None,
     };
     let sse = stream.form == Form::Sse;
+    let at_first = (count > 0).then_some(0);
     if sse && stream.framing.bom != Bom::None {
-        chunks.push(Chunk {
-            bytes: b"\xef\xbb\xbf".to_vec(),
-            due: (count > 0).then_some(0),
-            apart: false,
-        });
+        draft.bytes.extend_from_slice(b"\xef\xbb\xbf");
+        draft.cut(at_first);
     }
     if sse && stream.framing.retry {
         let line = format!("retry:{}3000{eol}{eol}", stream.framing.space());
-        chunks.push(Chunk {
-            bytes: line.into_bytes(),
-            due: (count > 0).then_some(0),
-            apart: false,
-        });
+        draft.bytes.extend_from_slice(line.as_bytes());
+        draft.cut(at_first);
     }
     let mut before = 0;
     for event in &stream.events {
         let index = before;
         before += run::length(event);
         if let Some(run) = &event.run {
-            chunks.extend(run_chunks(event, run, index, stream.form));
+            write_run(event, run, index, stream.form, &mut draft);
             continue;
         }
-        let whole = last_whole.is_none_or(|last| index as i64 <= last);
-        let mut bytes = match stream.form {
-            Form::Sse => event_bytes(event, index, &stream.framing),
-            Form::Frames => frame(event),
-            Form::Chunks => chunk_frame(event),
-        };
-        if !whole {
-            if let Ending::CutMidEvent(_) | Ending::EndMidEvent(_) = stream.ending {
-                bytes.truncate(bytes.len() / 2);
-                chunks.push(Chunk {
-                    bytes,
-                    due: Some(index),
-                    apart: false,
-                });
+        let start = draft.bytes.len();
+        match stream.form {
+            Form::Sse => write_event(event, index, &stream.framing, &mut draft.bytes),
+            Form::Frames => draft.bytes.extend(frame(event)),
+            Form::Chunks => draft.bytes.extend(chunk_frame(event)),
+        }
+        if last_whole.is_some_and(|last| index as i64 > last) {
+            let length = draft.bytes.len() - start;
+            let half = matches!(
+                stream.ending,
+                Ending::CutMidEvent(_) | Ending::EndMidEvent(_)
+            );
+            draft
+                .bytes
+                .truncate(start + if half { length / 2 } else { 0 });
+            if half {
+                draft.cut(Some(index));
             }
             break;
         }
-        chunks.push(Chunk {
-            bytes,
-            due: Some(index),
-            apart: false,
-        });
+        draft.cut(Some(index));
     }
     if sse && last_whole.is_none() {
         for _ in 0..stream.done_markers {
             let line = format!("data:{}[DONE]{eol}{eol}", stream.framing.space());
-            chunks.push(Chunk {
-                bytes: line.into_bytes(),
-                due: None,
-                apart: false,
-            });
+            draft.bytes.extend_from_slice(line.as_bytes());
+            draft.cut(None);
         }
     }
     if sse
         && stream.ending == Ending::NoBlankLineAtEnd
-        && let Some(last) = chunks.last_mut()
+        && let Some(last) = draft.parts.last_mut()
     {
-        last.bytes
-            .truncate(last.bytes.len().saturating_sub(eol.len()));
+        let length = draft.bytes.len().saturating_sub(eol.len());
+        draft.bytes.truncate(length);
+        last.end = length;
     }
     if sse {
-        join_bom(&mut chunks, stream.framing.bom);
+        join_bom(&mut draft.parts, stream.framing.bom);
     }
-    spread(chunks, stream.pacing)
+    spread(draft.chunks(), stream.pacing)
+}
+
+/// Chunks being written, one after the other into one piece of memory: thousands of streams have tens of chunks each.
+#[derive(Default)]
+struct Draft {
+    bytes: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+struct Part {
+    end: usize,
+    due: Option<usize>,
+    apart: bool,
+}
+
+impl Draft {
+    /// What was written since the last cut is a chunk.
+    fn cut(&mut self, due: Option<usize>) {
+        self.parts.push(Part {
+            end: self.bytes.len(),
+            due,
+            apart: false,
+        });
+    }
+
+    fn chunks(self) -> Vec<Chunk> {
+        let mut rest = Bytes::from(self.bytes);
+        let mut start = 0;
+        let chunk = |part: Part| {
+            let bytes = rest.split_to(part.end - start);
+            start = part.end;
+            Chunk {
+                bytes,
+                due: part.due,
+                apart: part.apart,
+            }
+        };
+        self.parts.into_iter().map(chunk).collect()
+    }
 }
 
 impl Newline {
@@ -358,40 +390,46 @@ fn position(n: i64, count: usize) -> i64 {
 }
 
 /// The chunks of a run whose first event has this number.
-fn run_chunks(event: &OutEvent, run: &Run, first: usize, form: Form) -> Vec<Chunk> {
+fn write_run(event: &OutEvent, run: &Run, first: usize, form: Form, draft: &mut Draft) {
     let named = event.name.as_ref();
-    let name = named.map_or_else(String::new, |name| format!("event: {name}\n"));
+    let before = named.map_or_else(
+        || "data: ".to_owned(),
+        |name| format!("event: {name}\ndata: "),
+    );
     let mut data = event.data.clone();
     if form == Form::Frames
         && let Value::Object(fields) = &mut data
     {
         fields.shift_remove("type");
     }
-    let texts = run::texts(&data, run).into_iter().enumerate();
-    let chunk = |(place, text): (usize, String)| {
-        let framed = |text| OutEvent {
-            name: event.name.clone(),
-            raw: Some(text),
-            ..OutEvent::of(Value::Null)
-        };
-        let bytes = match form {
-            Form::Sse => format!("{name}data: {text}\n\n").into_bytes(),
-            Form::Frames => frame(&framed(text)),
-            Form::Chunks => chunk_frame(&framed(text)),
-        };
-        Chunk {
-            bytes,
-            due: Some(first + place),
-            apart: false,
-        }
+    let framed = |text: &str| OutEvent {
+        name: event.name.clone(),
+        raw: Some(text.to_owned()),
+        ..OutEvent::of(Value::Null)
     };
-    texts.map(chunk).collect()
+    let start = draft.bytes.len();
+    run::each_text(&data, run, |place, text| {
+        match form {
+            Form::Sse => {
+                draft.bytes.extend_from_slice(before.as_bytes());
+                draft.bytes.extend_from_slice(text.as_bytes());
+                draft.bytes.extend_from_slice(b"\n\n");
+            }
+            Form::Frames => draft.bytes.extend(frame(&framed(text))),
+            Form::Chunks => draft.bytes.extend(chunk_frame(&framed(text))),
+        }
+        draft.cut(Some(first + place));
+        if place == 0 {
+            // The others are about as long.
+            let one = draft.bytes.len() - start;
+            draft.bytes.reserve(one * run.pieces.len());
+        }
+    });
 }
 
-fn event_bytes(event: &OutEvent, index: usize, framing: &Framing) -> Vec<u8> {
+fn write_event(event: &OutEvent, index: usize, framing: &Framing, bytes: &mut Vec<u8>) {
     let eol = framing.newline.text().as_bytes();
     let space = framing.space();
-    let mut bytes = Vec::new();
     if framing.comments {
         bytes.extend_from_slice(b": keep-alive");
         bytes.extend_from_slice(eol);
@@ -420,7 +458,6 @@ fn event_bytes(event: &OutEvent, index: usize, framing: &Framing) -> Vec<u8> {
         bytes.extend_from_slice(eol);
     }
     bytes.extend_from_slice(eol);
-    bytes
 }
 
 pub(crate) fn patch_once(bytes: &mut Vec<u8>, patch: &BytePatch) {
@@ -435,18 +472,15 @@ pub(crate) fn patch_once(bytes: &mut Vec<u8>, patch: &BytePatch) {
     }
 }
 
-fn join_bom(chunks: &mut Vec<Chunk>, bom: Bom) {
-    if chunks.len() < 2 {
+fn join_bom(parts: &mut Vec<Part>, bom: Bom) {
+    if parts.len() < 2 {
         return;
     }
     match bom {
         Bom::None => {}
-        Bom::Joined => {
-            let mark = chunks.remove(0);
-            let first = &mut chunks[0];
-            first.bytes.splice(0..0, mark.bytes);
-        }
-        Bom::Alone => chunks[1].apart = true,
+        // A chunk begins where the one before it ends.
+        Bom::Joined => drop(parts.remove(0)),
+        Bom::Alone => parts[1].apart = true,
     }
 }
 
@@ -460,16 +494,16 @@ fn spread(chunks: Vec<Chunk>, pacing: Pacing) -> Vec<Chunk> {
         }],
         Pacing::SplitEvents => chunks
             .into_iter()
-            .flat_map(|chunk| {
-                let (head, tail) = chunk.bytes.split_at(chunk.bytes.len() / 2);
+            .flat_map(|mut chunk| {
+                let head = chunk.bytes.split_to(chunk.bytes.len() / 2);
                 [
                     Chunk {
-                        bytes: head.to_vec(),
+                        bytes: head,
                         due: chunk.due,
                         apart: chunk.apart,
                     },
                     Chunk {
-                        bytes: tail.to_vec(),
+                        bytes: chunk.bytes,
                         due: None,
                         apart: true,
                     },
@@ -481,15 +515,11 @@ fn spread(chunks: Vec<Chunk>, pacing: Pacing) -> Vec<Chunk> {
             .into_iter()
             .flat_map(|chunk| {
                 let due = chunk.due;
-                chunk
-                    .bytes
-                    .into_iter()
-                    .enumerate()
-                    .map(move |(index, byte)| Chunk {
-                        bytes: vec![byte],
-                        due: due.filter(|_| index == 0),
-                        apart: false,
-                    })
+                (0..chunk.bytes.len()).map(move |index| Chunk {
+                    bytes: chunk.bytes.slice(index..=index),
+                    due: due.filter(|_| index == 0),
+                    apart: false,
+                })
             })
             .collect(),
     }
@@ -578,7 +608,7 @@ mod tests {
             with: b"\"\xff\"".to_vec(),
         });
         let chunks = write(&stream);
-        assert!(String::from_utf8(chunks[0].bytes.clone()).is_ok());
-        assert!(String::from_utf8(chunks[1].bytes.clone()).is_err());
+        assert!(str::from_utf8(&chunks[0].bytes).is_ok());
+        assert!(str::from_utf8(&chunks[1].bytes).is_err());
     }
 }

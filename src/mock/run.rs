@@ -72,8 +72,8 @@ fn fill(value: &mut Value, run: &Run, place: usize) {
     }
 }
 
-/// The JSON of each event of a run.
-pub fn texts(data: &Value, run: &Run) -> Vec<String> {
+/// Gives `each` the place and the JSON of every event of a run, in order.
+pub fn each_text(data: &Value, run: &Run, mut each: impl FnMut(usize, &str)) {
     let whole = data.to_string();
     let mut parts = Vec::new();
     let mut rest = whole.as_str();
@@ -90,21 +90,20 @@ pub fn texts(data: &Value, run: &Run) -> Vec<String> {
         parts.push((&rest[..start], mark));
         rest = &rest[start + length..];
     }
-    (0..run.pieces.len())
-        .map(|place| {
-            let mut text = String::with_capacity(whole.len() + 16);
-            for (before, mark) in &parts {
-                text.push_str(before);
-                match *mark {
-                    NUMBER => text.push_str(&(run.first + place as u64).to_string()),
-                    PIECE => quote(&run.pieces[place], &mut text),
-                    _ => quote(run.padding(place), &mut text),
-                }
+    let mut text = String::with_capacity(whole.len() + 64);
+    for place in 0..run.pieces.len() {
+        text.clear();
+        for (before, mark) in &parts {
+            text.push_str(before);
+            match *mark {
+                NUMBER => text.push_str(&(run.first + place as u64).to_string()),
+                PIECE => quote(&run.pieces[place], &mut text),
+                _ => quote(run.padding(place), &mut text),
             }
-            text.push_str(rest);
-            text
-        })
-        .collect()
+        }
+        text.push_str(rest);
+        each(place, &text);
+    }
 }
 
 fn quote(text: &str, out: &mut String) {

@@ -192,7 +192,7 @@ pub fn good(
     let body = match finish {
         Finish::Close => ReplyBody::Paced(Paced {
             chunks: vec![Chunk {
-                bytes: text.into_bytes(),
+                bytes: text.into(),
                 due: Some(0),
                 apart: false,
             }],
@@ -263,9 +263,8 @@ pub async fn send(reply: Reply, way: Way) -> Result<Response<Sending>, Infallibl
             Sending::Paced(Box::new(Writing::of(paced, way, sent)))
         }
         ReplyBody::Part(text, length, finish) => {
-            let bytes = text.into_bytes()[..length].to_vec();
             let chunk = Chunk {
-                bytes,
+                bytes: Bytes::from(text).slice(..length),
                 due: None,
                 apart: false,
             };
@@ -414,7 +413,7 @@ impl Writing {
                 stream: Arc::clone(sent),
             });
         }
-        chunk.bytes.into()
+        chunk.bytes
     }
 }
 
