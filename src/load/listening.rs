@@ -147,7 +147,7 @@ impl<'a> Listening<'a> {
                 stream: Box::new(stream),
                 waiting: Waiting {
                     bytes: Vec::with_capacity(BATCH),
-                    reads: Vec::with_capacity(16),
+                    reads: Vec::with_capacity(8),
                 },
             };
         }

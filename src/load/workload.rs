@@ -2,7 +2,7 @@
 //!
 //! Core: the same seed and arrival give the same conversation, at whatever target and on whatever machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
@@ -39,6 +39,15 @@ pub struct Generated {
     /// Whether the request limits the answer to the tokens that it asks for.
     pub limited: bool,
     pub seed: u64,
+    /// The first conversation that was asked for, which serves all with its limit: where sizes are set, that is all.
+    pub first: OnceLock<Limited>,
+}
+
+/// A conversation and the limit in it.
+#[derive(Debug, Clone)]
+pub struct Limited {
+    limit: Option<u32>,
+    scenario: Arc<Scenario>,
 }
 
 /// Where conversations come from.
@@ -108,9 +117,18 @@ impl Generated {
             Purpose::OutputSize,
         );
         let limit = self.limited.then_some(output.max(LEAST_LIMIT));
+        let make = || Limited {
+            limit,
+            scenario: Arc::new(conversation(limit)),
+        };
+        let first = self.first.get_or_init(make);
+        let scenario = match first.limit == limit {
+            true => Arc::clone(&first.scenario),
+            false => make().scenario,
+        };
         Script {
             index: 0,
-            scenario: Arc::new(conversation(limit)),
+            scenario,
             // Of the same size at each lane, but not the same: two may share a prompt cache.
             prompt: Some(
                 self.prompts

@@ -29,9 +29,13 @@ use crate::transport::stamped::Shared;
 use crate::transport::wire::Hearing;
 use crate::turn::exchange::{End, Head};
 
-/// A request's body in one piece, which tells the ledger when it is handed over.
+/// A request's body in one piece, which tells the ledger when it is handed over. In a box, because hyper makes room
+/// for 32 requests in each connection.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct Parcel(Box<Load>);
+
+#[derive(Debug)]
+struct Load {
     bytes: Option<Bytes>,
     sent: Arc<OnceLock<Instant>>,
     ledger: Shared,
@@ -43,11 +47,11 @@ impl Parcel {
         if bytes.is_empty() {
             ledger.lock().hand(Arc::clone(&sent));
         }
-        Parcel {
+        Parcel(Box::new(Load {
             bytes: (!bytes.is_empty()).then_some(bytes),
             sent,
             ledger,
-        }
+        }))
     }
 }
 
@@ -59,19 +63,20 @@ impl Body for Parcel {
         mut self: Pin<&mut Parcel>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(bytes) = self.bytes.take() else {
+        let load = &mut *self.0;
+        let Some(bytes) = load.bytes.take() else {
             return Poll::Ready(None);
         };
-        self.ledger.lock().hand(Arc::clone(&self.sent));
+        load.ledger.lock().hand(Arc::clone(&load.sent));
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.0.bytes.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, Bytes::len) as u64)
+        SizeHint::with_exact(self.0.bytes.as_ref().map_or(0, Bytes::len) as u64)
     }
 }
 

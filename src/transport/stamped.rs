@@ -25,8 +25,9 @@ use tokio::net::TcpStream;
 
 use crate::transport::wire::Clock;
 
-/// The most that one read takes. hyper's own buffer is as large.
-const READ: usize = 16 * 1024;
+/// The most that one read takes: one byte less than hyper's first buffer holds. A read that fills it makes hyper double it
+/// for good, and a client that was late once would then need twice the memory for each stream.
+const READ: usize = 8 * 1024 - 1;
 
 /// How far a stamp may lie before the one before it without being counted: the age is the difference of two
 /// clocks that are read one after the other.

@@ -254,18 +254,17 @@ impl Wire {
         let route = dial::route(&uri, &self.settings.proxies);
         if self.settings.version == HttpVersion::Two {
             let request = (request, uri);
-            return self
-                .lanes
-                .send(
-                    &self.settings,
-                    &self.dialler,
-                    &origin,
-                    &route,
-                    request,
-                    hear,
-                    sent,
-                )
-                .await;
+            // In a box: thousands of tasks would keep room for it that HTTP/1.1 does not need.
+            let sending = self.lanes.send(
+                &self.settings,
+                &self.dialler,
+                &origin,
+                &route,
+                request,
+                hear,
+                sent,
+            );
+            return Box::pin(sending).await;
         }
         let kept = if self.settings.fresh {
             None
@@ -345,17 +344,16 @@ impl Wire {
         let settings = &self.settings;
         let ledger = Shared::default();
         let limit = settings.limits.connect.min(settings.limits.total);
-        let dialled = self
-            .dialler
-            .dial(
-                origin,
-                route,
-                &settings.tls,
-                settings.kernel_stamps,
-                ledger.clone(),
-                limit,
-            )
-            .await?;
+        // In a box, for the same reason: a stream lasts longer than its dialling.
+        let dialling = self.dialler.dial(
+            origin,
+            route,
+            &settings.tls,
+            settings.kernel_stamps,
+            ledger.clone(),
+            limit,
+        );
+        let dialled = Box::pin(dialling).await?;
         sent.dial = Some(dialled.dial);
         {
             let mut ledger = ledger.lock();

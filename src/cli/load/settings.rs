@@ -1,6 +1,6 @@
 //! Flags, files and environment, resolved: what `load` will do, with no option left that has a default.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -174,6 +174,7 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
             output_tokens: args.output_tokens,
             limited: !args.unlimited_output,
             seed: args.seed(),
+            first: OnceLock::new(),
         })
     } else {
         let read = files::scenarios(&args.scenarios, catalog)?;
