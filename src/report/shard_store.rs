@@ -77,7 +77,7 @@ impl Place {
         _: &Environment,
         _: &Seen,
     ) -> Result<Place, PlaceError> {
-        let what = "this program was built without object stores; build it with `--features s3`"
+        let what = "this program was built without object stores; build it with the feature `s3`, which is on by default"
             .to_owned();
         Err(PlaceError::Url(url.to_owned(), what))
     }

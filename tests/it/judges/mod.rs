@@ -7,6 +7,7 @@ mod codex;
 mod corrupting;
 mod openai_client;
 mod servers;
+mod shards;
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
