@@ -148,3 +148,44 @@ fn conversation(limit: Option<u32>) -> Scenario {
     }))
     .expect("the fields are those of a scenario")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::load::prompt::Prefix;
+    use crate::load::workload::*;
+
+    /// The limits of requests that ask for so many tokens.
+    fn limits(asked: &[u32], limited: bool) -> Vec<Option<u64>> {
+        let generated = Generated {
+            prompts: Prompts::new(1, 1, Prefix::Unique),
+            prompt_tokens: Size::Fixed(20),
+            output_tokens: Size::Fixed(64),
+            limited,
+            seed: 1,
+            first: OnceLock::new(),
+        };
+        let recorded = asked.iter().map(|tokens| Recorded {
+            at: Duration::ZERO,
+            prompt_tokens: None,
+            output_tokens: Some(*tokens),
+        });
+        let workload = Workload {
+            source: Source::Generated(generated),
+            recorded: recorded.collect(),
+        };
+        (0..asked.len() as u64)
+            .map(|arrival| workload.script(arrival, arrival, 0))
+            .map(|script| script.scenario.settings.max_output_tokens)
+            .collect()
+    }
+
+    #[test]
+    fn each_answer_is_limited_to_what_it_is_asked_for() {
+        let asked = [64, 32, 64, 500, 3];
+        let expected = [64, 32, 64, 500, u64::from(LEAST_LIMIT)];
+        assert_eq!(limits(&asked, true), expected.map(Some));
+        assert_eq!(limits(&asked, false), [None; 5]);
+    }
+}
