@@ -117,6 +117,7 @@ pub struct Sent {
     pub end: End,
     /// The hearing wanted no more; `end` is `Complete` then.
     pub stopped: bool,
+    /// Until the last byte of a whole answer arrived, by `clock`; else until the exchange was given up.
     pub total: Duration,
     /// A reused connection was found closed, before any byte of an answer and within half a second of sending,
     /// and was replaced once.
@@ -180,6 +181,8 @@ pub(super) struct Attempt {
     pub(super) reads: u32,
     pub(super) stampless: u32,
     pub(super) clamped: u32,
+    /// When the bytes that were read last had arrived.
+    pub(super) arrived: Option<Instant>,
     pub(super) clock: Clock,
 }
 
@@ -219,6 +222,7 @@ impl Wire {
             stampless_reads: 0,
             clamped_reads: 0,
         };
+        let mut arrived = None;
         match self.attempts(request, hear, &mut sent).await {
             Err(reason) => sent.end = End::Unreachable { reason },
             Ok(attempt) => {
@@ -231,9 +235,15 @@ impl Wire {
                 sent.clock = attempt.clock;
                 sent.stopped = attempt.outcome.stopped;
                 sent.end = attempt.outcome.end;
+                arrived = attempt.arrived;
             }
         }
-        sent.total = start.elapsed();
+        // A whole answer ends when its last byte arrives, however late it is read.
+        let whole = sent.end == End::Complete && !sent.stopped;
+        sent.total = match arrived.filter(|_| whole) {
+            Some(at) => at.saturating_duration_since(start),
+            None => start.elapsed(),
+        };
         sent
     }
 
@@ -451,6 +461,7 @@ impl Attempt {
             reads: ledger.reads,
             stampless: ledger.stampless,
             clamped: ledger.clamped,
+            arrived: ledger.latest.map(|latest| latest.at),
             clock,
         }
     }

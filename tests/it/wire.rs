@@ -215,6 +215,11 @@ async fn a_busy_client_still_knows_when_bytes_came() {
         read_at - at > Duration::from_millis(100),
         "{at:?} {read_at:?}"
     );
+    // So it does of the end, which was written right after.
+    assert!(
+        sent.total >= at && read_at - sent.total > Duration::from_millis(100),
+        "{at:?} {sent:?}"
+    );
 }
 
 #[tokio::test]
