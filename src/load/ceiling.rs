@@ -56,23 +56,30 @@ impl Ceiling {
         }
     }
 
-    /// Whether one more request may start: what was spent, and what is under way if it takes as much as the largest
-    /// so far, leaves room for it. Counts it as under way where it may.
-    pub fn admit(&self) -> bool {
+    /// Whether one more request may start: what was spent, and what is under way if each takes as much as the largest
+    /// so far or as this one is expected to, leaves room for it. Counts it as under way where it may.
+    pub fn admit(&self, expected: Spending, price: Option<&Price>) -> bool {
         if self.most_tokens.is_none() && self.most_micro_dollars.is_none() {
             return true;
         }
         let with_this = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
-        let room = |most: Option<u64>, spent: &AtomicU64, largest: &AtomicU64| {
+        let room = |most: Option<u64>, spent: &AtomicU64, largest: &AtomicU64, this: u64| {
             let spent = spent.load(Ordering::Relaxed);
-            let planned = largest.load(Ordering::Relaxed).saturating_mul(with_this);
+            // Kept for those that come while this one is under way.
+            let each = largest.fetch_max(this, Ordering::Relaxed).max(this);
+            let planned = each.saturating_mul(with_this);
             most.is_none_or(|most| spent.saturating_add(planned) <= most && spent < most)
         };
-        let admitted = room(self.most_tokens, &self.tokens, &self.largest_tokens)
+        let tokens = expected.input.saturating_add(expected.output);
+        let cost = price.map_or(0, |price| {
+            price.micro_dollars(expected.input, expected.cached, expected.output)
+        });
+        let admitted = room(self.most_tokens, &self.tokens, &self.largest_tokens, tokens)
             && room(
                 self.most_micro_dollars,
                 &self.micro_dollars,
                 &self.largest_micro_dollars,
+                cost,
             );
         if !admitted {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -125,18 +132,42 @@ mod tests {
             cached: 0,
             output: 40,
         };
-        assert!(ceiling.admit());
+        assert!(ceiling.admit(Spending::default(), None));
         ceiling.ended(used, None);
         // 100 spent and 100 each: nine more fit, at once or one after the other.
         for number in 0..9 {
-            assert!(ceiling.admit(), "{number}");
+            assert!(ceiling.admit(Spending::default(), None), "{number}");
         }
-        assert!(!ceiling.admit() && ceiling.reached());
+        assert!(!ceiling.admit(Spending::default(), None) && ceiling.reached());
         for _ in 0..9 {
             ceiling.ended(used, None);
         }
         assert_eq!(ceiling.tokens(), 1000);
-        assert!(!ceiling.admit());
+        assert!(!ceiling.admit(Spending::default(), None));
+    }
+
+    #[test]
+    fn a_request_that_is_expected_to_take_more_than_is_left_does_not_start() {
+        let expected = |input| Spending {
+            input,
+            cached: 0,
+            output: 10,
+        };
+        let price = Price {
+            input: 1.0,
+            cached: None,
+            output: 10.0,
+        };
+        for (tokens, cost) in [(Some(1000), None), (None, Some(1090))] {
+            let too_much = Ceiling::new(tokens, cost);
+            assert!(!too_much.admit(expected(991), Some(&price)));
+            let ceiling = Ceiling::new(tokens, cost);
+            assert!(ceiling.admit(expected(990), Some(&price)));
+            assert!(
+                !ceiling.admit(expected(1), Some(&price)),
+                "the first is under way"
+            );
+        }
     }
 
     #[test]

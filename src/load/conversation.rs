@@ -186,12 +186,16 @@ async fn exchange(
     composed: compose::Composed,
     session: &str,
 ) -> Option<HeardOut> {
-    if !fleet.ceiling.admit() {
+    let lane_index = place.start.lane;
+    let lane = &fleet.lanes[lane_index];
+    let expected = match place.index {
+        0 => script.asked,
+        _ => Spending::default(),
+    };
+    if !fleet.ceiling.admit(expected, lane.price.as_ref()) {
         round.cut_short();
         return None;
     }
-    let lane_index = place.start.lane;
-    let lane = &fleet.lanes[lane_index];
     let scenario = &*script.scenario;
     let mut headers = compose::headers(&lane.target, scenario, session, &composed.added);
     headers.extend(lane.identities.secret_headers());

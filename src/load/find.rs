@@ -226,8 +226,9 @@ impl Search {
         self.failed.push(Failed {
             rate,
             client: outcome.client_bound,
-            // A rate that held and then failed is on the edge: there is nothing more to learn there.
-            final_look: had_held || outcome.client_bound || self.looked.contains(&rate),
+            // A rate that held and then failed is on the edge: there is nothing more to learn there. One hiccup of this
+            // machine is no limit: where it was the bottleneck, the rate is looked at once more too.
+            final_look: had_held || self.looked.contains(&rate),
         });
         let before = self.held.len();
         self.held.retain(|held| *held < rate);

@@ -307,3 +307,36 @@ fn what_is_broken_without_load_is_not_tried_ever_more_slowly() {
     assert_eq!(trials, 10, "{found:?}");
     assert_eq!(found.steps.last().map(|step| step.outcome.rate), Some(12.5));
 }
+
+#[test]
+fn one_hiccup_of_the_client_is_no_limit() {
+    let found = |hiccups: usize| {
+        let mut search = Search::new(20.0, Settings::default());
+        let mut at_start = 0;
+        while let Step::Try { rate, .. } = search.next() {
+            at_start += usize::from(rate == 20.0);
+            search.told(Outcome {
+                rate,
+                offered: rate,
+                achieved: rate,
+                held: match rate <= 50.0 {
+                    true => Held::Held,
+                    false => Held::Broken,
+                },
+                goodput: rate,
+                client_bound: rate == 20.0 && at_start <= hiccups,
+                unloaded: false,
+            });
+        }
+        search.so_far()
+    };
+    for hiccups in [0, 1] {
+        let found = found(hiccups);
+        let highest = found.highest.expect("a rate");
+        assert!((47.5..=50.0).contains(&highest), "{hiccups}: {found:?}");
+        assert_eq!(found.bounded_by, BoundedBy::Server, "{hiccups}");
+    }
+    let again = found(2);
+    assert!(again.highest < Some(20.0), "{again:?}");
+    assert_eq!(again.bounded_by, BoundedBy::Client);
+}

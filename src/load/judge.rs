@@ -43,8 +43,8 @@ fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
     match term {
         Term::Errors { limit, .. } => {
             let failed: u64 = tally.errors.values().sum();
-            // What had to be cut was not answered.
-            let cut = tally.counts.cut;
+            // What had to be cut was not answered, nor was what a provider asked not to send.
+            let cut = tally.counts.cut + tally.counts.held_back;
             let share = share(failed + cut, tally.counts.requests + cut)?;
             if *limit <= 0.0 {
                 // No number of requests proves that none ever fails: what is asked is whether one did.

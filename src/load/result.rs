@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::load::find::{BoundedBy, Found};
 use crate::load::judge::{self, Judged};
-use crate::load::slo::{self, Objective, Outcome};
+use crate::load::slo::{self, Objective, Outcome, Term};
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Busy, Share};
 use crate::transport::wire::Clock;
@@ -149,9 +149,20 @@ impl LoadResult {
             one
         };
         let of = |lane: &LaneResult| {
-            judge::judge(objective, &lane.tally)
-                .into_iter()
+            let judged = judge::judge(objective, &lane.tally).into_iter();
+            let unsent = held_back(&lane.tally);
+            judged
                 .map(fairly)
+                .map(|mut one| {
+                    // How quick the rest is says nothing of the load that was meant.
+                    if unsent
+                        && one.outcome == Outcome::Held
+                        && !matches!(one.term, Term::Errors { .. })
+                    {
+                        one.outcome = Outcome::Undecided;
+                    }
+                    one
+                })
                 .collect()
         };
         self.lanes.iter().map(of).collect()
@@ -192,6 +203,12 @@ impl LoadResult {
             None => trust::bottleneck(&self.share()),
         }
     }
+}
+
+/// Whether more than one arrival in a hundred was not sent, because the provider asked to wait.
+fn held_back(tally: &Tally) -> bool {
+    let held_back = tally.counts.held_back;
+    held_back * 100 > tally.counts.requests + held_back
 }
 
 /// Broken as soon as one is, kept only where all are.
@@ -290,6 +307,22 @@ mod tests {
         let mut told = result(broken, on_time);
         told.harness.told = Some(vec!["shard 1 of 2: busy".to_owned()]);
         assert_eq!(told.verdict(), Verdict::Undetermined);
+    }
+
+    #[test]
+    fn an_objective_is_not_kept_by_what_was_not_sent() {
+        let of = |held_back| {
+            let mut one = result("ttft:p95<1s, errors<5%", Duration::ZERO);
+            one.lanes[0].tally.counts.held_back = held_back;
+            let outcomes: Vec<Outcome> = one.judged()[0].iter().map(|one| one.outcome).collect();
+            (outcomes, one.verdict())
+        };
+        use Outcome::{Broken, Held, Undecided};
+        assert_eq!(of(0), (vec![Held, Held], Verdict::Kept));
+        assert_eq!(of(10), (vec![Held, Held], Verdict::Kept));
+        // Of 1,020 arrivals 20.
+        assert_eq!(of(20), (vec![Undecided, Held], Verdict::Undetermined));
+        assert_eq!(of(1000), (vec![Undecided, Broken], Verdict::Broken));
     }
 
     #[test]

@@ -42,6 +42,17 @@ pub enum Size {
 }
 
 impl Size {
+    /// What nearly all draws are above: of a distribution, its 5th percentile or less.
+    pub fn least(&self) -> u32 {
+        let tokens = match *self {
+            Size::Fixed(tokens) => return tokens,
+            Size::Uniform { low, .. } => return low,
+            Size::Normal { mean, deviation } => mean - Z95 * deviation,
+            Size::LogNormal { median, p95 } => median * median / p95,
+        };
+        tokens.clamp(1.0, f64::from(LARGEST)) as u32
+    }
+
     /// The size of a request: the same for the same seed, purpose and number.
     pub fn draw(&self, seed: u64, purpose: Purpose, number: u64) -> u32 {
         let random = || draw::stream(seed, purpose, number);

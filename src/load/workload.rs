@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
+use crate::load::ceiling::Spending;
 use crate::load::draw::Purpose;
 use crate::load::mix::Choice;
 use crate::load::prompt::Prompts;
@@ -20,6 +21,9 @@ pub const GENERATED: &str = "generated";
 /// (https://platform.openai.com/docs/api-reference/responses/create, 2026-08-21).
 const LEAST_LIMIT: u32 = 16;
 
+/// Tokens that stand around a prompt: roles, and the asking for a size.
+const AROUND: u64 = 20;
+
 /// One conversation about to be held.
 #[derive(Debug, Clone)]
 pub struct Script {
@@ -28,6 +32,8 @@ pub struct Script {
     pub scenario: Arc<Scenario>,
     /// What the user says first, where it is generated.
     pub prompt: Option<String>,
+    /// What the first request is expected to take at most; nothing where that is not known.
+    pub asked: Spending,
 }
 
 /// Prompts that are made up.
@@ -88,6 +94,7 @@ impl Workload {
                     index,
                     scenario: Arc::clone(&scenarios[index]),
                     prompt: None,
+                    asked: Spending::default(),
                 }
             }
             Source::Generated(generated) => {
@@ -129,6 +136,11 @@ impl Generated {
         Script {
             index: 0,
             scenario,
+            asked: Spending {
+                input: u64::from(input) + AROUND,
+                cached: 0,
+                output: u64::from(limit.unwrap_or(output)),
+            },
             // Of the same size at each lane, but not the same: two may share a prompt cache.
             prompt: Some(
                 self.prompts

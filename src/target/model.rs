@@ -5,7 +5,8 @@
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::catalog::provider::KeyEnv;
 use crate::dialect::agentcore::mapping::Mapping;
@@ -84,11 +85,28 @@ pub struct Target {
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
+    #[serde(deserialize_with = "dollars")]
     pub input: f64,
     /// Input read from a cache; as other input where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_dollars")]
     pub cached: Option<f64>,
+    #[serde(deserialize_with = "dollars")]
     pub output: f64,
+}
+
+/// With less than nothing, a ceiling of cost would never be reached.
+fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let price = f64::deserialize(from)?;
+    match price.is_finite() && price >= 0.0 {
+        true => Ok(price),
+        false => Err(D::Error::custom(format!(
+            "a price of {price} should be 0 or more, in US dollars for a million tokens"
+        ))),
+    }
+}
+
+fn some_dollars<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    dollars(from).map(Some)
 }
 
 /// A guardrail of the customer's.

@@ -380,6 +380,10 @@ fn mistakes_in_a_target_file() {
         ("empty", "targets: {}\n".to_string()),
         ("unknown-key", one("    region: us-east-1\n")),
         (
+            "price-below-nothing",
+            one("    price: { input: 1.25, cached: 0.1, output: -10 }\n"),
+        ),
+        (
             "missing-model",
             "targets: { a: { provider: openai } }\n".to_string(),
         ),

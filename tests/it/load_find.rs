@@ -261,7 +261,7 @@ fn only_the_first_counts(run: &Value) {
 #[test]
 fn a_ceiling_ends_what_rates_are_of() {
     let (url, _told) = slow_from_the_second();
-    // The first answer is more than may be spent: the next request is refused while the second is under way.
+    // Two requests are expected to take all that may be spent: another one is refused while the second is under way.
     let (run, _) = load(
         &url,
         &[
@@ -269,8 +269,12 @@ fn a_ceiling_ends_what_rates_are_of() {
             "2",
             "--requests",
             "9",
+            "--prompt-tokens",
+            "20",
+            "--output-tokens",
+            "16",
             "--max-tokens",
-            "10",
+            "112",
         ],
     );
     assert_eq!(run["ended"], "ceiling");
