@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::load::sample::Phase;
 use crate::load::tally::Counts;
+use crate::plan::shard::Shard;
 
 /// The parts of the measured window that are compared to see whether a wait grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +51,16 @@ impl Window {
         }
     }
 
-    /// How long a lane was measured, of so much that all were: where a number of requests ended it, until the
-    /// last answer of its own, unless that was cut, or arrivals were held back: that time belongs to it.
-    pub fn of_lane(&self, all: Duration, counts: &Counts) -> Duration {
+    /// How long a lane was measured, of so much that all were: where it had all the conversations that it was to have,
+    /// until the last answer of its own, unless one was cut, or arrivals were held back: that time belongs to it.
+    pub fn of_lane(&self, all: Duration, counts: &Counts, shard: Shard) -> Duration {
         let last = Duration::from_micros(counts.last_end_us);
-        match self.most {
-            Some(_) if counts.cut == 0 && counts.held_back == 0 => {
-                last.saturating_sub(self.warm_up).min(all)
-            }
-            _ => all,
+        let had_all = self
+            .most
+            .is_some_and(|most| counts.conversations >= shard.part_of(most));
+        match had_all && counts.cut == 0 && counts.held_back == 0 {
+            true => last.saturating_sub(self.warm_up).min(all),
+            false => all,
         }
     }
 
@@ -119,7 +121,7 @@ mod tests {
     #[test]
     fn a_lane_that_has_all_its_requests_is_measured_until_the_last_one() {
         let s = Duration::from_secs;
-        let of = |most, cut, held_back| {
+        let of = |most, conversations, cut, held_back| {
             let window = Window {
                 warm_up: s(2),
                 measured: None,
@@ -128,20 +130,23 @@ mod tests {
             };
             let counts = Counts {
                 last_end_us: 5_000_000,
+                conversations,
                 cut,
                 held_back,
                 ..Counts::default()
             };
             (
-                window.of_lane(s(10), &counts),
-                window.of_lane(s(1), &counts),
+                window.of_lane(s(10), &counts, Shard::WHOLE),
+                window.of_lane(s(1), &counts, Shard::WHOLE),
             )
         };
-        assert_eq!(of(Some(9), 0, 0), (s(3), s(1)));
+        assert_eq!(of(Some(9), 9, 0, 0), (s(3), s(1)));
+        // A time or Ctrl-C ended it before it had all.
+        assert_eq!(of(Some(9), 8, 0, 0), (s(10), s(1)));
         // What was cut was still asked for.
-        assert_eq!(of(Some(9), 1, 0), (s(10), s(1)));
+        assert_eq!(of(Some(9), 9, 1, 0), (s(10), s(1)));
         // And so was what waited for the provider.
-        assert_eq!(of(Some(9), 0, 1), (s(10), s(1)));
-        assert_eq!(of(None, 0, 0), (s(10), s(1)));
+        assert_eq!(of(Some(9), 9, 0, 1), (s(10), s(1)));
+        assert_eq!(of(None, 9, 0, 0), (s(10), s(1)));
     }
 }

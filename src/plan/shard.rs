@@ -53,7 +53,14 @@ impl Shard {
 
     /// This machine's part of a concurrency of the whole run; what cannot be divided goes to the first.
     pub fn share(self, total: u32) -> u32 {
-        total / self.count + u32::from(self.index < total % self.count)
+        // No larger than the total.
+        u32::try_from(self.part_of(u64::from(total))).unwrap_or(total)
+    }
+
+    /// How many of the numbers from 0 below this one are done here.
+    pub fn part_of(self, total: u64) -> u64 {
+        let count = u64::from(self.count);
+        total / count + u64::from(u64::from(self.index) < total % count)
     }
 
     /// The part of a file name that tells shards apart: the index from 0, `00001-of-00003`.

@@ -233,7 +233,11 @@ fn remarks(target: &TargetRecord, width: usize) -> String {
     );
     told(
         count("first_read_several"),
-        "answers whose first read held several output events: something on the way batches",
+        "answers whose first read held several output events: something on the way batches, or this client was late (see Harness)",
+    );
+    told(
+        count("redialled"),
+        "requests sent again, because a kept connection was closed before any answer: the server may have worked on them",
     );
     told(
         count("held_back"),

@@ -157,6 +157,12 @@ fn bad_flags_are_told_before_anything_is_sent() {
         (&["--find-max"], "--slo"),
         (&["--prompt-tokens", "many"], "256"),
         (&["--prefix", "shared"], "shared:N"),
+        (&["--prefix", "shared:256"], "no room"),
+        (
+            // Said by the first of three as by the last.
+            &["--concurrency", "2", "--shard", "1/3", "--run", "r"],
+            "one conversation for each of 3",
+        ),
         (&["--mix", "no/such=1"], "no scenario"),
         (&["--arrivals", "absent.csv"], "absent.csv"),
         (&["--max-cost=-1"], "--max-cost"),

@@ -150,13 +150,17 @@ async fn load(
     };
     let most_under_way = match &settings.load {
         Load::Closed(profile) => {
-            let share = part.shard.share(profile.peak().round() as u32);
-            if share == 0 {
+            let peak = profile.peak().round() as u32;
+            // All shards say so: one that is missing makes the whole partial for good.
+            if peak < part.shard.count() {
                 bail!(
-                    "--concurrency: {profile} leaves this shard ({}) no conversation to hold",
+                    "--concurrency: {profile} is less than one conversation for each of {} shards (this is {})\n  \
+                     help: use fewer shards or a higher concurrency",
+                    part.shard.count(),
                     part.shard
                 );
             }
+            let share = part.shard.share(peak);
             let each = sharing.connections(u64::from(share));
             let connections = each.saturating_mul(lanes.len() as u64);
             preflight::check_room(room, connections, each)?;
@@ -167,9 +171,9 @@ async fn load(
         _ => {
             let wish = args.max_in_flight.unwrap_or(MOST_UNDER_WAY);
             let most = preflight::affordable(room, wish, lanes.len(), sharing);
-            if args.max_in_flight.is_some_and(|wish| most < wish) {
+            if most < wish {
                 ui.err(&format!(
-                    "warning: at most {most} conversations at a time: open files or local ports allow no more\n"
+                    "warning: at most {most} conversations at a time, not {wish}: open files (`ulimit -n`) or local ports allow no more\n"
                 ))?;
             }
             most as usize
@@ -257,6 +261,12 @@ async fn load(
         ui.err(&format!(
             "warning: --start-at is {:.0} s ago: this begins at once, by itself\n",
             late.as_secs_f64()
+        ))?;
+    }
+    if let Some(left) = waiting.early().filter(|left| *left > TOO_LATE) {
+        ui.err(&format!(
+            "waiting for --start-at: {:.0} s to go; Ctrl-C ends it\n",
+            left.as_secs_f64()
         ))?;
     }
     waiting.wait(stopped.clone()).await;
@@ -435,7 +445,10 @@ impl Running {
             .context("the figures could not be collected")?;
         watcher.abort();
         let all = round.measured(true);
-        let of_lane = |tally: &Tally| plan.window.of_lane(all, &tally.counts);
+        let of_lane = |tally: &Tally| {
+            plan.window
+                .of_lane(all, &tally.counts, round.settings.shard)
+        };
         let measured = collected.tallies.iter().map(of_lane).collect();
         let rounded = Rounded {
             collected,

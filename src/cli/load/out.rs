@@ -71,12 +71,14 @@ impl Part {
         SystemTime::now().duration_since(self.start_at?).ok()
     }
 
+    /// How long it is until the agreed start.
+    pub fn early(&self) -> Option<Duration> {
+        self.start_at?.duration_since(SystemTime::now()).ok()
+    }
+
     /// Waits for the agreed start, or until it is told to stop.
     pub async fn wait(&self, mut stop: watch::Receiver<Stop>) {
-        let Some(left) = self
-            .start_at
-            .and_then(|at| at.duration_since(SystemTime::now()).ok())
-        else {
+        let Some(left) = self.early() else {
             return;
         };
         tokio::select! {
@@ -427,7 +429,11 @@ impl Out {
         let mut so_far = result.clone();
         let measured = round.measured(false);
         for (lane, total) in so_far.lanes.iter_mut().zip(fold.totals()) {
-            lane.measured += round.settings.window.of_lane(measured, &total.counts);
+            lane.measured +=
+                round
+                    .settings
+                    .window
+                    .of_lane(measured, &total.counts, round.settings.shard);
             lane.tally.add(total);
         }
         add_cpu(&mut so_far.harness.cpu, fold.cpu());

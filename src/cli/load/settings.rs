@@ -168,8 +168,20 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
     };
     let mut planned = Vec::new();
     let source = if args.scenarios.is_empty() && args.mix.is_none() {
+        let prefix = prefix(&args.prefix)?;
+        if let Prefix::Shared(shared) = prefix
+            && args.prompt_tokens.least() <= shared
+            && recorded.iter().all(|one| one.prompt_tokens.is_none())
+        {
+            bail!(
+                "--prefix: prompts of {} tokens have no room for {shared} shared ones and words of their own\n  help: make \
+                 them longer: `--prompt-tokens {}`",
+                args.prompt_tokens,
+                shared.saturating_add(200)
+            );
+        }
         Source::Generated(Generated {
-            prompts: Prompts::new(args.seed(), nonce, prefix(&args.prefix)?),
+            prompts: Prompts::new(args.seed(), nonce, prefix),
             prompt_tokens: args.prompt_tokens,
             output_tokens: args.output_tokens,
             limited: !args.unlimited_output,
