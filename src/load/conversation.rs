@@ -214,10 +214,6 @@ async fn exchange(
     };
     let mut ear = Ear {
         listening: Listening::new(manner),
-        desk,
-        lane: lane_index,
-        measured: place.phase == Phase::Measured,
-        lags: Vec::with_capacity(LAGS),
     };
     let authorised = signed.as_ref().map(|signed| {
         authorize(
@@ -250,7 +246,6 @@ async fn exchange(
         Some(Err(failure)) => unsent(&failure.message),
         None => unsent("not signed in"),
     };
-    ear.book_lags();
     if ear.listening.failed() || sent.end != End::Complete {
         if let Some(wait) = ear.listening.asked_to_wait() {
             fleet.refused(lane_index, Some(wait));
@@ -312,26 +307,6 @@ async fn exchange(
 /// Where the answer goes while it comes in.
 struct Ear<'a> {
     listening: Listening<'a>,
-    desk: &'a Desk,
-    lane: usize,
-    measured: bool,
-    /// Microseconds that bytes lay in the kernel; booked together, as answers are decoded together.
-    lags: Vec<u32>,
-}
-
-/// As many lags are booked together.
-const LAGS: usize = 32;
-
-impl Ear<'_> {
-    fn book_lags(&mut self) {
-        if self.measured {
-            let tally = &mut self.desk.books().tallies[self.lane];
-            for lag in &self.lags {
-                tally.measure_micros(Measure::ReadLag, u64::from(*lag), 1);
-            }
-        }
-        self.lags.clear();
-    }
 }
 
 impl Hearing for Ear<'_> {
@@ -340,11 +315,6 @@ impl Hearing for Ear<'_> {
     }
 
     fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> ControlFlow<()> {
-        let lag = read_at.saturating_sub(at).as_micros();
-        self.lags.push(u32::try_from(lag).unwrap_or(u32::MAX));
-        if self.lags.len() == LAGS {
-            self.book_lags();
-        }
         match self.listening.bytes(at, read_at, bytes) {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),

@@ -137,7 +137,9 @@ impl Measure {
             Measure::StartLag => {
                 "how much later than intended this program handed a request to the connection"
             }
-            Measure::ReadLag => "from the kernel's receipt of bytes to this program's reading them",
+            Measure::ReadLag => {
+                "how long what is there waits until this program reads it, at moments that a timer of the kernel tells"
+            }
         }
     }
 

@@ -14,8 +14,10 @@ pub const LATE_START: Duration = Duration::from_millis(10);
 pub const BUSY: f64 = 0.9;
 /// A worker whose time was shorter is not said to be busy.
 const SHORTEST: Duration = Duration::from_millis(500);
-/// Bytes that lie in the kernel longer than this, one read in a hundred, come together with later ones.
+/// What waits longer than this to be read, one moment in a hundred, is not read in time, however seldom events come.
 pub const LATE_READ: Duration = Duration::from_millis(20);
+/// And what waits no longer than this is, however often they come.
+const PROMPT_READ: Duration = Duration::from_millis(2);
 
 /// Processor time of a worker, and the time that it was spent in: from the start of a round to the end of its window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,8 +44,10 @@ impl Busy {
 pub struct Share {
     /// p99 of how late requests were started.
     pub start_lag: Option<Duration>,
-    /// p99 of how long bytes lay in the kernel.
+    /// p99 of how long what was there waited to be read.
     pub read_lag: Option<Duration>,
+    /// Mean time between output events, of the lane where it is shortest.
+    pub gap: Option<Duration>,
     /// The busiest worker: processor time by time.
     pub busiest: Option<f64>,
 }
@@ -52,7 +56,14 @@ impl Share {
     /// Of all these lanes together, and by worker.
     pub fn of<'a>(tallies: impl Iterator<Item = &'a Tally>, busy: &[Busy]) -> Share {
         let mut all = Tally::default();
-        tallies.for_each(|tally| all.add(tally));
+        let mut gap: Option<Duration> = None;
+        for tally in tallies {
+            all.add(tally);
+            if let Some(gaps) = tally.measured(Measure::Itl) {
+                let mean = Duration::from_micros(gaps.mean() as u64);
+                gap = Some(gap.map_or(mean, |gap| gap.min(mean)));
+            }
+        }
         let p99 = |measure, limit: Duration| {
             let histogram = all.measured(measure)?;
             if let Some(found) = estimate(histogram, 0.99) {
@@ -69,10 +80,17 @@ impl Share {
         };
         Share {
             start_lag: p99(Measure::StartLag, LATE_START),
-            read_lag: p99(Measure::ReadLag, LATE_READ),
+            read_lag: p99(Measure::ReadLag, late_read(gap)),
+            gap,
             busiest: busy.iter().filter_map(|one| one.share()).reduce(f64::max),
         }
     }
+}
+
+/// How long what is there may wait to be read. The kernel joins what waits at one stream, and forgets all times of
+/// arrival but the last: where the wait is longer than the time between two events, that is what happens.
+fn late_read(gap: Option<Duration>) -> Duration {
+    gap.map_or(LATE_READ, |gap| gap.clamp(PROMPT_READ, LATE_READ))
 }
 
 /// Why the client was the bottleneck; empty where it was not.
@@ -85,10 +103,14 @@ pub fn bottleneck(share: &Share) -> Vec<String> {
             ms(lag)
         ));
     }
-    if let Some(lag) = share.read_lag.filter(|lag| *lag > LATE_READ) {
+    if let Some(lag) = share.read_lag.filter(|lag| *lag > late_read(share.gap)) {
+        let every = share
+            .gap
+            .map(|gap| format!(" (output events come every {})", ms(gap)));
         reasons.push(format!(
-            "one read in a hundred came more than {} after the bytes had arrived",
-            ms(lag)
+            "one moment in a hundred, what had arrived waited more than {} to be read{}: times of arrival may be wrong by as much",
+            ms(lag),
+            every.unwrap_or_default()
         ));
     }
     if let Some(busy) = share.busiest.filter(|busy| *busy > BUSY) {
@@ -120,11 +142,35 @@ mod tests {
     }
 
     #[test]
+    fn how_late_a_read_may_be_is_a_matter_of_how_often_events_come() {
+        let told = |gap: &[u64], lag: u64| {
+            let lanes: Vec<Tally> = gap
+                .iter()
+                .map(|gap| {
+                    let mut tally = Tally::default();
+                    tally.measure_micros(Measure::Itl, *gap, 1000);
+                    tally.measure_micros(Measure::ReadLag, 100, 970);
+                    tally.measure_micros(Measure::ReadLag, lag, 30);
+                    tally
+                })
+                .collect();
+            !bottleneck(&Share::of(lanes.iter(), &[])).is_empty()
+        };
+        assert!(told(&[5_000], 5_500) && !told(&[5_000], 4_500));
+        assert!(told(&[30_000, 5_000], 5_500), "the busiest lane decides");
+        assert!(!told(&[500], 1_900), "nobody is that quick");
+        assert!(told(&[500], 2_500));
+        assert!(told(&[200_000], 21_000), "nor that slow");
+        assert!(!told(&[200_000], 19_000));
+    }
+
+    #[test]
     fn each_limit_is_a_reason() {
         let ms = |ms| Some(Duration::from_millis(ms));
         let fine = Share {
             start_lag: ms(10),
             read_lag: ms(20),
+            gap: ms(50),
             busiest: Some(0.9),
         };
         assert!(bottleneck(&fine).is_empty());
@@ -142,6 +188,13 @@ mod tests {
                     ..fine
                 },
                 "read",
+            ),
+            (
+                Share {
+                    gap: ms(15),
+                    ..fine
+                },
+                "every 15.0 ms",
             ),
             (
                 Share {

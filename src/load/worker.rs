@@ -14,12 +14,13 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::load::conversation::hold;
 use crate::load::fleet::Fleet;
-use crate::load::round::{Arriving, Heard, Round, Start, Stop};
+use crate::load::measure::Measure;
+use crate::load::round::{Arriving, Heard, Round, RoundSettings, Start, Stop};
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
 use crate::load::trust::{Busy, LATE_START};
 use crate::load::window::Window;
-use crate::transport::wire::{Wire, WireSettings};
+use crate::transport::wire::{Tick, Wire, WireSettings};
 
 /// How often a worker tells what it has measured.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +57,21 @@ impl Books {
             tally.counts.stuck += talking;
         }
         self.under_way.fill(0);
+    }
+
+    /// Books how late the worker was for each lane that had requests on their way.
+    fn lag(&mut self, ticks: &[Tick], settings: &RoundSettings) {
+        for tick in ticks {
+            let at = tick.due.saturating_duration_since(settings.origin);
+            if settings.window.phase(at) != Phase::Measured {
+                continue;
+            }
+            for (lane, tally) in self.tallies.iter_mut().enumerate() {
+                if self.under_way[lane] > 0 || self.started[lane] > 0 {
+                    tally.measure(Measure::ReadLag, tick.late);
+                }
+            }
+        }
     }
 
     /// Counts a conversation as cut that got no place.
@@ -95,11 +111,14 @@ pub fn start(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let wire = {
+        let _context = runtime.enter();
+        Arc::new(Wire::new(settings)?)
+    };
     std::thread::Builder::new()
         .name(format!("load-{index}"))
         .spawn(move || {
             runtime.block_on(async move {
-                let wire = Arc::new(Wire::new(settings));
                 let desk = Arc::new(Desk(Mutex::new(Books {
                     tallies: fleet.lanes.iter().map(|_| Tally::warm()).collect(),
                     under_way: vec![0; fleet.lanes.len()],
@@ -136,6 +155,8 @@ struct Worker {
 
 impl Worker {
     async fn run(&self, mut starts: UnboundedReceiver<Start>) {
+        // Those of the time between two rounds say nothing.
+        self.wire.ticks();
         let (cpu, begun) = (thread_cpu(), self.round.now());
         let mut panicked = 0;
         let mut stop = self.round.settings.stop.clone();
@@ -276,6 +297,7 @@ impl Worker {
         let until = self.round.now();
         let from = std::mem::replace(told, until);
         let mut books = self.desk.books();
+        books.lag(&self.wire.ticks(), &self.round.settings);
         let tallies = books
             .tallies
             .iter_mut()

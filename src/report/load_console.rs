@@ -296,7 +296,7 @@ fn trust(run: &LoadRecord, width: usize) -> String {
         ),
     };
     let mut out = format!(
-        "Harness: requests started late by (ms) {}; bytes lay in the kernel (ms) {}; {:.2} s of processor time on {} workers; {}; times of arrival by the {}\n",
+        "Harness: requests started late by (ms) {}; what had arrived waited to be read (ms) {}; {:.2} s of processor time on {} workers; {}; times of arrival by the {}\n",
         spread(&harness.scheduler_lag_ms),
         spread(&harness.read_lag_ms),
         harness.cpu_s,

@@ -28,6 +28,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::transport::live::{chain, is_loopback};
+use crate::transport::reader::Reader;
 use crate::transport::stamped::{Shared, Socket};
 use crate::transport::trust::{self, Bundle};
 use crate::transport::wire::{Clock, HttpVersion};
@@ -173,12 +174,21 @@ struct Name {
 }
 
 /// Makes connections; keeps the addresses of names for some seconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Dialler {
+    /// Reads what is connected.
+    pub(super) reader: Arc<Reader>,
     names: Mutex<HashMap<(String, u16), Arc<Name>>>,
 }
 
 impl Dialler {
+    pub(super) fn new(reader: Arc<Reader>) -> Dialler {
+        Dialler {
+            reader,
+            names: Mutex::default(),
+        }
+    }
+
     /// A connection to an origin within the limit. An error says why there is none.
     pub(super) async fn dial(
         &self,
@@ -223,7 +233,8 @@ impl Dialler {
         dial.tcp = begun.elapsed();
         // Without it the kernel may hold back a request's last bytes; those that cannot have it go on.
         let _ = stream.set_nodelay(true);
-        let socket = Socket::new(stream, stamps, ledger);
+        let socket = Socket::new(stream, &self.reader, stamps, ledger)
+            .map_err(|error| format!("tcp socket error: {host}: {error}"))?;
         let clock = socket.clock();
         let socket = if let Route::Tunnel { proxy, auth } = route {
             let begun = Instant::now();

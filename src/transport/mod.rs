@@ -8,6 +8,8 @@ mod drive;
 mod lanes;
 pub mod live;
 pub mod memory;
+#[cfg_attr(not(target_os = "linux"), path = "reader_elsewhere.rs")]
+mod reader;
 mod relay;
 mod stamped;
 pub mod trust;

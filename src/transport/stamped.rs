@@ -4,34 +4,36 @@
 //! arrival (SO_TIMESTAMPING, https://docs.kernel.org/networking/timestamping.html) and hands the stamp out
 //! with the bytes. What such a stamp means for TCP:
 //!
-//! - A read has one stamp, that of the last segment it took from. Where a read holds several events, the
-//!   earlier ones may have come sooner; they never came later.
+//! - A read has one stamp, that of the last segment it took from; the kernel joins segments that wait, and forgets the
+//!   stamps of the earlier ones. They may have come sooner than told, never later. So [`Reader`] takes the bytes of all
+//!   sockets out as they come, whatever the process does with them afterwards.
 //! - A segment that overtook a lost one keeps its own stamp. The bytes behind the gap could be read only
 //!   when the gap was filled, so stamps are never allowed to run backwards; if one read takes both, its
 //!   stamp may be too early by the time of the repair.
 //!
 //! Must never give bytes the stamp of a later read: see [`Ledger::grant`].
 
-use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use hyper::rt::ReadBufCursor;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::poll_proceed;
 
+use crate::transport::reader::{Bound, Reader};
 use crate::transport::wire::Clock;
-
-/// The most that one read takes: one byte less than hyper's first buffer holds. A read that fills it makes hyper double it
-/// for good, and a client that was late once would then need twice the memory for each stream.
-const READ: usize = 8 * 1024 - 1;
 
 /// How far a stamp may lie before the one before it without being counted: the age is the difference of two
 /// clocks that are read one after the other.
 const SLACK: Duration = Duration::from_micros(100);
+
+/// As many bytes of a socket wait to be taken at most; what comes behind them waits in the kernel.
+pub(super) const MOST_WAITING: usize = 256 * 1024;
 
 /// When bytes arrived.
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +44,39 @@ pub(super) struct Arrival {
     pub(super) read: Instant,
 }
 
-/// What a socket has done. Shared between the socket, deep inside of hyper, and whoever drives it.
+/// What one read brought.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) bytes: Box<[u8]>,
+    pub(super) arrival: Arrival,
+    /// The kernel was asked for its time and gave none.
+    pub(super) stampless: bool,
+    /// Its time was in the future.
+    pub(super) clamped: bool,
+}
+
+/// How a socket's bytes ended.
+#[derive(Debug)]
+enum Ended {
+    Closed,
+    Broken(io::Error),
+}
+
+/// What was read and not taken yet.
+#[derive(Debug, Default)]
+struct Inbox {
+    pieces: VecDeque<Piece>,
+    /// Taken of the first piece.
+    taken: usize,
+    bytes: usize,
+    ended: Option<Ended>,
+    waker: Option<Waker>,
+}
+
+/// What a socket has done. Shared between the socket, deep inside of hyper, its reader, and whoever drives it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    inbox: Inbox,
     pub(super) latest: Option<Arrival>,
     /// Reads that brought bytes.
     pub(super) reads: u32,
@@ -100,26 +132,93 @@ impl Ledger {
         self.handed.push(sent);
     }
 
-    fn note_read(&mut self, n: usize, stamp: Option<SystemTime>, clock: Clock) {
-        let read = Instant::now();
-        let mut at = read;
-        if let Some(stamp) = stamp {
-            // Both clocks back to back: only the age travels from one to the other.
-            match SystemTime::now().duration_since(stamp) {
-                Ok(age) => at = read.checked_sub(age).unwrap_or(read),
-                Err(_) => self.clamped += 1,
+    /// Keeps what the reader read. `true` where no more fits.
+    pub(super) fn put(&mut self, piece: Piece) -> bool {
+        self.inbox.bytes += piece.bytes.len();
+        self.inbox.pieces.push_back(piece);
+        self.inbox.bytes >= MOST_WAITING
+    }
+
+    /// The reader has read the last byte, or can read no more.
+    pub(super) fn put_end(&mut self, error: Option<io::Error>) {
+        self.inbox.ended = Some(error.map_or(Ended::Closed, Ended::Broken));
+    }
+
+    /// Whoever waits for the bytes.
+    #[cfg(target_os = "linux")]
+    pub(super) fn waker(&mut self) -> Option<Waker> {
+        self.inbox.waker.take()
+    }
+
+    /// Whether nothing waits to be taken, not even the end.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.inbox.pieces.is_empty() && self.inbox.ended.is_none()
+    }
+
+    /// Gives at most `room` bytes of one read to `take`. Its second value says that the inbox was full and has
+    /// room again.
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Poll<(io::Result<()>, bool)> {
+        let inbox = &mut self.inbox;
+        if inbox.pieces.is_empty() && inbox.ended.is_none() {
+            match &mut inbox.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => inbox.waker = Some(cx.waker().clone()),
             }
-        } else if clock == Clock::Kernel {
-            self.stampless += 1;
+            return Poll::Pending;
         }
+        match &mut self.permits {
+            None => {}
+            // No waker is left behind: whoever granted looks at `refused` and comes again.
+            Some(0) => {
+                self.refused = true;
+                return Poll::Pending;
+            }
+            Some(permits) => *permits -= 1,
+        }
+        let Some(first) = inbox.pieces.front() else {
+            // What is broken is told once, and closed after that.
+            let ended = inbox.ended.replace(Ended::Closed);
+            return Poll::Ready(match ended {
+                Some(Ended::Broken(error)) => (Err(error), false),
+                _ => (Ok(()), false),
+            });
+        };
+        let begins = inbox.taken == 0;
+        let left = &first.bytes[inbox.taken..];
+        let n = left.len().min(room);
+        take(&left[..n]);
+        let (arrival, stampless, clamped) = (first.arrival, first.stampless, first.clamped);
+        let whole = n == left.len();
+        inbox.taken = if whole { 0 } else { inbox.taken + n };
+        if whole {
+            inbox.pieces.pop_front();
+        }
+        let full = inbox.bytes >= MOST_WAITING;
+        inbox.bytes -= n;
+        let again = full && inbox.bytes < MOST_WAITING;
+        if begins {
+            self.reads += 1;
+            self.stampless += u32::from(stampless);
+            self.clamped += u32::from(clamped);
+        }
+        self.note_read(n, arrival);
+        Poll::Ready((Ok(()), again))
+    }
+
+    fn note_read(&mut self, n: usize, mut arrival: Arrival) {
         if let Some(before) = self.latest
-            && at < before.at
+            && arrival.at < before.at
         {
-            self.clamped += u32::from(before.at - at > SLACK);
-            at = before.at;
+            self.clamped += u32::from(before.at - arrival.at > SLACK);
+            arrival.at = before.at;
         }
-        self.latest = Some(Arrival { at, read });
-        self.reads += 1;
+        self.latest = Some(arrival);
         self.bytes_in += n as u64;
     }
 
@@ -152,222 +251,51 @@ impl Shared {
 /// The socket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
-    clock: Clock,
+    bound: Bound,
     ledger: Shared,
 }
 
 impl Socket {
-    /// Takes a connected stream; asks the kernel for stamps if `stamps`.
-    pub(super) fn new(stream: TcpStream, stamps: bool, ledger: Shared) -> Socket {
-        let clock = if stamps && ask_for_stamps(&stream) {
-            Clock::Kernel
-        } else {
-            Clock::Read
-        };
-        Socket {
-            stream,
-            clock,
-            ledger,
-        }
+    /// Takes a connected stream, whose bytes the reader reads from now on; asks the kernel for stamps if `stamps`.
+    pub(super) fn new(
+        stream: TcpStream,
+        reader: &Arc<Reader>,
+        stamps: bool,
+        ledger: Shared,
+    ) -> io::Result<Socket> {
+        let bound = Reader::bind(reader, stream, stamps, &ledger)?;
+        Ok(Socket { bound, ledger })
     }
 
     pub(super) fn clock(&self) -> Clock {
-        self.clock
+        self.bound.clock()
     }
 
-    /// One read of at most `room` bytes, given to `take`.
+    /// What one read has brought, at most `room` bytes of it, given to `take`.
     fn poll_take(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         room: usize,
-        mut take: impl FnMut(&[u8]),
+        take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
         if room == 0 {
             return Poll::Ready(Ok(()));
         }
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            {
-                let mut ledger = self.ledger.lock();
-                match &mut ledger.permits {
-                    None => {}
-                    // No waker is left behind: whoever granted looks at `refused` and comes again.
-                    Some(0) => {
-                        ledger.refused = true;
-                        return Poll::Pending;
-                    }
-                    Some(permits) => *permits -= 1,
-                }
-            }
-            let outcome = SCRATCH.with_borrow_mut(|scratch| {
-                let mut got = None;
-                let tried = self.stream.try_io(Interest::READABLE, || {
-                    let one = receive(&self.stream, scratch, room, self.clock)?;
-                    got = Some(one);
-                    // Less than there was room for: the socket is drained. Saying so spares the call that
-                    // would only find it empty, and loses nothing: what arrives after our read comes with
-                    // an edge of its own. tokio's own reads do the same.
-                    if 0 < one.0 && one.0 < room.min(READ) {
-                        return Err(io::ErrorKind::WouldBlock.into());
-                    }
-                    Ok(())
-                });
-                match (got, tried) {
-                    (Some((n, stamp)), _) => {
-                        if n > 0 {
-                            self.ledger.lock().note_read(n, stamp, self.clock);
-                        }
-                        take(&scratch.bytes[..n]);
-                        Some(Ok(()))
-                    }
-                    (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => None,
-                    (None, tried) => Some(tried),
-                }
-            });
-            match outcome {
-                Some(done) => return Poll::Ready(done),
-                // Nothing there after all: the read that was granted is still to come.
-                None => {
-                    if let Some(permits) = &mut self.ledger.lock().permits {
-                        *permits += 1;
-                    }
-                }
-            }
+        // Others get their turn, however fast this one's server is.
+        let turn = ready!(poll_proceed(cx));
+        self.bound.tend(cx)?;
+        let (outcome, again) = ready!(self.ledger.lock().poll_take(cx, room, take));
+        turn.made_progress();
+        if again {
+            self.bound.resume();
         }
+        Poll::Ready(outcome)
     }
-}
-
-struct Scratch {
-    bytes: Box<[u8]>,
-    control: Vec<u8>,
-}
-
-thread_local! {
-    // One for the thread: a stream costs no buffer of ours.
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-        bytes: vec![0; READ].into_boxed_slice(),
-        control: control_space(),
-    });
-}
-
-#[cfg(target_os = "linux")]
-fn control_space() -> Vec<u8> {
-    // Room for more than the stamp alone: a message that does not fit is cut off.
-    vec![0; 256]
-}
-
-#[cfg(not(target_os = "linux"))]
-fn control_space() -> Vec<u8> {
-    Vec::new()
-}
-
-#[cfg(target_os = "linux")]
-fn ask_for_stamps(socket: &impl std::os::fd::AsFd) -> bool {
-    use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
-
-    let flags = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
-    setsockopt(socket, sockopt::Timestamping, &flags).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn ask_for_stamps(_: &TcpStream) -> bool {
-    false
-}
-
-/// Keeps the kernel stamping. It begins a moment after the first socket of the machine asks for it and ends with the
-/// last one (`net_enable_timestamp`, net/core/dev.c, leaves it to a work queue): without this the first reads of a
-/// run, and those after a pause between connections, had no stamp.
-#[derive(Debug)]
-pub(super) struct Stamping {
-    #[cfg(target_os = "linux")]
-    _asking: Option<std::os::fd::OwnedFd>,
-}
-
-impl Stamping {
-    /// Asks by a socket that neither sends nor hears anything. Where that fails, stamps only come later.
-    #[cfg(target_os = "linux")]
-    pub(super) fn begin() -> Stamping {
-        use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-
-        let asking = socket(
-            AddressFamily::Inet,
-            SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        );
-        Stamping {
-            _asking: asking.ok().filter(ask_for_stamps),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn begin() -> Stamping {
-        Stamping {}
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn receive(
-    stream: &TcpStream,
-    scratch: &mut Scratch,
-    room: usize,
-    clock: Clock,
-) -> io::Result<(usize, Option<SystemTime>)> {
-    use std::io::IoSliceMut;
-    use std::os::fd::AsRawFd;
-    use std::time::UNIX_EPOCH;
-
-    use nix::errno::Errno;
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg};
-
-    let room = room.min(scratch.bytes.len());
-    let fd = stream.as_raw_fd();
-    loop {
-        if clock == Clock::Read {
-            match recv(fd, &mut scratch.bytes[..room], MsgFlags::MSG_DONTWAIT) {
-                Err(Errno::EINTR) => continue,
-                outcome => return Ok((outcome?, None)),
-            }
-        }
-        let mut space = [IoSliceMut::new(&mut scratch.bytes[..room])];
-        let message = match recvmsg::<()>(
-            fd,
-            &mut space,
-            Some(&mut scratch.control),
-            MsgFlags::MSG_DONTWAIT,
-        ) {
-            Err(Errno::EINTR) => continue,
-            outcome => outcome?,
-        };
-        let stamp = message.cmsgs().ok().and_then(|mut all| {
-            all.find_map(|one| match one {
-                ControlMessageOwned::ScmTimestampsns(stamps) => {
-                    let age = Duration::from(stamps.system);
-                    (!age.is_zero()).then(|| UNIX_EPOCH + age)
-                }
-                _ => None,
-            })
-        });
-        return Ok((message.bytes, stamp));
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn receive(
-    stream: &TcpStream,
-    scratch: &mut Scratch,
-    room: usize,
-    _: Clock,
-) -> io::Result<(usize, Option<SystemTime>)> {
-    let room = room.min(scratch.bytes.len());
-    Ok((stream.try_read(&mut scratch.bytes[..room])?, None))
 }
 
 impl AsyncRead for Socket {
     fn poll_read(
-        self: Pin<&mut Socket>,
+        mut self: Pin<&mut Socket>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -377,7 +305,7 @@ impl AsyncRead for Socket {
 
 impl hyper::rt::Read for Socket {
     fn poll_read(
-        self: Pin<&mut Socket>,
+        mut self: Pin<&mut Socket>,
         cx: &mut Context<'_>,
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
@@ -392,7 +320,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let begun = Instant::now();
-        let n = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        let n = ready!(self.bound.poll_write(cx, &[IoSlice::new(bytes)]))?;
         self.ledger.lock().note_written(n, begun);
         Poll::Ready(Ok(n))
     }
@@ -403,7 +331,7 @@ impl AsyncWrite for Socket {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let begun = Instant::now();
-        let n = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bytes))?;
+        let n = ready!(self.bound.poll_write(cx, bytes))?;
         self.ledger.lock().note_written(n, begun);
         Poll::Ready(Ok(n))
     }
@@ -418,7 +346,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Socket>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.bound.poll_shutdown(cx)
     }
 }
 

@@ -21,8 +21,10 @@ use crate::transport::dial::{self, Dial, Dialler, Origin, Route};
 use crate::transport::drive::{Course, Driven, Outcome, Parcel, drive};
 use crate::transport::lanes::Lanes;
 use crate::transport::live::chain;
+use crate::transport::reader::Reader;
+pub use crate::transport::reader::Tick;
 use crate::transport::relay::Relay;
-use crate::transport::stamped::{Shared, Stamping};
+use crate::transport::stamped::Shared;
 use crate::transport::trust::Bundle;
 use crate::transport::{Limits, Outgoing};
 use crate::turn::exchange::{End, Head};
@@ -142,8 +144,6 @@ pub struct Wire {
     )]
     idle: Mutex<HashMap<Origin, Vec<Box<Line>>>>,
     lanes: Lanes,
-    /// Where the kernel's times are wanted.
-    _stamping: Option<Stamping>,
 }
 
 /// An HTTP/1.1 connection.
@@ -187,20 +187,29 @@ pub(super) struct Attempt {
 }
 
 impl Wire {
-    /// A worker's wire, without a connection yet.
-    pub fn new(settings: Arc<WireSettings>) -> Wire {
-        Wire {
-            _stamping: settings.kernel_stamps.then(Stamping::begin),
+    /// A worker's wire, without a connection yet, for the runtime whose context this is called in. Errors: the
+    /// process may open no more files.
+    pub fn new(settings: Arc<WireSettings>) -> std::io::Result<Wire> {
+        Ok(Wire {
+            dialler: Dialler::new(Reader::start(settings.kernel_stamps)?),
             settings,
-            dialler: Dialler::default(),
             idle: Mutex::default(),
             lanes: Lanes::default(),
-        }
+        })
+    }
+
+    /// How late this worker was to read what was there, at moments that follow each other evenly, since this was asked
+    /// last. Empty where the kernel cannot tell (not Linux).
+    pub fn ticks(&self) -> Vec<Tick> {
+        self.dialler.reader.ticks()
     }
 
     /// Sends one request; `hear` hears the answer. Times are from this call. Dropping the future closes the
     /// connection (HTTP/2: the stream).
     pub async fn send(&self, request: Outgoing, hear: &mut impl Hearing) -> Sent {
+        // Where thousands begin at once, the first of them have their answers before the last is on its way. If
+        // nothing can be read, those who wait for it are told.
+        let _ = self.dialler.reader.tend();
         let start = Instant::now();
         let mut sent = Sent {
             start,
@@ -317,7 +326,8 @@ impl Wire {
                 return None;
             }
             // A server that has closed it meanwhile has said so: over TLS with bytes of its own, which must not be
-            // taken for the beginning of an answer.
+            // taken for the beginning of an answer. If nothing can be read, sending will tell.
+            let _ = self.dialler.reader.look();
             line.ledger.lock().grant(true);
             line.driven.poll(&mut Context::from_waker(Waker::noop()));
             if !line.driven.over && line.sender.is_ready() {

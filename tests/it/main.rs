@@ -41,3 +41,4 @@ mod stub_server;
 mod tidy;
 mod wire;
 mod wire_leave;
+mod wire_reading;

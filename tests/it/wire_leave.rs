@@ -59,7 +59,7 @@ async fn no_request_is_lost_where_a_server_takes_its_leave() {
             });
         }
     });
-    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))));
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
     let clients: Vec<_> = (0..60)
         .map(|_| {
             let (wire, url) = (Arc::clone(&wire), url.clone());

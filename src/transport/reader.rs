@@ -1,0 +1,532 @@
+//! Reads all sockets of a worker as their bytes come, before any of them is worked on.
+//!
+//! The kernel joins segments that wait in a socket, and keeps the stamp of the last one only (`tcp_try_coalesce`,
+//! net/ipv4/tcp_input.c). On a worker that reads a stream when its turn has come, after a hundred others were decoded,
+//! the events of two or three turns of the server then have one time. Reading costs a fraction of decoding: so the
+//! sockets of a worker are polled apart from its tasks, and read whenever a task touches one of them and the last
+//! look lies [`EVERY`] behind.
+//!
+//! How late that still is, a timer of the kernel tells that is polled among the sockets: it is due at known times,
+//! whatever this process does, and nothing joins or forgets them. What bytes themselves tell is less than the truth:
+//! after a pause, those that are joined have the time of the last.
+//!
+//! Linux only: elsewhere `reader_elsewhere` reads when the task's turn has come.
+
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, TimestampingFlag, recv,
+    recvmsg, setsockopt, socket, sockopt,
+};
+use rustix::event::{Timespec, epoll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+use slab::Slab;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+
+use crate::transport::stamped::{Arrival, Piece, Shared};
+use crate::transport::wire::Clock;
+
+/// How long a worker that has much to do leaves its sockets alone. A look that finds nothing takes a microsecond.
+const EVERY: Duration = Duration::from_micros(500);
+
+/// The most that one read takes: one byte less than hyper's first buffer holds. A read that fills it makes hyper double it
+/// for good, and a client that was late once would then need twice the memory for each stream.
+const READ: usize = 8 * 1024 - 1;
+
+/// Sockets that one look tells of; more take another.
+const EVENTS: usize = 256;
+
+/// How often the timer is due: no part of the 10 or 20 ms that servers like to pace by.
+const TICK: Duration = Duration::from_micros(7_300);
+
+/// What epoll calls the timer; sockets have small numbers.
+const TIMER: u64 = u64::MAX;
+
+/// Ticks that are kept for whoever asks: a minute's.
+const TICKS: usize = 8192;
+
+/// A worker's sockets. Its thread alone uses it, so the lock is always free.
+#[derive(Debug)]
+pub(super) struct Reader {
+    epoll: Arc<AsyncFd<OwnedFd>>,
+    state: Mutex<State>,
+    watch: Mutex<Option<AbortHandle>>,
+    /// Where the kernel's times are wanted.
+    _stamping: Option<Stamping>,
+}
+
+struct State {
+    sockets: Slab<Read>,
+    bytes: Box<[u8]>,
+    control: Vec<u8>,
+    /// To be woken when the lock is free again.
+    wakers: Vec<Waker>,
+    looked: Instant,
+    timer: OwnedFd,
+    /// When the timer is due next.
+    due: Instant,
+    ticks: Vec<Tick>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("sockets", &self.sockets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A moment at which something was there to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    pub due: Instant,
+    /// How much later it was read.
+    pub late: Duration,
+}
+
+/// A socket as its reader knows it.
+struct Read {
+    stream: Arc<TcpStream>,
+    clock: Clock,
+    ledger: Shared,
+    /// Its inbox is full: what the kernel has told of it waits there.
+    full: bool,
+}
+
+impl Reader {
+    /// A reader without sockets, for the runtime whose context this is called in. Errors: no file is left, or the
+    /// runtime has no driver.
+    pub(super) fn start(stamps: bool) -> io::Result<Arc<Reader>> {
+        let polled = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        let event = epoll::EventData::new_u64(TIMER);
+        epoll::add(&polled, &timer, event, epoll::EventFlags::IN)?;
+        let tick = Timespec::try_from(TICK).expect("some milliseconds are few");
+        let ticking = Itimerspec {
+            it_interval: tick,
+            it_value: tick,
+        };
+        let due = Instant::now() + TICK;
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticking)?;
+        let polled = Arc::new(polled_by_runtime(polled, Interest::READABLE)?);
+        let reader = Arc::new(Reader {
+            epoll: Arc::clone(&polled),
+            state: Mutex::new(State {
+                sockets: Slab::new(),
+                bytes: vec![0; READ].into_boxed_slice(),
+                // Room for more than the stamp alone: a message that does not fit is cut off.
+                control: vec![0; 256],
+                wakers: Vec::new(),
+                looked: Instant::now(),
+                timer,
+                due,
+                ticks: Vec::new(),
+            }),
+            watch: Mutex::new(None),
+            _stamping: stamps.then(Stamping::begin),
+        });
+        let task = tokio::spawn(watch(polled, Arc::downgrade(&reader)));
+        *reader.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
+        Ok(reader)
+    }
+
+    /// Reads a connected stream from now on; asks the kernel for stamps if `stamps`.
+    pub(super) fn bind(
+        reader: &Arc<Reader>,
+        stream: tokio::net::TcpStream,
+        stamps: bool,
+        ledger: &Shared,
+    ) -> io::Result<Bound> {
+        // It stays non-blocking.
+        let stream = Arc::new(stream.into_std()?);
+        let clock = if stamps && ask_for_stamps(&stream) {
+            Clock::Kernel
+        } else {
+            Clock::Read
+        };
+        let key = {
+            let mut state = reader.lock();
+            let entry = state.sockets.vacant_entry();
+            let key = entry.key();
+            epoll::add(
+                reader.epoll.get_ref(),
+                &*stream,
+                epoll::EventData::new_u64(key as u64),
+                epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET,
+            )?;
+            entry.insert(Read {
+                stream: Arc::clone(&stream),
+                clock,
+                ledger: ledger.clone(),
+                full: false,
+            });
+            key
+        };
+        Ok(Bound {
+            reader: Arc::clone(reader),
+            key,
+            clock,
+            stream,
+            room: None,
+        })
+    }
+
+    /// How late it was, since this was asked last.
+    pub(super) fn ticks(&self) -> Vec<Tick> {
+        std::mem::take(&mut self.lock().ticks)
+    }
+
+    /// Looks, if it is time to: whoever is about to take long calls this first.
+    pub(super) fn tend(&self) -> io::Result<()> {
+        let state = self.lock();
+        if state.looked.elapsed() < EVERY {
+            return Ok(());
+        }
+        self.gather(state)
+    }
+
+    /// Reads what has come at all sockets.
+    pub(super) fn look(&self) -> io::Result<()> {
+        self.gather(self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gather(&self, mut state: std::sync::MutexGuard<'_, State>) -> io::Result<()> {
+        let looked = state.look(&self.epoll);
+        let mut wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.drain(..).for_each(Waker::wake);
+        let mut state = self.lock();
+        // Its room, unless somebody else was quicker.
+        if state.wakers.capacity() < wakers.capacity() && state.wakers.is_empty() {
+            state.wakers = wakers;
+        }
+        looked
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = watch.take() {
+            watch.abort();
+        }
+    }
+}
+
+/// Looks whenever the kernel says that bytes have come, as long as the reader lives.
+async fn watch(polled: Arc<AsyncFd<OwnedFd>>, reader: Weak<Reader>) {
+    // An error is the end of the runtime; those of a look, a task at its socket gets too.
+    while let Ok(mut ready) = polled.readable().await {
+        // First: what comes while it looks says so anew.
+        ready.clear_ready();
+        let Some(reader) = reader.upgrade() else {
+            return;
+        };
+        let _ = reader.look();
+    }
+}
+
+impl State {
+    fn look(&mut self, polled: &AsyncFd<OwnedFd>) -> io::Result<()> {
+        const NOW: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let closing = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        let mut space = [const { MaybeUninit::uninit() }; EVENTS];
+        loop {
+            let events = match epoll::wait(polled.get_ref(), &mut space, Some(&NOW)) {
+                Ok((events, _)) => events,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for event in &*events {
+                let flags = event.flags;
+                if event.data.u64() == TIMER {
+                    self.tick()?;
+                    continue;
+                }
+                self.read(event.data.u64() as usize, flags.intersects(closing));
+            }
+            self.looked = Instant::now();
+            if events.len() < EVENTS {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Notes how late the timer is read.
+    fn tick(&mut self) -> io::Result<()> {
+        let mut count = [0; 8];
+        match rustix::io::read(&self.timer, &mut count) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let now = Instant::now();
+        let first = self.due;
+        let count = u32::try_from(u64::from_ne_bytes(count)).unwrap_or(u32::MAX);
+        self.due = first + TICK * count;
+        let room = TICKS - self.ticks.len();
+        self.ticks.extend(ticks(first, count, now).take(room));
+        Ok(())
+    }
+
+    /// Takes everything out of one socket. `to_end`: the kernel has said that it is closed, and says so once.
+    fn read(&mut self, key: usize, to_end: bool) {
+        let Some(read) = self.sockets.get_mut(key) else {
+            return;
+        };
+        let mut ledger = read.ledger.lock();
+        loop {
+            match receive(&read.stream, &mut self.bytes, &mut self.control, read.clock) {
+                Ok((0, _)) => {
+                    ledger.put_end(None);
+                    break;
+                }
+                Ok((n, stamp)) => {
+                    read.full = ledger.put(piece(&self.bytes[..n], stamp, read.clock));
+                    // Less than there was room for: the socket is drained. What arrives after our read comes with an
+                    // edge of its own.
+                    if read.full || (n < READ && !to_end) {
+                        break;
+                    }
+                }
+                Err(Errno::EAGAIN) => break,
+                Err(error) => {
+                    ledger.put_end(Some(error.into()));
+                    break;
+                }
+            }
+        }
+        self.wakers.extend(ledger.waker());
+    }
+}
+
+/// So many ticks that are read together, each late by its own time.
+fn ticks(first: Instant, count: u32, now: Instant) -> impl Iterator<Item = Tick> {
+    (0..count).map(move |nth| {
+        let due = first + TICK * nth;
+        Tick {
+            due,
+            late: now.saturating_duration_since(due),
+        }
+    })
+}
+
+/// What a read brought, with its times.
+fn piece(bytes: &[u8], stamp: Option<SystemTime>, clock: Clock) -> Piece {
+    let read = Instant::now();
+    // Both clocks back to back: only the age travels from one to the other.
+    let age = stamp.map(|stamp| SystemTime::now().duration_since(stamp));
+    let at = match &age {
+        Some(Ok(age)) => read.checked_sub(*age).unwrap_or(read),
+        Some(Err(_)) | None => read,
+    };
+    Piece {
+        bytes: bytes.into(),
+        arrival: Arrival { at, read },
+        stampless: age.is_none() && clock == Clock::Kernel,
+        clamped: matches!(age, Some(Err(_))),
+    }
+}
+
+/// Lets the runtime say when something can be read or written.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe for the sake of types that do not own their file; these do"
+)]
+fn polled_by_runtime<T: AsFd + AsRawFd>(file: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(file, interest)
+}
+
+fn ask_for_stamps(socket: &impl AsFd) -> bool {
+    let flags = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
+    setsockopt(socket, sockopt::Timestamping, &flags).is_ok()
+}
+
+/// Keeps the kernel stamping. It begins a moment after the first socket of the machine asks for it and ends with the
+/// last one (`net_enable_timestamp`, net/core/dev.c, leaves it to a work queue): without this the first reads of a
+/// run, and those after a pause between connections, had no stamp.
+#[derive(Debug)]
+struct Stamping {
+    _asking: Option<OwnedFd>,
+}
+
+impl Stamping {
+    /// Asks by a socket that neither sends nor hears anything. Where that fails, stamps only come later.
+    fn begin() -> Stamping {
+        let asking = socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        );
+        Stamping {
+            _asking: asking.ok().filter(ask_for_stamps),
+        }
+    }
+}
+
+fn receive(
+    stream: &TcpStream,
+    bytes: &mut [u8],
+    control: &mut [u8],
+    clock: Clock,
+) -> Result<(usize, Option<SystemTime>), Errno> {
+    let fd = stream.as_raw_fd();
+    loop {
+        if clock == Clock::Read {
+            match recv(fd, bytes, MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EINTR) => continue,
+                outcome => return Ok((outcome?, None)),
+            }
+        }
+        let mut space = [IoSliceMut::new(bytes)];
+        let message = match recvmsg::<()>(fd, &mut space, Some(control), MsgFlags::MSG_DONTWAIT) {
+            Err(Errno::EINTR) => continue,
+            outcome => outcome?,
+        };
+        let stamp = message.cmsgs().ok().and_then(|mut all| {
+            all.find_map(|one| match one {
+                ControlMessageOwned::ScmTimestampsns(stamps) => {
+                    let age = Duration::from(stamps.system);
+                    (!age.is_zero()).then(|| UNIX_EPOCH + age)
+                }
+                _ => None,
+            })
+        });
+        return Ok((message.bytes, stamp));
+    }
+}
+
+/// A socket at its reader. Dropping it closes the connection.
+#[derive(Debug)]
+pub(super) struct Bound {
+    reader: Arc<Reader>,
+    key: usize,
+    clock: Clock,
+    stream: Arc<TcpStream>,
+    /// Tells when there is room to write; made when there was none for the first time.
+    room: Option<AsyncFd<Arc<TcpStream>>>,
+}
+
+impl Bound {
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Lets the reader look, if it is time to.
+    pub(super) fn tend(&self, _: &mut Context<'_>) -> io::Result<()> {
+        self.reader.tend()
+    }
+
+    /// The inbox has room again.
+    pub(super) fn resume(&self) {
+        let mut state = self.reader.lock();
+        if let Some(read) = state.sockets.get_mut(self.key)
+            && std::mem::take(&mut read.full)
+        {
+            // Whether it was closed meanwhile, the kernel has said already.
+            state.read(self.key, true);
+        }
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.tend(cx)?;
+        loop {
+            let written = match bytes {
+                [bytes] => (&*self.stream).write(bytes),
+                more => (&*self.stream).write_vectored(more),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+            let room = match &mut self.room {
+                Some(room) => room,
+                none => none.insert(polled_by_runtime(
+                    Arc::clone(&self.stream),
+                    Interest::WRITABLE,
+                )?),
+            };
+            // The next attempt comes after this: room that is made from now on says so anew.
+            ready!(room.poll_write_ready(cx))?.clear_ready();
+        }
+    }
+
+    pub(super) fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match self.stream.shutdown(Shutdown::Write) {
+            // The other side has gone before.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            outcome => outcome,
+        })
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let mut state = self.reader.lock();
+        state.sockets.try_remove(self.key);
+        // Of a socket that is no longer open there is nothing to be told. It fails only where it was not polled.
+        let _ = epoll::delete(self.reader.epoll.get_ref(), &*self.stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use crate::transport::reader::*;
+
+    #[test]
+    fn ticks_that_were_missed_together_are_late_by_less_and_less() {
+        let first = Instant::now();
+        let now = first + TICK * 2 + Duration::from_millis(1);
+        let late: Vec<Duration> = ticks(first, 3, now).map(|tick| tick.late).collect();
+        let ms = Duration::from_millis(1);
+        assert_eq!(late, [TICK * 2 + ms, TICK + ms, ms]);
+        assert_eq!(ticks(first, 0, now).count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_was_away_knows_for_how_long() {
+        let reader = Reader::start(false).unwrap();
+        tokio::time::sleep(TICK * 2).await;
+        reader.ticks();
+        let away = Duration::from_millis(100);
+        sleep(away);
+        tokio::time::sleep(TICK * 2).await;
+        let ticks = reader.ticks();
+        // The first that was due after it went.
+        let longest = ticks.iter().map(|tick| tick.late).max().unwrap();
+        assert!(longest + TICK >= away, "{longest:?}");
+        let spaced = ticks.windows(2).all(|two| two[1].due == two[0].due + TICK);
+        assert!(spaced, "{ticks:?}");
+        assert!(ticks.len() >= 13, "{ticks:?}");
+    }
+}

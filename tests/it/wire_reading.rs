@@ -1,0 +1,185 @@
+//! How a worker's sockets are read: by all their bytes, each under its own time, however busy its tasks are.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sameturn::transport::Outgoing;
+use sameturn::transport::wire::{Hearing, HttpVersion, Sent, Wire};
+use sameturn::turn::exchange::{End, Head};
+
+use crate::wire::settings;
+
+/// Serves each connection on a thread of its own.
+fn server(serve: fn(TcpStream) -> std::io::Result<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/x", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            stream.set_nodelay(true).unwrap();
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    url
+}
+
+/// Reads a request's head; gives what came with it of the body, and how long the body is.
+fn head(stream: &mut TcpStream) -> std::io::Result<(usize, usize)> {
+    let mut read = Vec::new();
+    let mut some = [0; 1024];
+    loop {
+        let n = stream.read(&mut some)?;
+        read.extend_from_slice(&some[..n]);
+        let text = String::from_utf8_lossy(&read);
+        if let Some(end) = text.find("\r\n\r\n") {
+            let length = text.to_ascii_lowercase();
+            let length = length.split("content-length: ").nth(1).unwrap();
+            let length = length.split("\r\n").next().unwrap();
+            return Ok((read.len() - end - 4, length.parse().unwrap()));
+        }
+        assert!(n > 0, "closed within the head");
+    }
+}
+
+/// Counts bytes, and works on each part for so long.
+struct Busy {
+    bytes: usize,
+    works: Duration,
+}
+
+impl Hearing for Busy {
+    fn head(&mut self, _: &Head, _: Duration) {}
+
+    fn bytes(&mut self, _: Duration, _: Duration, bytes: &[u8]) -> ControlFlow<()> {
+        self.bytes += bytes.len();
+        let begun = Instant::now();
+        while begun.elapsed() < self.works {
+            std::hint::spin_loop();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+async fn send(wire: &Wire, url: &str, body: usize, works: Duration) -> (Sent, usize) {
+    let mut busy = Busy { bytes: 0, works };
+    let request = Outgoing {
+        method: "POST",
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: Bytes::from(vec![b'a'; body]),
+    };
+    let sent = wire.send(request, &mut busy).await;
+    (sent, busy.bytes)
+}
+
+fn wire() -> Wire {
+    let mut settings = settings(HttpVersion::One);
+    settings.limits.body = usize::MAX;
+    Wire::new(Arc::new(settings)).unwrap()
+}
+
+const STREAMS: usize = 20;
+const EVENTS: usize = 10;
+
+/// With each read at its task's turn, 100 ms of the others' work lie between two reads of a stream, and five events
+/// have one time.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn events_keep_their_times_while_the_worker_is_busy_with_others() {
+    let url = server(|mut stream| {
+        head(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        for _ in 0..EVENTS {
+            std::thread::sleep(Duration::from_millis(20));
+            stream.write_all(b"7\r\ndata: x\r\n")?;
+        }
+        stream.write_all(b"0\r\n\r\n")
+    });
+    let wire = Arc::new(wire());
+    let streams: Vec<_> = (0..STREAMS)
+        .map(|_| {
+            let (wire, url) = (Arc::clone(&wire), url.clone());
+            tokio::spawn(async move { send(&wire, &url, 2, Duration::from_millis(5)).await })
+        })
+        .collect();
+    let mut reads = 0;
+    for stream in streams {
+        let (sent, bytes) = stream.await.unwrap();
+        assert_eq!((sent.end, bytes), (End::Complete, EVENTS * 7));
+        reads += sent.reads as usize;
+    }
+    // Room for a machine that has other things to do.
+    assert!(reads * 3 > STREAMS * EVENTS * 2, "{reads} reads");
+}
+
+#[tokio::test]
+async fn what_a_slow_hearer_leaves_in_the_kernel_is_read_when_there_is_room() {
+    const LONG: usize = 3_000_000;
+    let url = server(|mut stream| {
+        head(&mut stream)?;
+        let whole = format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n");
+        stream.write_all(whole.as_bytes())?;
+        stream.write_all(&vec![b'x'; LONG])
+    });
+    let (sent, bytes) = send(&wire(), &url, 2, Duration::from_millis(1)).await;
+    assert_eq!((sent.end, bytes), (End::Complete, LONG));
+    assert!(sent.reads as usize >= LONG / 8192, "{}", sent.reads);
+}
+
+#[tokio::test]
+async fn the_end_of_a_body_that_ends_with_the_connection_is_seen_behind_a_full_inbox() {
+    const LONG: usize = 2_000_000;
+    let url = server(|mut stream| {
+        head(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        stream.write_all(&vec![b'x'; LONG])
+    });
+    let (sent, bytes) = send(&wire(), &url, 2, Duration::from_micros(500)).await;
+    assert_eq!((sent.end, bytes), (End::Complete, LONG));
+}
+
+/// The kernel says once that there are bytes and that they are the last.
+#[tokio::test]
+async fn an_end_that_came_before_the_bytes_were_read_is_seen() {
+    let url = server(|mut stream| {
+        head(&mut stream)?;
+        std::thread::sleep(Duration::from_millis(60));
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nx")
+    });
+    let wire = wire();
+    let elsewhere = async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let ((sent, bytes), ()) = tokio::join!(send(&wire, &url, 2, Duration::ZERO), elsewhere);
+    assert_eq!((sent.end, bytes), (End::Complete, 1));
+}
+
+#[tokio::test]
+async fn a_request_waits_for_a_server_that_reads_slowly() {
+    // More than the kernel keeps for both sides together.
+    const LONG: usize = 60_000_000;
+    let url = server(|mut stream| {
+        let (mut came, length) = head(&mut stream)?;
+        std::thread::sleep(Duration::from_millis(100));
+        let mut some = vec![0; 1 << 16];
+        while came < length {
+            came += match stream.read(&mut some)? {
+                0 => return Ok(()),
+                n => n,
+            };
+        }
+        let said = came.to_string();
+        let whole = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{said}",
+            said.len()
+        );
+        stream.write_all(whole.as_bytes())
+    });
+    let (sent, bytes) = send(&wire(), &url, LONG, Duration::ZERO).await;
+    assert_eq!((sent.end, bytes), (End::Complete, LONG.to_string().len()));
+    assert!(sent.bytes_out as usize > LONG);
+}
