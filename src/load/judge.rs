@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::load::measure::Measure;
 use crate::load::slo::{Measured, Metric, Objective, Outcome, Statistic, Term};
 use crate::load::tally::Tally;
+use crate::load::trust::Share;
 use crate::metric::estimate::{estimate_of, share};
 
 /// The 97.5th percentile of the standard normal distribution.
@@ -23,13 +24,18 @@ pub struct Judged {
     pub measured: Option<Measured>,
 }
 
-/// The outcome of each term, in their order.
+/// The outcome of each term, in their order. Where this program read late, what was measured may be wrong by as much,
+/// and the interval is that much wider.
 pub fn judge(objective: &Objective, tally: &Tally) -> Vec<Judged> {
+    let late = Share::of(std::iter::once(tally), &[]).late_reads();
     objective
         .terms
         .iter()
         .map(|term| {
-            let measured = measured(term, tally);
+            let measured = measured(term, tally).map(|measured| match late {
+                Some(late) => blurred(term, measured, late),
+                None => measured,
+            });
             Judged {
                 term: *term,
                 outcome: term.judge(measured),
@@ -37,6 +43,23 @@ pub fn judge(objective: &Objective, tally: &Tally) -> Vec<Judged> {
             }
         })
         .collect()
+}
+
+/// What it can have been, where events came up to so much earlier than told. They never come later; but where one is
+/// told late, the gap after it is too short.
+fn blurred(term: &Term, measured: Measured, late: Duration) -> Measured {
+    let late = late.as_secs_f64();
+    match term {
+        Term::Errors { .. } => measured,
+        Term::Latency { metric, .. } => Measured {
+            low: (measured.low - late).max(0.0),
+            value: measured.value,
+            high: match metric {
+                Metric::Itl | Metric::Tpot => measured.high + late,
+                _ => measured.high,
+            },
+        },
+    }
 }
 
 fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
@@ -215,5 +238,25 @@ mod tests {
         let mut tally = with(1000, 100, 0);
         tally.counts.cut = 500;
         assert_eq!(judge(&wanted, &tally)[0].outcome, Outcome::Broken);
+    }
+
+    #[test]
+    fn what_was_read_late_decides_only_what_its_lateness_leaves_open() {
+        let outcomes = |wanted: &str, late: u64| {
+            let mut tally = with(2000, 100, 0);
+            tally.counts.whole = 2000;
+            tally.measure_micros(Measure::Itl, 20_000, 10_000);
+            tally.measure_micros(Measure::ReadLag, late * 1000, 10_000);
+            let judged = judge(&objective(wanted), &tally);
+            judged.iter().map(|one| one.outcome).collect::<Vec<_>>()
+        };
+        use Outcome::{Broken, Held, Undecided};
+        let wanted = "ttft:p50<30s, ttft:p50<110ms, ttft:p50<90ms, ttft:p50<10ms, errors<1%";
+        assert_eq!(outcomes(wanted, 1), [Held, Held, Broken, Broken, Held]);
+        // Never earlier than told.
+        assert_eq!(outcomes(wanted, 40), [Held, Held, Undecided, Broken, Held]);
+        let wanted = "itl:p50<30ms, itl:p50<90ms, itl:p50<10ms";
+        assert_eq!(outcomes(wanted, 1), [Held, Held, Broken]);
+        assert_eq!(outcomes(wanted, 40), [Undecided, Held, Undecided]);
     }
 }

@@ -136,12 +136,15 @@ impl LoadResult {
     }
 
     /// How each lane kept the objective; empty where there is none, and after a search, whose steps were good and
-    /// bad on purpose. Where the client was the bottleneck, what is broken may be its fault, and is undecided.
+    /// bad on purpose. Where the client had too much to do, what is broken may be its fault, and is undecided.
     pub fn judged(&self) -> Vec<Vec<Judged>> {
         let Some(objective) = self.objective.as_ref().filter(|_| self.searches.is_empty()) else {
             return Vec::new();
         };
-        let client = !self.bottleneck().is_empty();
+        let client = match &self.harness.told {
+            Some(told) => !told.is_empty(),
+            None => self.share().overloaded(),
+        };
         let fairly = |mut one: Judged| {
             if client && one.outcome == Outcome::Broken {
                 one.outcome = Outcome::Undecided;

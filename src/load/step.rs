@@ -12,7 +12,7 @@ use crate::load::judge;
 use crate::load::measure::Measure;
 use crate::load::slo::{self, Objective};
 use crate::load::tally::Tally;
-use crate::load::trust::{self, Busy, Share};
+use crate::load::trust::{Busy, Share};
 
 /// A rate that was tried.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Tried<'a> {
     pub measured: Duration,
     /// How far above what a server holds a rate may be and still count as held: 0.05 is 5 %.
     pub precision: f64,
-    /// Whether this machine was the bottleneck.
+    /// Whether this machine had too much to do.
     pub client_bound: bool,
 }
 
@@ -53,6 +53,11 @@ pub fn shown(tried: &Tried<'_>, tally: &Tally) -> Shown {
         true => slo::all(&outcomes),
         false => slo::Outcome::Broken,
     };
+    // Had it read in time, it might be decided.
+    let blurred = held == slo::Outcome::Undecided
+        && Share::of(std::iter::once(tally), &[])
+            .late_reads()
+            .is_some();
     let terms = judged
         .iter()
         .filter(|one| one.outcome == held && held != slo::Outcome::Held)
@@ -64,7 +69,7 @@ pub fn shown(tried: &Tried<'_>, tally: &Tally) -> Shown {
             achieved: counts.completed_whole as f64 / seconds,
             held,
             goodput: counts.completed_good as f64 / seconds,
-            client_bound: tried.client_bound,
+            client_bound: tried.client_bound || blurred,
             unloaded: unloaded(seconds, tally),
         },
         why: terms.chain(broken).collect(),
@@ -113,7 +118,7 @@ fn wait_grew(tally: &Tally, measured: Duration, precision: f64) -> bool {
     growth - error > precision * measured.as_secs_f64() * 2.0 / 3.0
 }
 
-/// Whether this machine was the bottleneck of a lane in a step: by what was seen there, by how many conversations
+/// Whether this machine had too much to do for a lane in a step: by what was seen there, by how many conversations
 /// waited for a place of ours, and, where the lane had a good part of the work, by how busy the workers were.
 pub fn client_bound(tallies: &[Tally], lane: usize, busy: &[Busy]) -> bool {
     let Some(tally) = tallies.get(lane) else {
@@ -129,7 +134,7 @@ pub fn client_bound(tallies: &[Tally], lane: usize, busy: &[Busy]) -> bool {
     // Half of an even part: of two alike neither is left out because the other had one read more.
     let much = reads(tally).saturating_mul(2 * lanes) >= all;
     let share = Share::of(std::iter::once(tally), if much { busy } else { &[] });
-    waited || !trust::bottleneck(&share).is_empty()
+    waited || share.overloaded()
 }
 
 /// How long nothing is to be sent before the next step: until the last gate opens of those lanes that still search,

@@ -91,7 +91,11 @@ fn sample(intended: Duration) -> Sample {
 }
 
 fn shown_of(tally: &Tally) -> Shown {
-    let objective: Objective = "errors<10%".parse().unwrap();
+    shown_by(tally, "errors<10%")
+}
+
+fn shown_by(tally: &Tally, objective: &str) -> Shown {
+    let objective: Objective = objective.parse().unwrap();
     let tried = Tried {
         objective: &objective,
         rate: 20.0,
@@ -183,6 +187,21 @@ fn a_wait_for_our_own_places_is_our_own_limit() {
     };
     later.record(&sample, &[], true);
     assert_eq!(later.counts.waited, 0);
+}
+
+#[test]
+fn late_reads_are_a_limit_where_they_leave_the_outcome_open() {
+    let mut tally = answered(20.0, |_| 0.2);
+    let tried = |tally: &Tally, wanted: &str| {
+        let outcome = shown_by(tally, wanted).outcome;
+        (outcome.held, outcome.client_bound)
+    };
+    let (loose, tight) = ("response:p50<30s", "response:p50<190ms");
+    assert_eq!(tried(&tally, loose), (Outcome::Held, false));
+    assert_eq!(tried(&tally, tight), (Outcome::Broken, false));
+    tally.measure_micros(Measure::ReadLag, 40_000, 1000);
+    assert_eq!(tried(&tally, loose), (Outcome::Held, false));
+    assert_eq!(tried(&tally, tight), (Outcome::Undecided, true));
 }
 
 #[test]

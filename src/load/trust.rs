@@ -87,6 +87,19 @@ impl Share {
     }
 }
 
+impl Share {
+    /// Whether the client had more to do than it could: then no figure is the provider's alone.
+    pub fn overloaded(&self) -> bool {
+        self.start_lag.is_some_and(|lag| lag > LATE_START)
+            || self.busiest.is_some_and(|busy| busy > BUSY)
+    }
+
+    /// By how much times of arrival may be too late, where that is more than the gaps between events allow.
+    pub fn late_reads(&self) -> Option<Duration> {
+        self.read_lag.filter(|lag| *lag > late_read(self.gap))
+    }
+}
+
 /// How long what is there may wait to be read. The kernel joins what waits at one stream, and forgets all times of
 /// arrival but the last: where the wait is longer than the time between two events, that is what happens.
 fn late_read(gap: Option<Duration>) -> Duration {
@@ -103,7 +116,7 @@ pub fn bottleneck(share: &Share) -> Vec<String> {
             ms(lag)
         ));
     }
-    if let Some(lag) = share.read_lag.filter(|lag| *lag > late_read(share.gap)) {
+    if let Some(lag) = share.late_reads() {
         let every = share
             .gap
             .map(|gap| format!(" (output events come every {})", ms(gap)));
@@ -209,6 +222,7 @@ mod tests {
                 reasons.len() == 1 && reasons[0].contains(word),
                 "{reasons:?}"
             );
+            assert_ne!(share.overloaded(), share.late_reads().is_some());
         }
     }
 }

@@ -156,7 +156,7 @@ pub async fn run(
                 number + 1,
                 escape::line(&labels[lane]),
                 outcome.goodput,
-                if client_bound {
+                if outcome.client_bound {
                     " (this machine was the bottleneck)"
                 } else {
                     ""
