@@ -2,6 +2,7 @@
 //!
 //! Core: times are from the start of the run.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::load::sample::Phase;
@@ -24,6 +25,20 @@ pub struct Window {
     pub cool_down: Duration,
     /// How many conversations of each lane are measured at most.
     pub most: Option<u64>,
+}
+
+impl fmt::Display for Window {
+    /// All of it, exactly.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "warm-up {:?}, measured ", self.warm_up)?;
+        match (self.measured, self.most) {
+            (Some(measured), None) => write!(f, "{measured:?}")?,
+            (Some(measured), Some(most)) => write!(f, "{measured:?} or {most} conversations")?,
+            (None, Some(most)) => write!(f, "{most} conversations")?,
+            (None, None) => f.write_str("until the end")?,
+        }
+        write!(f, ", cool-down {:?}", self.cool_down)
+    }
 }
 
 impl Window {

@@ -144,64 +144,6 @@ fn each_measure_is_defined_in_the_docs_as_in_the_code() {
 }
 
 #[test]
-fn bad_flags_are_told_before_anything_is_sent() {
-    let stub = Stub::events("");
-    for (flags, words) in [
-        (&["--rate", "fast"][..], "not a number"),
-        (&["--rate", "5..50"], "5..50"),
-        (
-            &["--concurrency", "4", "--rate", "4"],
-            "cannot be used with",
-        ),
-        (&["--slo", "ttft:p95<fast"], "ttft:p95<fast"),
-        (&["--find-max"], "--slo"),
-        (&["--prompt-tokens", "many"], "256"),
-        (&["--prefix", "shared"], "shared:N"),
-        (&["--prefix", "shared:256"], "no room"),
-        (
-            // Said by the first of three as by the last.
-            &["--concurrency", "2", "--shard", "1/3", "--run", "r"],
-            "one conversation for each of 3",
-        ),
-        (&["--mix", "no/such=1"], "no scenario"),
-        (&["--arrivals", "absent.csv"], "absent.csv"),
-        (&["--max-cost=-1"], "--max-cost"),
-        (&["--max-cost", "1"], "price"),
-        (&["--max-tokens", "0"], "--max-tokens"),
-        (&["--rate", "5/2s,9/2s", "--duration", "8s"], "than the 4 s"),
-        (&["--concurrency", "900000000"], "help:"),
-        (
-            &["--concurrency", "5/1s,0", "--requests", "90"],
-            "never be reached",
-        ),
-        (
-            &[
-                "--concurrency",
-                "5/1s,1",
-                "--requests",
-                "90",
-                "--shard",
-                "2/2",
-                "--run",
-                "r",
-            ],
-            "in this shard",
-        ),
-    ] {
-        let said = keyed().run(&at(&stub.base_url, flags)).exits(2);
-        assert!(said.stderr.contains(words), "{flags:?}: {}", said.stderr);
-    }
-    assert!(stub.requests().is_empty());
-}
-
-#[test]
-fn recorded_arrivals_with_mistakes_are_told_by_line() {
-    let project = keyed().file("trace.csv", "at,prompt_tokens\n0.0,10\nsoon,20\n");
-    let said = project.run(&["load", "--arrivals", "trace.csv"]).exits(2);
-    assert!(said.stderr.contains("trace.csv:3"), "{}", said.stderr);
-}
-
-#[test]
 fn recorded_arrivals_are_replayed_with_their_sizes() {
     let rows = (0..6)
         .map(|row| format!("0.{row},40,{}\n", row + 3))

@@ -87,7 +87,7 @@ fn taking(most: usize, quiet: u64) -> String {
     })
 }
 
-const WHOM: [&str; 9] = [
+const WHOM: [&str; 7] = [
     "load",
     "--dialect",
     "chat",
@@ -95,12 +95,16 @@ const WHOM: [&str; 9] = [
     "m",
     "--format",
     "json",
-    "--spacing",
-    "constant",
 ];
+/// In an open loop.
+const EVENLY: [&str; 2] = ["--spacing", "constant"];
 
 fn load(url: &str, more: &[&str]) -> (Value, String) {
-    let arguments = [&WHOM[..], &["--base-url", url], more].concat();
+    let evenly = match more.contains(&"--concurrency") {
+        true => &[][..],
+        false => &EVENLY,
+    };
+    let arguments = [&WHOM[..], &["--base-url", url], evenly, more].concat();
     let said = Project::new().run(&arguments).exits(0);
     (said.json(), said.stderr)
 }
@@ -288,7 +292,7 @@ fn ctrl_c_ends_what_rates_are_of() {
     let arguments = [&WHOM[..], &["--base-url", &url, "--concurrency", "1"]].concat();
     let project = Project::new();
     let child = project.start(&arguments);
-    told.recv().unwrap();
+    told.recv_timeout(Duration::from_secs(60)).unwrap();
     Project::interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
@@ -325,6 +329,7 @@ fn a_search_that_runs_out_of_our_own_places_has_found_our_own_limit() {
         &["--base-url", &url, "--find-max", "--slo", "errors<50%"],
         &["--rate", "4", "--max-rate", "16", "--step", "2s"],
         &["--max-in-flight", "1", "--workers", "1"],
+        &EVENLY,
     ];
     let said = Project::new().run(&arguments.concat());
     // A machine that is too busy for 4 a second may find nothing, which is no finding.

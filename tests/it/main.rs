@@ -20,6 +20,7 @@ mod judges;
 mod load;
 mod load_ends;
 mod load_find;
+mod load_flags;
 mod load_lanes;
 mod load_shards;
 mod mock;

@@ -59,9 +59,9 @@ pub struct LoadArgs {
         help_heading = "Arrivals"
     )]
     pub rate: Option<Profile>,
-    /// How the arrivals of --rate are spaced.
-    #[arg(long, value_enum, default_value_t = SpacingArg::Poisson, help_heading = "Arrivals")]
-    pub spacing: SpacingArg,
+    /// How the arrivals of --rate are spaced. [default: poisson]
+    #[arg(long, value_enum, help_heading = "Arrivals")]
+    pub spacing: Option<SpacingArg>,
     /// Open loop: replay recorded arrivals and sizes, as CSV or JSON lines (docs/load.md).
     #[arg(long, value_name = "FILE", help_heading = "Arrivals")]
     pub arrivals: Option<PathBuf>,
@@ -84,7 +84,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
     pub warm_up: Option<Duration>,
     /// Load after the measured part, so that the last measured requests end under load. [default: none]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "requests", help_heading = "Arrivals")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Arrivals")]
     pub cool_down: Option<Duration>,
     /// Go on at full rate where a provider refuses requests as too many, instead of waiting as it asks.
     #[arg(long, help_heading = "Arrivals")]
@@ -99,12 +99,12 @@ pub struct LoadArgs {
     #[arg(long, value_name = "MIX", help_heading = "Workload")]
     pub mix: Option<Mix>,
     /// The size of generated prompts, in tokens (estimated): `256`, `100..400`, `normal(256,64)`,
-    /// `lognormal(200,800)`.
-    #[arg(long, value_name = "SIZE", default_value = "256", conflicts_with_all = ["mix", "scenarios"], help_heading = "Workload")]
-    pub prompt_tokens: Size,
-    /// The size of answers that generated prompts ask for, in tokens, likewise.
-    #[arg(long, value_name = "SIZE", default_value = "64", conflicts_with_all = ["mix", "scenarios"], help_heading = "Workload")]
-    pub output_tokens: Size,
+    /// `lognormal(200,800)`. [default: 256]
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["mix", "scenarios"], help_heading = "Workload")]
+    pub prompt_tokens: Option<Size>,
+    /// The size of answers that generated prompts ask for, in tokens, likewise. [default: 64]
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["mix", "scenarios"], help_heading = "Workload")]
+    pub output_tokens: Option<Size>,
     /// Do not limit answers to the size that is asked for (max_output_tokens).
     #[arg(long, conflicts_with_all = ["mix", "scenarios"], help_heading = "Workload")]
     pub unlimited_output: bool,

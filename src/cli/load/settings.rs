@@ -17,6 +17,7 @@ use crate::load::mix::Mix;
 use crate::load::profile::Profile;
 use crate::load::prompt::{Prefix, Prompts};
 use crate::load::replay::{self, Recorded};
+use crate::load::size::Size;
 use crate::load::slo::{Bound, Objective, Term};
 use crate::load::window::Window;
 use crate::load::workload::{Generated, Source, Workload};
@@ -116,8 +117,14 @@ impl LoadSettings {
     pub fn fingerprint(&self, args: &LoadArgs) -> String {
         let source = match &self.workload.source {
             Source::Generated(generated) => format!(
-                "generated {} {} {} limited {}",
-                generated.prompt_tokens, generated.output_tokens, args.prefix, generated.limited
+                "prompts of {} tokens ({}), answers of {}{}",
+                generated.prompt_tokens,
+                args.prefix,
+                generated.output_tokens,
+                match generated.limited {
+                    true => "",
+                    false => ", unlimited",
+                }
             ),
             Source::Scenarios { .. } => args
                 .mix
@@ -125,18 +132,25 @@ impl LoadSettings {
                 .map_or_else(|| "even".to_owned(), ToString::to_string),
         };
         format!(
-            "{}; {:?}; {source}; recorded {}; back off {}; at most {:?}",
+            "{}; {}; {source}{}{}{}",
             self.load.words(),
             self.window,
             recorded(&self.workload.recorded),
-            !args.no_back_off,
+            match args.no_back_off {
+                true => "; no back-off",
+                false => "",
+            },
             args.max_in_flight
+                .map_or_else(String::new, |most| format!("; {most} in flight at most")),
         )
     }
 }
 
 /// Recorded arrivals as their number and SHA-256.
 fn recorded(recorded: &[Recorded]) -> String {
+    if recorded.is_empty() {
+        return String::new();
+    }
     let mut digest = Sha256::new();
     for one in recorded {
         digest.update(format!("{one:?}"));
@@ -146,7 +160,7 @@ fn recorded(recorded: &[Recorded]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("{} {digest}", recorded.len())
+    format!("; {} recorded arrivals {digest}", recorded.len())
 }
 
 /// Resolves the flags of `load`. Every error is bad input: nothing has been sent.
@@ -161,29 +175,37 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
     let (mode, file) = mode(&whom, catalog)?;
     let mut warnings = file.warnings;
     let targets = choose_targets(file.value, &args.target)?;
+    if !args.speed.is_finite() || args.speed <= 0.0 {
+        bail!(
+            "--speed: {} must be more than 0; 2 is twice as fast",
+            args.speed
+        );
+    }
     let load = load(args)?;
     let recorded: Arc<[Recorded]> = match &load {
         Load::Replay(recorded) => Arc::clone(recorded),
         _ => Arc::from([]),
     };
+    no_flag_in_vain(args, &load, &recorded)?;
+    let prompt_tokens = args.prompt_tokens.unwrap_or(PROMPT);
     let mut planned = Vec::new();
     let source = if args.scenarios.is_empty() && args.mix.is_none() {
         let prefix = prefix(&args.prefix)?;
         if let Prefix::Shared(shared) = prefix
-            && args.prompt_tokens.least() <= shared
+            && prompt_tokens.least() <= shared
             && recorded.iter().all(|one| one.prompt_tokens.is_none())
         {
             bail!(
                 "--prefix: prompts of {} tokens have no room for {shared} shared ones and words of their own\n  help: make \
                  them longer: `--prompt-tokens {}`",
-                args.prompt_tokens,
+                prompt_tokens,
                 shared.saturating_add(200)
             );
         }
         Source::Generated(Generated {
             prompts: Prompts::new(args.seed(), nonce, prefix),
-            prompt_tokens: args.prompt_tokens,
-            output_tokens: args.output_tokens,
+            prompt_tokens,
+            output_tokens: args.output_tokens.unwrap_or(OUTPUT),
             limited: !args.unlimited_output,
             seed: args.seed(),
             first: OnceLock::new(),
@@ -207,12 +229,6 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
     {
         bail!("--max-cost: {cost} must be more than nothing, in US dollars");
     }
-    if !args.speed.is_finite() || args.speed <= 0.0 {
-        bail!(
-            "--speed: {} must be more than 0; 2 is twice as fast",
-            args.speed
-        );
-    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(LoadSettings {
         mode,
@@ -234,6 +250,49 @@ pub fn resolve(args: &LoadArgs, nonce: u64) -> anyhow::Result<LoadSettings> {
     })
 }
 
+/// The sizes of generated prompts and their answers, in tokens, where nothing is said.
+const PROMPT: Size = Size::Fixed(256);
+const OUTPUT: Size = Size::Fixed(64);
+
+/// Refuses what would change nothing: whoever gave it expects that it does.
+fn no_flag_in_vain(args: &LoadArgs, load: &Load, recorded: &[Recorded]) -> anyhow::Result<()> {
+    if args.max_in_flight.is_some() && matches!(load, Load::Closed(_)) {
+        bail!(
+            "--max-in-flight: in a closed loop no more are under way than --concurrency says\n  help: leave it away, or \
+             give a --rate"
+        );
+    }
+    if args.spacing.is_some() && matches!(load, Load::Closed(_) | Load::Replay(_)) {
+        bail!(
+            "--spacing: it is for the arrivals of --rate and --find-max, and here {}\n  help: leave it away, or give a --rate",
+            match load {
+                Load::Replay(_) => "arrivals come as recorded",
+                _ => "a conversation begins when another has ended",
+            }
+        );
+    }
+    let of_file = |sized: fn(&Recorded) -> bool| !recorded.is_empty() && recorded.iter().all(sized);
+    for (flag, given, sized) in [
+        (
+            "--prompt-tokens",
+            args.prompt_tokens.is_some(),
+            of_file(|one| one.prompt_tokens.is_some()),
+        ),
+        (
+            "--output-tokens",
+            args.output_tokens.is_some(),
+            of_file(|one| one.output_tokens.is_some()),
+        ),
+    ] {
+        if given && sized {
+            bail!(
+                "{flag}: --arrivals says the size of each\n  help: leave it away, or take the sizes out of the file"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Closed loop where nothing is said, with so many conversations at a time.
 const CONCURRENCY: f64 = 4.0;
 /// How long is measured where nothing says it.
@@ -244,8 +303,8 @@ const LONGEST_REPLAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 fn load(args: &LoadArgs) -> anyhow::Result<Load> {
     let spacing = match args.spacing {
-        SpacingArg::Poisson => Spacing::Poisson,
-        SpacingArg::Constant => Spacing::Constant,
+        None | Some(SpacingArg::Poisson) => Spacing::Poisson,
+        Some(SpacingArg::Constant) => Spacing::Constant,
     };
     if args.find_max {
         let start = args.rate.as_ref().map(|rate| rate.at(Duration::ZERO));
@@ -339,13 +398,20 @@ fn window(args: &LoadArgs, load: &Load) -> anyhow::Result<Window> {
             seconds(length)
         );
     }
+    let measured = match (args.duration, args.requests) {
+        (Some(duration), _) => Some(duration),
+        (None, Some(_)) => of_profile,
+        (None, None) => of_profile.or(Some(DURATION)),
+    };
+    if measured.is_none() && args.cool_down.is_some() {
+        bail!(
+            "--cool-down: with --requests alone the load is over when the last of them is\n  help: leave it away, or say by \
+             --duration how long is measured at most"
+        );
+    }
     Ok(Window {
         warm_up,
-        measured: match (args.duration, args.requests) {
-            (Some(duration), _) => Some(duration),
-            (None, Some(_)) => of_profile,
-            (None, None) => of_profile.or(Some(DURATION)),
-        },
+        measured,
         cool_down,
         most: args.requests,
     })
