@@ -47,16 +47,8 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     };
     let Merged { record, verdict } = merge::merge(&shards, options)?;
     let text = record.to_json();
-    if let Created::Already(there) = place.create(&run, MERGED, text.as_bytes()).await?
-        && there != text.as_bytes()
-    {
-        if !args.force {
-            bail!(
-                "{shown}/{MERGED} is there and says something else, perhaps of fewer shards: `--force` replaces it"
-            );
-        }
-        place.replace(&run, MERGED, text.as_bytes()).await?;
-    }
+    // What could not be kept can still be read.
+    let kept = keep(&place, &run, &shown, text.as_bytes(), args.force).await;
     let exit = match (&record.partial, verdict) {
         // It is not known what the missing ones would have said.
         (Some(_), _) | (None, Verdict::Undetermined) => Exit::Undetermined,
@@ -74,7 +66,28 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
             ui.out(&load_console::render(&record, &settings))?;
         }
     }
-    Ok(exit)
+    kept.map(|()| exit)
+}
+
+/// Writes what the shards come to, beside them.
+async fn keep(
+    place: &Place,
+    run: &str,
+    shown: &str,
+    text: &[u8],
+    force: bool,
+) -> anyhow::Result<()> {
+    if let Created::Already(there) = place.create(run, MERGED, text).await?
+        && there != text
+    {
+        if !force {
+            bail!(
+                "{shown}/{MERGED} is there and says something else, perhaps of fewer shards: `--force` replaces it"
+            );
+        }
+        place.replace(run, MERGED, text).await?;
+    }
+    Ok(())
 }
 
 /// The place and the name of the run: as flags say them, or one path or URL that ends in the name.

@@ -129,7 +129,9 @@ fn table(run: &LoadRecord) -> String {
             target.requests.to_string(),
             errors.to_string(),
             format!("{:.1}", target.requests_per_s),
-            format!("{:.0}", target.output_tokens_per_s),
+            target
+                .output_tokens_per_s
+                .map_or("-".to_owned(), |tokens| format!("{tokens:.0}")),
             ms(ttft, |one| one.p50),
             ms(ttft, |one| one.p95),
             ms(ttft, |one| one.p99),

@@ -103,7 +103,7 @@ pub struct TargetRecord {
     pub error_share: Option<ShareRecord>,
     /// Whole answers that ended within the measured time, per second of it.
     pub requests_per_s: f64,
-    pub output_tokens_per_s: f64,
+    pub output_tokens_per_s: Option<f64>,
     pub goodput_per_s: f64,
     pub ttft_ms: Option<Spread>,
     pub itl_ms: Option<Spread>,
@@ -338,7 +338,10 @@ impl TargetRecord {
                 high: share.high,
             }),
             requests_per_s: per_s(tally.counts.completed_whole),
-            output_tokens_per_s: per_s(tally.counts.completed_tokens),
+            // Of answers whose server says nothing of tokens nobody knows how many they had.
+            output_tokens_per_s: (tally.counts.completed_tokens > 0
+                || tally.counts.without_usage == 0)
+                .then(|| per_s(tally.counts.completed_tokens)),
             goodput_per_s: per_s(tally.counts.completed_good),
             ttft_ms: spread(tally, Measure::Ttft),
             itl_ms: spread(tally, Measure::Itl),

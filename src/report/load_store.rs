@@ -13,7 +13,9 @@ use crate::report::csv::{self, LaneName};
 use crate::report::interval_log::IntervalLog;
 use crate::report::load_fold::Second;
 use crate::report::load_record::LoadRecord;
-use crate::report::store::{Redact, StoreError, failed, format_time_millis, name_latest, replace};
+use crate::report::store::{
+    Redact, StoreError, failed, format_time_millis, name_latest, replace, taken,
+};
 
 /// How often `load.json` is written while the run goes on, at most: it reads all percentiles of all measures.
 /// What a run that is killed leaves in it is as old as that; `series.csv` and `intervals.hlog` are up to date.
@@ -50,7 +52,8 @@ impl LoadStore {
     ) -> Result<LoadStore, StoreError> {
         let folder = results.join(run);
         fs::create_dir_all(results).map_err(failed("create the folder", results))?;
-        fs::create_dir(&folder).map_err(failed("create the folder", &folder))?;
+        let made = fs::create_dir(&folder).map_err(taken);
+        made.map_err(failed("create the folder", &folder))?;
         let store = LoadStore::within(folder, run, lanes, scenarios, per_request, redact)?;
         name_latest(results, run)?;
         Ok(store)

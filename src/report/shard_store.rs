@@ -252,6 +252,28 @@ mod bucket {
         prefix: String,
     }
 
+    /// What a store said, without the XML and the layers around it.
+    fn said_by(error: &Error) -> String {
+        let mut last: &dyn std::error::Error = error;
+        let mut all = error.to_string();
+        while let Some(source) = last.source() {
+            last = source;
+            let more = last.to_string();
+            if !all.contains(&more) {
+                all = format!("{all}: {more}");
+            }
+        }
+        let between = |tag: &str| {
+            let (_, rest) = all.split_once(&format!("<{tag}>"))?;
+            Some(rest.split_once(&format!("</{tag}>"))?.0)
+        };
+        match (between("Code"), between("Message")) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.to_owned(),
+            _ => all,
+        }
+    }
+
     impl Bucket {
         pub(super) async fn open(
             url: &str,
@@ -291,7 +313,7 @@ mod bucket {
         }
 
         fn failed(&self, error: &Error) -> PlaceError {
-            let mut words = error.to_string();
+            let mut words = said_by(error);
             if matches!(error, Error::PermissionDenied { .. }) {
                 words.push_str(" (needed: s3:ListBucket, s3:GetObject and s3:PutObject)");
             }
@@ -366,6 +388,31 @@ mod bucket {
             let path = self.path(&[run, name]);
             let put = self.store.put(&path, bytes.to_vec().into()).await;
             put.map(|_| ()).map_err(|error| self.failed(&error))
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use crate::report::shard_store::bucket::*;
+
+        #[test]
+        fn a_store_is_quoted_without_its_xml() {
+            let of = |said: &str| {
+                said_by(&Error::Generic {
+                    store: "S3",
+                    source: said.to_owned().into(),
+                })
+            };
+            assert_eq!(
+                of(
+                    "404: <?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>It does not exist</Message></Error>"
+                ),
+                "NoSuchBucket: It does not exist"
+            );
+            assert_eq!(of("<Code>SlowDown</Code>"), "SlowDown");
+            let refused = of("connection refused");
+            assert!(refused.ends_with("connection refused"), "{refused}");
+            assert_eq!(refused.matches("connection refused").count(), 1);
         }
     }
 }

@@ -24,11 +24,12 @@ pub type Redact = Box<dyn Fn(&str) -> String + Send>;
 
 /// A file or folder that could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} `{}`: {source}", path.display())]
+#[error("cannot {action} `{}`: {reason}", path.display())]
 pub struct StoreError {
     pub action: &'static str,
     pub path: PathBuf,
-    pub source: io::Error,
+    /// In the message already, so that it is no source.
+    pub reason: io::Error,
 }
 
 /// A run being written.
@@ -88,7 +89,8 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let folder = results.join(run_id);
         fs::create_dir_all(results).map_err(failed("create the folder", results))?;
-        fs::create_dir(&folder).map_err(failed("create the folder", &folder))?;
+        let made = fs::create_dir(&folder).map_err(taken);
+        made.map_err(failed("create the folder", &folder))?;
         let path = folder.join("turns.jsonl");
         let turns = File::create_new(&path).map_err(failed("create", &path))?;
         name_latest(results, run_id)?;
@@ -291,10 +293,21 @@ pub(in crate::report) fn failed(
     path: &Path,
 ) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
-    move |source| StoreError {
+    move |reason| StoreError {
         action,
         path,
-        source,
+        reason,
+    }
+}
+
+/// That the folder of a run is there already, with what to do about it.
+pub(in crate::report) fn taken(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "it is there already, and results are never written over others: choose another name by `--run`",
+        ),
+        _ => error,
     }
 }
 
@@ -330,7 +343,7 @@ mod tests {
         // A device on which every write fails as on a full disk.
         store.turns = File::options().write(true).open("/dev/full").unwrap();
         let error = store.append("{}\n").unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(error.reason.kind(), io::ErrorKind::StorageFull);
         assert!(error.path.ends_with("a/turns.jsonl"), "{error}");
         assert_eq!(store.turns_len, 0);
     }

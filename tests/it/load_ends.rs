@@ -210,3 +210,14 @@ fn account_ids_in_names_of_targets_are_shown_nowhere() {
         }
     }
 }
+
+#[test]
+fn of_answers_without_usage_nobody_knows_how_many_tokens_they_had() {
+    let stub = Stub::start(answer());
+    let flags = ["--dialect", "chat", "--requests", "3", "--concurrency", "1"];
+    let run = keyed().run(&at(&stub.base_url, &flags)).json();
+    let target = &run["targets"][0];
+    assert_eq!(target["counts"]["without_usage"], 3, "{target}");
+    assert!(target["output_tokens_per_s"].is_null(), "{target}");
+    assert!(target["requests_per_s"].as_f64().unwrap() > 0.0, "{target}");
+}

@@ -247,6 +247,17 @@ fn a_merge_says_what_is_missing_and_counts_nothing_twice() {
 }
 
 #[test]
+fn what_a_merge_cannot_keep_it_still_shows() {
+    let place = project();
+    let results = results(&place);
+    run_shards(&results, "night", &slurm);
+    fs::create_dir(Path::new(&results).join("night/load.json")).unwrap();
+    let said = merge(&results, "night", &[]).exits(2);
+    assert!(said.stdout.contains("requests"), "{}", said.stdout);
+    assert!(said.stderr.contains("load.json"), "{}", said.stderr);
+}
+
+#[test]
 fn a_shard_is_written_once() {
     let place = project();
     let results = results(&place);

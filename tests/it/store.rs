@@ -103,7 +103,7 @@ fn a_folder_that_cannot_be_written_is_an_error_with_its_path() {
     let twice = Store::create(results.path(), "a-run", false, Box::new(redact))
         .err()
         .unwrap();
-    assert_eq!(twice.source.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(twice.reason.kind(), std::io::ErrorKind::AlreadyExists);
     let folder = store.folder().to_owned();
     fs::remove_dir_all(&folder).unwrap();
     let all = events();

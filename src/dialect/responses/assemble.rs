@@ -404,6 +404,9 @@ impl Assembler {
                 let slot = self.slot_of(json);
                 let piece = self.piece(slot, channel, part_of(channel, json), at);
                 piece.done = json[channel.whole()].as_str().map(str::to_owned);
+                if channel.output() == OutputKind::Call {
+                    self.timing.first_call.get_or_insert(at);
+                }
             }
             _ => {}
         }

@@ -136,6 +136,16 @@ fn text_and_call() -> Vec<Value> {
 }
 
 #[test]
+fn a_call_is_complete_when_its_input_is() {
+    let mut events = text_and_call();
+    let whole = json!({"type": "response.function_call_arguments.done", "output_index": 1, "item_id": "fc_1",
+        "arguments": "{\"city\":\"Dublin\"}"});
+    events.insert(8, whole);
+    let timing = stream(&events).trace.timing;
+    assert_eq!(timing.first_call, Some(ms(90)));
+}
+
+#[test]
 fn folds_a_stream_into_a_trace_with_times() {
     let Decoded { events, trace, .. } = stream(&text_and_call());
     assert_eq!(events.len(), 11);
