@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::load::measure::Measure;
-use crate::load::slo::{Measured, Metric, Objective, Outcome, Statistic, Term};
+use crate::load::slo::{self, Measured, Metric, Objective, Outcome, Statistic, Term};
 use crate::load::tally::Tally;
 use crate::load::trust::Share;
 use crate::metric::estimate::{estimate_of, share};
@@ -27,7 +27,29 @@ pub struct Judged {
 /// The outcome of each term, in their order. Where this program read late, what was measured may be wrong by as much,
 /// and the interval is that much wider.
 pub fn judge(objective: &Objective, tally: &Tally) -> Vec<Judged> {
-    let late = Share::of(std::iter::once(tally), &[]).late_reads();
+    judge_within(objective, tally, late(tally))
+}
+
+/// Whether an objective that is undecided would be decided if this program had read in time.
+pub fn lateness_decides(objective: &Objective, tally: &Tally) -> bool {
+    let outcomes = |late| {
+        let judged = judge_within(objective, tally, late);
+        slo::all(&judged.iter().map(|one| one.outcome).collect::<Vec<_>>())
+    };
+    late(tally).is_some_and(|late| {
+        outcomes(Some(late)) != outcomes(None) && outcomes(Some(late)) == Outcome::Undecided
+    })
+}
+
+/// The most by which anything was read late, where that matters. What is seldom late is what the highest percentiles are
+/// made of.
+fn late(tally: &Tally) -> Option<Duration> {
+    Share::of(std::iter::once(tally), &[]).late_reads()?;
+    let most = tally.measured(Measure::ReadLag)?.max();
+    Some(Duration::from_micros(most))
+}
+
+fn judge_within(objective: &Objective, tally: &Tally, late: Option<Duration>) -> Vec<Judged> {
     objective
         .terms
         .iter()
@@ -46,13 +68,17 @@ pub fn judge(objective: &Objective, tally: &Tally) -> Vec<Judged> {
 }
 
 /// What it can have been, where events came up to so much earlier than told. They never come later; but where one is
-/// told late, the gap after it is too short.
+/// told late, the gap after it is too short. A loop has as many ends as turns, and nothing here says how many: it can
+/// have been as short as you like.
 fn blurred(term: &Term, measured: Measured, late: Duration) -> Measured {
     let late = late.as_secs_f64();
     match term {
         Term::Errors { .. } => measured,
         Term::Latency { metric, .. } => Measured {
-            low: (measured.low - late).max(0.0),
+            low: match metric {
+                Metric::Loop => 0.0,
+                _ => (measured.low - late).max(0.0),
+            },
             value: measured.value,
             high: match metric {
                 Metric::Itl | Metric::Tpot => measured.high + late,
@@ -255,6 +281,19 @@ mod tests {
         assert_eq!(outcomes(wanted, 1), [Held, Held, Broken, Broken, Held]);
         // Never earlier than told.
         assert_eq!(outcomes(wanted, 40), [Held, Held, Undecided, Broken, Held]);
+        // What is seldom later still is what high percentiles are made of.
+        let mut tally = with(2000, 100, 0);
+        tally.measure_micros(Measure::ReadLag, 40_000, 10_000);
+        tally.measure_micros(Measure::ReadLag, 95_000, 1);
+        let outcome = |wanted| judge(&objective(wanted), &tally)[0].outcome;
+        assert_eq!(outcome("ttft:max<10ms"), Undecided);
+        assert_eq!(outcome("ttft:max<1ms"), Broken);
+        assert!(lateness_decides(&objective("ttft:max<10ms"), &tally));
+        assert!(!lateness_decides(&objective("ttft:max<1ms"), &tally));
+        assert!(
+            !lateness_decides(&objective("errors<0.01%"), &tally),
+            "too few"
+        );
         let wanted = "itl:p50<30ms, itl:p50<90ms, itl:p50<10ms";
         assert_eq!(outcomes(wanted, 1), [Held, Held, Broken]);
         assert_eq!(outcomes(wanted, 40), [Undecided, Held, Undecided]);

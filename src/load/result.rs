@@ -58,7 +58,7 @@ pub struct Harness {
     /// How busy each worker was while it was measured.
     pub busy: Vec<Busy>,
     /// Why the client was the bottleneck, where that is known from elsewhere: each shard says its own.
-    pub told: Option<Vec<String>>,
+    pub told: Option<Told>,
     /// Processor time of the whole process, mocks in it included.
     pub process_cpu: Duration,
     /// Of the whole process, in bytes; `None` where it cannot be read.
@@ -67,6 +67,15 @@ pub struct Harness {
     pub wall: Duration,
     /// What is missing from the figures through a fault of this program, in words; empty where nothing is.
     pub missing: Vec<String>,
+}
+
+/// What shards said of their own client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Why it was the bottleneck; empty where it was not.
+    pub reasons: Vec<String>,
+    /// Whether it had too much to do.
+    pub overloaded: bool,
 }
 
 impl Harness {
@@ -141,10 +150,7 @@ impl LoadResult {
         let Some(objective) = self.objective.as_ref().filter(|_| self.searches.is_empty()) else {
             return Vec::new();
         };
-        let client = match &self.harness.told {
-            Some(told) => !told.is_empty(),
-            None => self.share().overloaded(),
-        };
+        let client = self.overloaded();
         let fairly = |mut one: Judged| {
             if client && one.outcome == Outcome::Broken {
                 one.outcome = Outcome::Undecided;
@@ -199,10 +205,18 @@ impl LoadResult {
         worst(by_answers.chain(by_objective))
     }
 
+    /// Whether the client had too much to do.
+    pub fn overloaded(&self) -> bool {
+        match &self.harness.told {
+            Some(told) => told.overloaded,
+            None => self.share().overloaded(),
+        }
+    }
+
     /// Why the client was the bottleneck; empty where it was not.
     pub fn bottleneck(&self) -> Vec<String> {
         match &self.harness.told {
-            Some(told) => told.clone(),
+            Some(told) => told.reasons.clone(),
             None => trust::bottleneck(&self.share()),
         }
     }
@@ -308,8 +322,16 @@ mod tests {
         );
         assert_eq!(of("ttft:p95<1s", late), (Outcome::Held, Verdict::Kept));
         let mut told = result(broken, on_time);
-        told.harness.told = Some(vec!["shard 1 of 2: busy".to_owned()]);
+        let of_shard = |overloaded| {
+            Some(Told {
+                reasons: vec!["shard 1 of 2: busy".to_owned()],
+                overloaded,
+            })
+        };
+        told.harness.told = of_shard(true);
         assert_eq!(told.verdict(), Verdict::Undetermined);
+        told.harness.told = of_shard(false);
+        assert_eq!(told.verdict(), Verdict::Broken);
     }
 
     #[test]

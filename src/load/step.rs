@@ -54,10 +54,8 @@ pub fn shown(tried: &Tried<'_>, tally: &Tally) -> Shown {
         false => slo::Outcome::Broken,
     };
     // Had it read in time, it might be decided.
-    let blurred = held == slo::Outcome::Undecided
-        && Share::of(std::iter::once(tally), &[])
-            .late_reads()
-            .is_some();
+    let blurred =
+        held == slo::Outcome::Undecided && judge::lateness_decides(tried.objective, tally);
     let terms = judged
         .iter()
         .filter(|one| one.outcome == held && held != slo::Outcome::Held)

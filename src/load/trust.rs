@@ -57,15 +57,17 @@ impl Share {
     pub fn of<'a>(tallies: impl Iterator<Item = &'a Tally>, busy: &[Busy]) -> Share {
         let mut all = Tally::default();
         let mut gap: Option<Duration> = None;
-        for tally in tallies {
+        let tallies: Vec<&Tally> = tallies.collect();
+        for tally in &tallies {
             all.add(tally);
             if let Some(gaps) = tally.measured(Measure::Itl) {
                 let mean = Duration::from_micros(gaps.mean() as u64);
                 gap = Some(gap.map_or(mean, |gap| gap.min(mean)));
             }
         }
-        let p99 = |measure, limit: Duration| {
-            let histogram = all.measured(measure)?;
+        // `rare`: so seldom it may be chance, in too few for a percentile.
+        let p99 = |tally: &Tally, measure, limit: Duration, rare: f64| {
+            let histogram = tally.measured(measure)?;
             if let Some(found) = estimate(histogram, 0.99) {
                 // Where it could as well be less, it is not said.
                 return Some(Duration::from_micros(found.low));
@@ -75,12 +77,17 @@ impl Share {
             let late = histogram.len() - histogram.count_between(0, limit);
             // One of a handful may be chance.
             let told = (late > 1).then(|| share(late, histogram.len())).flatten();
-            let late = told.filter(|late| late.low > 0.01);
+            let late = told.filter(|late| late.low > rare);
             late.map(|_| Duration::from_micros(histogram.value_at_quantile(0.99)))
         };
+        // What happens to a worker happens to all its lanes: the same moments are in each. And one hiccup makes several
+        // moments late.
+        let read_lag = tallies
+            .iter()
+            .filter_map(|tally| p99(tally, Measure::ReadLag, late_read(gap), 0.05));
         Share {
-            start_lag: p99(Measure::StartLag, LATE_START),
-            read_lag: p99(Measure::ReadLag, late_read(gap)),
+            start_lag: p99(&all, Measure::StartLag, LATE_START, 0.01),
+            read_lag: read_lag.max(),
             gap,
             busiest: busy.iter().filter_map(|one| one.share()).reduce(f64::max),
         }

@@ -37,6 +37,8 @@ pub struct Books {
     pub tallies: Vec<Tally>,
     /// Requests that were handed to a connection and have not been told.
     pub under_way: Vec<u32>,
+    /// The same, when that was told last.
+    pub were_under_way: Vec<u32>,
     /// Requests that were handed to a connection since that was told last.
     pub started: Vec<u32>,
     /// The measured requests that have not been told.
@@ -62,12 +64,13 @@ impl Books {
     /// Books how late the worker was for each lane that had requests on their way.
     fn lag(&mut self, ticks: &[Tick], settings: &RoundSettings) {
         for tick in ticks {
-            let at = tick.due.saturating_duration_since(settings.origin);
-            if settings.window.phase(at) != Phase::Measured {
+            // What was due before the round is none of its own.
+            let at = tick.due.checked_duration_since(settings.origin);
+            if at.is_none_or(|at| settings.window.phase(at) != Phase::Measured) {
                 continue;
             }
             for (lane, tally) in self.tallies.iter_mut().enumerate() {
-                if self.under_way[lane] > 0 || self.started[lane] > 0 {
+                if self.were_under_way[lane] > 0 || self.started[lane] > 0 {
                     tally.measure(Measure::ReadLag, tick.late);
                 }
             }
@@ -122,6 +125,7 @@ pub fn start(
                 let desk = Arc::new(Desk(Mutex::new(Books {
                     tallies: fleet.lanes.iter().map(|_| Tally::warm()).collect(),
                     under_way: vec![0; fleet.lanes.len()],
+                    were_under_way: vec![0; fleet.lanes.len()],
                     started: vec![0; fleet.lanes.len()],
                     running: vec![0; fleet.lanes.len()],
                     talking: vec![0; fleet.lanes.len()],
@@ -304,6 +308,7 @@ impl Worker {
             .map(|tally| std::mem::replace(tally, self.round.shelf.take()))
             .collect();
         let under_way = books.under_way.clone();
+        books.were_under_way.clone_from(&under_way);
         let started = books.started.clone();
         books.started.fill(0);
         let samples = std::mem::take(&mut books.samples);
@@ -439,6 +444,7 @@ mod tests {
         let mut books = Books {
             tallies: vec![Tally::default(); 2],
             under_way: vec![1, 3],
+            were_under_way: vec![0; 2],
             started: vec![0; 2],
             running: vec![0, 2],
             talking: vec![1, 2],
@@ -470,6 +476,7 @@ mod tests {
         let mut books = Books {
             tallies: vec![Tally::default()],
             under_way: vec![0],
+            were_under_way: vec![0],
             started: vec![0],
             running: vec![0],
             talking: vec![0],

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
+use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Told, Verdict};
 use crate::load::tally::Tally;
 use crate::report::load_record::{LoadRecord, MergedShardRecord, PartialRecord, TargetRecord};
 use crate::report::shard_record::{ShardError, ShardRecord};
@@ -167,15 +167,16 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
                 .map(seconds)
                 .collect(),
             busy: Vec::new(),
-            told: Some(
-                shards
+            told: Some(Told {
+                reasons: shards
                     .iter()
                     .flat_map(|shard| {
                         let reasons = shard.harness.bottleneck.iter();
                         reasons.map(|reason| format!("{}: {reason}", shard.label()))
                     })
                     .collect(),
-            ),
+                overloaded: shards.iter().any(|shard| shard.harness.overloaded),
+            }),
             process_cpu: shards
                 .iter()
                 .map(|shard| seconds(shard.harness.process_cpu_s))

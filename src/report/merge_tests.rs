@@ -361,6 +361,7 @@ fn the_verdict_is_that_of_one_machine() {
             shard.plan.objective = objective.map(str::to_owned);
             shard.digest = shard.plan.digest();
             shard.harness.bottleneck = bottleneck.iter().map(|one| (*one).to_owned()).collect();
+            shard.harness.overloaded = !bottleneck.is_empty();
         }
         let merged = merge(&shards, Options::default()).expect("one run");
         let outcomes = merged.record.targets.iter().flat_map(|one| &one.objective);

@@ -125,6 +125,8 @@ pub struct ShardHarness {
     pub peak_rss: Option<u64>,
     pub wall_s: f64,
     pub bottleneck: Vec<String>,
+    /// Whether it had too much to do, so that what is broken may be its fault.
+    pub overloaded: bool,
 }
 
 /// A file that is not a shard's record.
@@ -217,6 +219,7 @@ impl ShardRecord {
                 peak_rss: result.harness.peak_rss,
                 wall_s: result.harness.wall.as_secs_f64(),
                 bottleneck: result.bottleneck(),
+                overloaded: result.overloaded(),
             },
         }
     }

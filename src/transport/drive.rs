@@ -2,8 +2,8 @@
 //! turn by one task.
 //!
 //! Must never let a part of a body out under the time of a later read: a read is granted only when all that
-//! the last one brought has been heard. On HTTP/2 the connection runs on its own, and the time is that of
-//! its latest read.
+//! the last one brought has been heard. On HTTP/2 the connection runs on its own, and is given one read in a turn: the
+//! time is that of its latest, which its streams hear before the next.
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -24,6 +24,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::transport::Limits;
 use crate::transport::dial::Stream;
 use crate::transport::live::chain;
+use crate::transport::reader::Reader;
 use crate::transport::relay::Relay;
 use crate::transport::stamped::Shared;
 use crate::transport::wire::Hearing;
@@ -123,6 +124,8 @@ pub(super) struct Course<'a> {
     pub(super) start: Instant,
     pub(super) limits: Limits,
     pub(super) ledger: &'a Shared,
+    /// Reads the connection where the exchange does not: it is to look while others work.
+    pub(super) reader: Option<&'a Reader>,
     pub(super) relay: &'a Arc<Relay>,
     /// Of the relay, made once for the connection.
     pub(super) waker: &'a Waker,
@@ -148,6 +151,10 @@ where
     // When this exchange was heard of last; its connection may bring others' bytes.
     let mut heard = None;
     std::future::poll_fn(|task| {
+        if let Some(reader) = course.reader {
+            // If nothing can be read, the connection is told.
+            let _ = reader.tend();
+        }
         course.relay.serve(task.waker());
         let cx = &mut Context::from_waker(course.waker);
         // All of the last read was heard before this task slept.

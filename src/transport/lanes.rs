@@ -24,6 +24,7 @@ use crate::transport::Outgoing;
 use crate::transport::dial::{Dial, Dialler, Origin, Route};
 use crate::transport::drive::{Course, Parcel, drive};
 use crate::transport::live::chain;
+use crate::transport::reader::Reader;
 use crate::transport::relay::Relay;
 use crate::transport::stamped::Shared;
 use crate::transport::wire::{
@@ -52,6 +53,7 @@ struct Line {
     /// How many streams the server allows, as it last said.
     allowed: Arc<AtomicUsize>,
     ledger: Shared,
+    reader: Arc<Reader>,
     clock: Clock,
 }
 
@@ -218,6 +220,7 @@ async fn exchange(
         start,
         limits: settings.limits,
         ledger: &line.ledger,
+        reader: Some(&line.reader),
         relay: &relay,
         waker: &waker,
     };
@@ -264,6 +267,7 @@ async fn open(
     let dialled = dialler
         .dial(origin, route, &settings.tls, stamps, ledger.clone(), limit)
         .await?;
+    ledger.lock().take_turns();
     let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .handshake(dialled.stream)
@@ -281,6 +285,7 @@ async fn open(
         sender,
         allowed,
         ledger,
+        reader: Arc::clone(&dialler.reader),
         clock: dialled.clock,
     };
     Ok((line, dialled.dial))

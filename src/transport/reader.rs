@@ -50,6 +50,9 @@ const EVENTS: usize = 256;
 /// How often the timer is due: no part of the 10 or 20 ms that servers like to pace by.
 const TICK: Duration = Duration::from_micros(7_300);
 
+/// The timer is set within so much time, or set again.
+const SET_WITHIN: Duration = Duration::from_micros(200);
+
 /// What epoll calls the timer; sockets have small numbers.
 const TIMER: u64 = u64::MAX;
 
@@ -120,8 +123,14 @@ impl Reader {
             it_interval: tick,
             it_value: tick,
         };
-        let due = Instant::now() + TICK;
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticking)?;
+        let due = loop {
+            let before = Instant::now();
+            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticking)?;
+            // Interrupted in between it would seem late for good.
+            if before.elapsed() < SET_WITHIN {
+                break before + TICK;
+            }
+        };
         let polled = Arc::new(polled_by_runtime(polled, Interest::READABLE)?);
         let reader = Arc::new(Reader {
             epoll: Arc::clone(&polled),
@@ -187,6 +196,8 @@ impl Reader {
 
     /// How late it was, since this was asked last.
     pub(super) fn ticks(&self) -> Vec<Tick> {
+        // Those that are due are of the time before.
+        let _ = self.look();
         std::mem::take(&mut self.lock().ticks)
     }
 
@@ -252,25 +263,29 @@ impl State {
         };
         let closing = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         let mut space = [const { MaybeUninit::uninit() }; EVENTS];
-        loop {
+        // What comes while it looks waits for the next look: a flood must not keep it here.
+        for _ in 0..=self.sockets.len() / EVENTS {
             let events = match epoll::wait(polled.get_ref(), &mut space, Some(&NOW)) {
                 Ok((events, _)) => events,
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
+            let mut ticked = Ok(());
             for event in &*events {
                 let flags = event.flags;
                 if event.data.u64() == TIMER {
-                    self.tick()?;
+                    ticked = self.tick();
                     continue;
                 }
                 self.read(event.data.u64() as usize, flags.intersects(closing));
             }
             self.looked = Instant::now();
+            ticked?;
             if events.len() < EVENTS {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// Notes how late the timer is read.
@@ -296,6 +311,10 @@ impl State {
             return;
         };
         let mut ledger = read.ledger.lock();
+        // Full, the kernel keeps the rest, and slows the server down; whoever makes room reads on.
+        if read.full || ledger.has_ended() {
+            return;
+        }
         loop {
             match receive(&read.stream, &mut self.bytes, &mut self.control, read.clock) {
                 Ok((0, _)) => {
@@ -502,6 +521,7 @@ mod tests {
     use std::thread::sleep;
 
     use crate::transport::reader::*;
+    use crate::transport::stamped::MOST_WAITING;
 
     #[test]
     fn ticks_that_were_missed_together_are_late_by_less_and_less() {
@@ -511,6 +531,33 @@ mod tests {
         let ms = Duration::from_millis(1);
         assert_eq!(late, [TICK * 2 + ms, TICK + ms, ms]);
         assert_eq!(ticks(first, 0, now).count(), 0);
+    }
+
+    /// A socket at a reader, whose other end is given.
+    async fn bound(reader: &Arc<Reader>) -> (Bound, Shared, TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let ledger = Shared::default();
+        let bound = Reader::bind(reader, stream, false, &ledger).unwrap();
+        (bound, ledger, listener.accept().unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_nobody_takes_stays_in_the_kernel() {
+        let reader = Reader::start(false).unwrap();
+        let (bound, ledger, mut server) = bound(&reader).await;
+        server.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        for _ in 0..2000 {
+            written += server.write(&[b'x'; 10_000]).unwrap_or(0);
+            reader.look().unwrap();
+        }
+        assert!(written > 2 * MOST_WAITING, "{written}");
+        let waits = ledger.lock().waiting();
+        assert!(waits <= MOST_WAITING + READ + 100, "{waits}");
+        drop(bound);
     }
 
     #[tokio::test]

@@ -94,12 +94,21 @@ pub(super) struct Ledger {
     /// How many more reads the socket may make; `None` is without limit.
     permits: Option<u32>,
     refused: bool,
+    /// Whether each piece is given in a turn of its own, and whether that was this turn.
+    turns: bool,
+    given: bool,
 }
 
 impl Ledger {
     /// From now on the socket reads only when granted.
     pub(super) fn gate(&mut self) {
         self.permits = Some(0);
+    }
+
+    /// From now on each piece is given in a turn of its own: whoever is woken by what was in it runs before the next one is
+    /// given, and finds its time.
+    pub(super) fn take_turns(&mut self) {
+        self.turns = true;
     }
 
     /// Allows one read, or none. Whoever takes out all that a read brought before granting the next can
@@ -134,14 +143,28 @@ impl Ledger {
 
     /// Keeps what the reader read. `true` where no more fits.
     pub(super) fn put(&mut self, piece: Piece) -> bool {
-        self.inbox.bytes += piece.bytes.len();
+        self.inbox.bytes += piece.bytes.len() + size_of::<Piece>();
         self.inbox.pieces.push_back(piece);
         self.inbox.bytes >= MOST_WAITING
     }
 
     /// The reader has read the last byte, or can read no more.
     pub(super) fn put_end(&mut self, error: Option<io::Error>) {
-        self.inbox.ended = Some(error.map_or(Ended::Closed, Ended::Broken));
+        // What was said first is the cause.
+        let ended = || error.map_or(Ended::Closed, Ended::Broken);
+        self.inbox.ended.get_or_insert_with(ended);
+    }
+
+    /// Whether nothing more can come.
+    #[cfg(target_os = "linux")]
+    pub(super) fn has_ended(&self) -> bool {
+        self.inbox.ended.is_some()
+    }
+
+    /// How much waits to be taken, with what it takes to keep it.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.inbox.bytes
     }
 
     /// Whoever waits for the bytes.
@@ -166,10 +189,15 @@ impl Ledger {
     ) -> Poll<(io::Result<()>, bool)> {
         let inbox = &mut self.inbox;
         if inbox.pieces.is_empty() && inbox.ended.is_none() {
+            self.given = false;
             match &mut inbox.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 None => inbox.waker = Some(cx.waker().clone()),
             }
+            return Poll::Pending;
+        }
+        if std::mem::take(&mut self.given) {
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         match &mut self.permits {
@@ -200,7 +228,8 @@ impl Ledger {
             inbox.pieces.pop_front();
         }
         let full = inbox.bytes >= MOST_WAITING;
-        inbox.bytes -= n;
+        inbox.bytes -= n + if whole { size_of::<Piece>() } else { 0 };
+        self.given = self.turns;
         let again = full && inbox.bytes < MOST_WAITING;
         if begins {
             self.reads += 1;
@@ -377,5 +406,73 @@ impl hyper::rt::Write for Socket {
 
     fn poll_shutdown(self: Pin<&mut Socket>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         AsyncWrite::poll_shutdown(self, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::transport::stamped::*;
+
+    fn piece(bytes: &[u8]) -> Piece {
+        let read = Instant::now();
+        Piece {
+            bytes: bytes.into(),
+            arrival: Arrival { at: read, read },
+            stampless: false,
+            clamped: false,
+        }
+    }
+
+    /// What one poll gives: nothing yet, or so many bytes.
+    fn poll(ledger: &mut Ledger, room: usize) -> Option<io::Result<usize>> {
+        let mut n = 0;
+        let cx = &mut Context::from_waker(Waker::noop());
+        match ledger.poll_take(cx, room, |bytes| n = bytes.len()) {
+            Poll::Pending => None,
+            Poll::Ready((outcome, _)) => Some(outcome.map(|()| n)),
+        }
+    }
+
+    #[test]
+    fn what_ended_a_socket_first_is_told_and_then_that_it_is_closed() {
+        let mut ledger = Ledger::default();
+        ledger.put(piece(b"abc"));
+        ledger.put_end(Some(io::ErrorKind::ConnectionReset.into()));
+        ledger.put_end(None);
+        assert_eq!(poll(&mut ledger, 2).unwrap().unwrap(), 2);
+        assert_eq!(poll(&mut ledger, 2).unwrap().unwrap(), 1);
+        let error = poll(&mut ledger, 2).unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(poll(&mut ledger, 2).unwrap().unwrap(), 0);
+        assert_eq!((ledger.reads, ledger.bytes_in), (1, 3));
+    }
+
+    #[test]
+    fn pieces_that_take_turns_come_one_by_one_and_keep_their_times() {
+        let mut ledger = Ledger::default();
+        ledger.take_turns();
+        let (first, second) = (piece(b"a"), piece(b"b"));
+        let times = [first.arrival.at, second.arrival.at];
+        ledger.put(first);
+        ledger.put(second);
+        for (turn, at) in times.into_iter().enumerate() {
+            assert_eq!(poll(&mut ledger, 9).unwrap().unwrap(), 1, "turn {turn}");
+            assert_eq!(ledger.latest.unwrap().at, at);
+            assert!(poll(&mut ledger, 9).is_none(), "after turn {turn}");
+        }
+        ledger.put(piece(b"c"));
+        assert!(poll(&mut ledger, 9).is_some(), "no turn was due");
+    }
+
+    #[test]
+    fn small_pieces_fill_an_inbox_too() {
+        let mut ledger = Ledger::default();
+        let mut pieces = 1;
+        while !ledger.put(piece(b"a")) {
+            pieces += 1;
+        }
+        assert!(pieces < MOST_WAITING / size_of::<Piece>());
+        while poll(&mut ledger, 9).is_some() {}
+        assert_eq!(ledger.inbox.bytes, 0);
     }
 }

@@ -328,8 +328,13 @@ impl Wire {
             // A server that has closed it meanwhile has said so: over TLS with bytes of its own, which must not be
             // taken for the beginning of an answer. If nothing can be read, sending will tell.
             let _ = self.dialler.reader.look();
-            line.ledger.lock().grant(true);
-            line.driven.poll(&mut Context::from_waker(Waker::noop()));
+            loop {
+                line.ledger.lock().grant(true);
+                line.driven.poll(&mut Context::from_waker(Waker::noop()));
+                if line.driven.over || !line.ledger.lock().refused() {
+                    break;
+                }
+            }
             if !line.driven.over && line.sender.is_ready() {
                 return Some(line);
             }
@@ -439,6 +444,7 @@ impl Wire {
             start,
             limits: self.settings.limits,
             ledger: &line.ledger,
+            reader: None,
             relay: &line.relay,
             waker: &line.waker,
         };

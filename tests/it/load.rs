@@ -131,6 +131,7 @@ fn the_mocks_are_loaded_where_nobody_is_named() {
     }
     if cfg!(target_os = "linux") {
         assert_eq!(run["clock"], "kernel");
+        assert!(harness["read_lag_ms"]["n"].as_u64() > Some(0), "{harness}");
     }
 }
 

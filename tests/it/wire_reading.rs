@@ -1,5 +1,6 @@
 //! How a worker's sockets are read: by all their bytes, each under its own time, however busy its tasks are.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
@@ -7,6 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http_body_util::StreamBody;
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sameturn::transport::Outgoing;
 use sameturn::transport::wire::{Hearing, HttpVersion, Sent, Wire};
 use sameturn::turn::exchange::{End, Head};
@@ -47,14 +54,26 @@ fn head(stream: &mut TcpStream) -> std::io::Result<(usize, usize)> {
 /// Counts bytes, and works on each part for so long.
 struct Busy {
     bytes: usize,
+    times: Vec<Duration>,
     works: Duration,
+}
+
+impl Busy {
+    fn of(works: Duration) -> Busy {
+        Busy {
+            bytes: 0,
+            times: Vec::new(),
+            works,
+        }
+    }
 }
 
 impl Hearing for Busy {
     fn head(&mut self, _: &Head, _: Duration) {}
 
-    fn bytes(&mut self, _: Duration, _: Duration, bytes: &[u8]) -> ControlFlow<()> {
+    fn bytes(&mut self, at: Duration, _: Duration, bytes: &[u8]) -> ControlFlow<()> {
         self.bytes += bytes.len();
+        self.times.push(at);
         let begun = Instant::now();
         while begun.elapsed() < self.works {
             std::hint::spin_loop();
@@ -63,15 +82,18 @@ impl Hearing for Busy {
     }
 }
 
-async fn send(wire: &Wire, url: &str, body: usize, works: Duration) -> (Sent, usize) {
-    let mut busy = Busy { bytes: 0, works };
-    let request = Outgoing {
+fn post(url: &str, body: usize) -> Outgoing {
+    Outgoing {
         method: "POST",
         url: url.to_owned(),
         headers: Vec::new(),
         body: Bytes::from(vec![b'a'; body]),
-    };
-    let sent = wire.send(request, &mut busy).await;
+    }
+}
+
+async fn send(wire: &Wire, url: &str, body: usize, works: Duration) -> (Sent, usize) {
+    let mut busy = Busy::of(works);
+    let sent = wire.send(post(url, body), &mut busy).await;
     (sent, busy.bytes)
 }
 
@@ -113,6 +135,63 @@ async fn events_keep_their_times_while_the_worker_is_busy_with_others() {
     }
     // Room for a machine that has other things to do.
     assert!(reads * 3 > STREAMS * EVENTS * 2, "{reads} reads");
+}
+
+/// A server of HTTP/2 on a thread of its own.
+#[cfg(target_os = "linux")]
+fn server_of_http2() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/v1/x", listener.local_addr().unwrap());
+    let events = || {
+        futures_util::stream::unfold(0, |sent| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let event = Frame::data(Bytes::from_static(b"data: x"));
+            (sent < EVENTS).then(|| (Ok::<_, Infallible>(event), sent + 1))
+        })
+    };
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((socket, _)) = listener.accept().await {
+                socket.set_nodelay(true).unwrap();
+                let service = service_fn(move |_: Request<Incoming>| async move {
+                    Ok::<_, Infallible>(Response::new(StreamBody::new(Box::pin(events()))))
+                });
+                let server = http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+            }
+        });
+    });
+    url
+}
+
+/// The connection could be read to its end before any of its streams hears of it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn streams_that_share_a_connection_keep_their_times_too() {
+    let url = server_of_http2();
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let streams: Vec<_> = (0..STREAMS)
+        .map(|_| {
+            let (wire, url) = (Arc::clone(&wire), url.clone());
+            tokio::spawn(async move {
+                let mut busy = Busy::of(Duration::from_millis(5));
+                let sent = wire.send(post(&url, 2), &mut busy).await;
+                (sent, busy)
+            })
+        })
+        .collect();
+    let mut times = 0;
+    for stream in streams {
+        let (sent, mut busy) = stream.await.unwrap();
+        assert_eq!((sent.end, busy.bytes), (End::Complete, EVENTS * 7));
+        busy.times.dedup();
+        times += busy.times.len();
+    }
+    assert!(times * 3 > STREAMS * EVENTS * 2, "{times} times");
 }
 
 #[tokio::test]
