@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use crate::load::conversation::hold;
 use crate::load::fleet::Fleet;
 use crate::load::measure::Measure;
-use crate::load::round::{Arriving, Heard, Round, RoundSettings, Start, Stop};
+use crate::load::round::{Arriving, Heard, Round, Start, Stop};
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
 use crate::load::trust::{Busy, LATE_START};
@@ -62,11 +62,11 @@ impl Books {
     }
 
     /// Books how late the worker was for each lane that had requests on their way.
-    fn lag(&mut self, ticks: &[Tick], settings: &RoundSettings) {
+    fn lag(&mut self, ticks: &[Tick], origin: Instant, window: &Window) {
         for tick in ticks {
             // What was due before the round is none of its own.
-            let at = tick.due.checked_duration_since(settings.origin);
-            if at.is_none_or(|at| settings.window.phase(at) != Phase::Measured) {
+            let at = tick.due.checked_duration_since(origin);
+            if at.is_none_or(|at| window.phase(at) != Phase::Measured) {
                 continue;
             }
             for (lane, tally) in self.tallies.iter_mut().enumerate() {
@@ -301,7 +301,8 @@ impl Worker {
         let until = self.round.now();
         let from = std::mem::replace(told, until);
         let mut books = self.desk.books();
-        books.lag(&self.wire.ticks(), &self.round.settings);
+        let settings = &self.round.settings;
+        books.lag(&self.wire.ticks(), settings.origin, &settings.window);
         let tallies = books
             .tallies
             .iter_mut()
@@ -412,7 +413,7 @@ fn unanswered_pause(in_a_row: u32) -> Option<Duration> {
 }
 
 /// Waits until a time; for ever where there is none.
-async fn until(at: Option<std::time::Instant>) {
+async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
@@ -458,6 +459,50 @@ mod tests {
             .collect();
         assert_eq!(counts, [(0, 1, 1), (2, 2, 2)]);
         assert_eq!(books.under_way, [0, 0]);
+    }
+
+    #[test]
+    fn how_late_it_was_is_booked_where_requests_were_on_their_way() {
+        let second = Duration::from_secs(1);
+        let origin = Instant::now();
+        let early = origin.checked_sub(second).unwrap();
+        let window = Window {
+            warm_up: second,
+            measured: Some(second),
+            cool_down: second,
+            most: None,
+        };
+        // Before the round, in its warm-up, twice in the window, after it.
+        let at = [
+            early,
+            origin,
+            origin + second,
+            origin + 3 * second / 2,
+            origin + 2 * second,
+        ];
+        let late = Duration::from_millis(1);
+        let ticks = at.map(|due| Tick { due, late });
+        let mut books = Books {
+            tallies: vec![Tally::default(); 4],
+            // Begun before and over now; begun since; nothing; begun since, and just told.
+            were_under_way: vec![2, 0, 0, 0],
+            under_way: vec![0, 0, 0, 1],
+            started: vec![0, 1, 0, 1],
+            running: vec![0; 4],
+            talking: vec![0; 4],
+            samples: Vec::new(),
+        };
+        books.lag(&ticks, origin, &window);
+        let booked = |tally: &Tally| {
+            tally
+                .measured(Measure::ReadLag)
+                .map(|all| (all.len(), all.max()))
+        };
+        let booked: Vec<_> = books.tallies.iter().map(booked).collect();
+        assert_eq!(
+            booked,
+            [Some((2, 1000)), Some((2, 1000)), None, Some((2, 1000))]
+        );
     }
 
     #[test]
