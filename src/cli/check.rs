@@ -22,6 +22,7 @@ use crate::conduct::cell::Conductor;
 use crate::conduct::run::{self, Work};
 use crate::conduct::shown;
 use crate::mock::data::MockData;
+use crate::mock::pace::PaceChoice;
 use crate::mock::server::MockServer;
 use crate::plan;
 use crate::report::escape::{self, shell_word};
@@ -58,7 +59,9 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     }
     lint::warn(ui, &settings.warnings)?;
     let mock = match settings.mode {
-        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed).await?),
+        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => {
+            Some(start_mock(args.seed, &PaceChoice::default()).await?)
+        }
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
     let environment = Environment::of_process();
@@ -125,9 +128,10 @@ async fn check(args: &CheckArgs, settings: CheckSettings, ui: &mut Ui) -> anyhow
     finish(args, ui, report)
 }
 
-/// Serves the built-in mocks on a free port of loopback.
-pub async fn start_mock(seed: u64) -> anyhow::Result<MockServer> {
-    let data = MockData::shipped().map_err(anyhow::Error::msg)?;
+/// Serves the built-in mocks on a free port of loopback, at their own pace or this one.
+pub async fn start_mock(seed: u64, pace: &PaceChoice) -> anyhow::Result<MockServer> {
+    let mut data = MockData::shipped().map_err(anyhow::Error::msg)?;
+    pace.apply(&mut data).map_err(anyhow::Error::msg)?;
     let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     MockServer::start(any_port, data, seed)
         .await

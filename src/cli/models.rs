@@ -15,6 +15,7 @@ use crate::cli::ui::Ui;
 use crate::cli::{check, lint};
 use crate::conduct::models::{Asked, Asking, Listing};
 use crate::document::nearest::nearest;
+use crate::mock::pace::PaceChoice;
 use crate::report::models::{
     Answer, CatalogSays, Listed, ModelsReport, TargetModels, is_unavailable,
 };
@@ -48,7 +49,7 @@ async fn models(args: &ModelsArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let bundles = trust::bundles(&|name| environment.raw(name))?;
     let mock = match mode {
         Mode::TargetFile(_) | Mode::Server(_) => None,
-        _ => Some(check::start_mock(1).await?),
+        _ => Some(check::start_mock(1, &PaceChoice::default()).await?),
     };
     let columns = targets::expand(&file, catalog, &environment, mock.as_ref()).await?;
     let seen = Seen::new(args.redact_accounts);

@@ -43,6 +43,8 @@ use crate::load::round::{Arriving, Good, Round, RoundSettings, Stop};
 use crate::load::tally::Tally;
 use crate::load::window::Window;
 use crate::load::workload::Workload;
+use crate::mock::data::Spread;
+use crate::mock::pace::PaceChoice;
 use crate::plan::shard::Shard;
 use crate::plan::{self, PlannedScenario};
 use crate::report::load_console;
@@ -117,7 +119,9 @@ async fn load(
         );
     }
     let mocks = match settings.mode {
-        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => Some(start_mock(args.seed()).await?),
+        Mode::Mocks | Mode::MockedFile(_) | Mode::Gaps => {
+            Some(start_mock(args.seed(), &pace()).await?)
+        }
         Mode::TargetFile(_) | Mode::Server(_) => None,
     };
     let mock = mocks.as_ref();
@@ -607,6 +611,18 @@ fn wire_settings(
         kernel_stamps: !args.read_times,
         ..wire
     })
+}
+
+/// The pace of built-in mocks under load. For `check` they hurry; a client that shares the machine with them would be the
+/// bottleneck of most of what it measures.
+fn pace() -> PaceChoice {
+    PaceChoice {
+        between: Some(Spread {
+            median: 6.0,
+            p95: 9.0,
+        }),
+        ..PaceChoice::default()
+    }
 }
 
 /// Whether the kernel gave times, as far as anything was read.
