@@ -30,15 +30,14 @@ pub fn judge(objective: &Objective, tally: &Tally) -> Vec<Judged> {
     judge_within(objective, tally, late(tally))
 }
 
-/// Whether an objective that is undecided would be decided if this program had read in time.
+/// Whether an objective is undecided that would be decided if this program had read in time.
 pub fn lateness_decides(objective: &Objective, tally: &Tally) -> bool {
-    let outcomes = |late| {
+    let decided = |late| {
         let judged = judge_within(objective, tally, late);
-        slo::all(&judged.iter().map(|one| one.outcome).collect::<Vec<_>>())
+        let outcomes: Vec<Outcome> = judged.iter().map(|one| one.outcome).collect();
+        slo::all(&outcomes) != Outcome::Undecided
     };
-    late(tally).is_some_and(|late| {
-        outcomes(Some(late)) != outcomes(None) && outcomes(Some(late)) == Outcome::Undecided
-    })
+    late(tally).is_some_and(|late| !decided(Some(late)) && decided(None))
 }
 
 /// The most by which anything was read late, where that matters. What is seldom late is what the highest percentiles are

@@ -14,7 +14,7 @@ use crate::report::interval_log::IntervalLog;
 use crate::report::load_fold::Second;
 use crate::report::load_record::LoadRecord;
 use crate::report::store::{
-    Redact, StoreError, failed, format_time_millis, name_latest, replace, taken,
+    Redact, StoreError, failed, format_time_millis, make_run_folder, name_latest, replace,
 };
 
 /// How often `load.json` is written while the run goes on, at most: it reads all percentiles of all measures.
@@ -52,8 +52,7 @@ impl LoadStore {
     ) -> Result<LoadStore, StoreError> {
         let folder = results.join(run);
         fs::create_dir_all(results).map_err(failed("create the folder", results))?;
-        let made = fs::create_dir(&folder).map_err(taken);
-        made.map_err(failed("create the folder", &folder))?;
+        make_run_folder(&folder)?;
         let store = LoadStore::within(folder, run, lanes, scenarios, per_request, redact)?;
         name_latest(results, run)?;
         Ok(store)

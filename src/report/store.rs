@@ -89,8 +89,7 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let folder = results.join(run_id);
         fs::create_dir_all(results).map_err(failed("create the folder", results))?;
-        let made = fs::create_dir(&folder).map_err(taken);
-        made.map_err(failed("create the folder", &folder))?;
+        make_run_folder(&folder)?;
         let path = folder.join("turns.jsonl");
         let turns = File::create_new(&path).map_err(failed("create", &path))?;
         name_latest(results, run_id)?;
@@ -300,15 +299,16 @@ pub(in crate::report) fn failed(
     }
 }
 
-/// That the folder of a run is there already, with what to do about it.
-pub(in crate::report) fn taken(error: io::Error) -> io::Error {
-    match error.kind() {
+/// Makes the folder of a run, which must not be there.
+pub(in crate::report) fn make_run_folder(folder: &Path) -> Result<(), StoreError> {
+    let made = fs::create_dir(folder).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => io::Error::new(
             io::ErrorKind::AlreadyExists,
             "it is there already, and results are never written over others: choose another name by `--run`",
         ),
         _ => error,
-    }
+    });
+    made.map_err(failed("create the folder", folder))
 }
 
 #[cfg(test)]

@@ -34,15 +34,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use crate::transport::stamped::{Arrival, Piece, Shared};
+use crate::transport::stamped::{Arrival, Piece, READ, Shared, Tick};
 use crate::transport::wire::Clock;
 
 /// How long a worker that has much to do leaves its sockets alone. A look that finds nothing takes a microsecond.
 const EVERY: Duration = Duration::from_micros(500);
-
-/// The most that one read takes: one byte less than hyper's first buffer holds. A read that fills it makes hyper double it
-/// for good, and a client that was late once would then need twice the memory for each stream.
-const READ: usize = 8 * 1024 - 1;
 
 /// Sockets that one look tells of; more take another.
 const EVENTS: usize = 256;
@@ -88,14 +84,6 @@ impl std::fmt::Debug for State {
             .field("sockets", &self.sockets.len())
             .finish_non_exhaustive()
     }
-}
-
-/// A moment at which something was there to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tick {
-    pub due: Instant,
-    /// How much later it was read.
-    pub late: Duration,
 }
 
 /// A socket as its reader knows it.

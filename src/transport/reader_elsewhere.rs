@@ -5,24 +5,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use crate::transport::stamped::{Arrival, Piece, Shared};
+use crate::transport::stamped::{Arrival, Piece, READ, Shared, Tick};
 use crate::transport::wire::Clock;
-
-/// The most that one read takes: one byte less than hyper's first buffer holds.
-const READ: usize = 8 * 1024 - 1;
-
-/// A moment at which something was there to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tick {
-    pub due: Instant,
-    /// How much later it was read.
-    pub late: Duration,
-}
 
 /// Nothing: sockets are read by their tasks.
 #[derive(Debug)]

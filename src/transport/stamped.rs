@@ -32,6 +32,10 @@ use crate::transport::wire::Clock;
 /// clocks that are read one after the other.
 const SLACK: Duration = Duration::from_micros(100);
 
+/// The most that one read takes: one byte less than hyper's first buffer holds. A read that fills it makes hyper double it
+/// for good, and a client that was late once would then need twice the memory for each stream.
+pub(super) const READ: usize = 8 * 1024 - 1;
+
 /// As many bytes of a socket wait to be taken at most; what comes behind them waits in the kernel.
 pub(super) const MOST_WAITING: usize = 256 * 1024;
 
@@ -42,6 +46,14 @@ pub(super) struct Arrival {
     pub(super) at: Instant,
     /// When we had them.
     pub(super) read: Instant,
+}
+
+/// A moment at which something was there to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    pub due: Instant,
+    /// How much later it was read.
+    pub late: Duration,
 }
 
 /// What one read brought.
