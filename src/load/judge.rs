@@ -122,7 +122,7 @@ fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
             let micros = Duration::from_micros;
             match statistic {
                 Statistic::Quantile(quantile) => {
-                    let found = estimate_of(histogram, *quantile, independent)?;
+                    let found = estimate_of(&histogram, *quantile, independent)?;
                     Some(Measured::duration(
                         micros(found.low),
                         micros(found.value),

@@ -83,7 +83,7 @@ impl Shelf {
     /// An empty tally with its memory.
     pub fn take(&self) -> Tally {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        found.unwrap_or_else(Tally::warm)
+        found.unwrap_or_default()
     }
 
     /// Empties tallies that were read, for others to take.

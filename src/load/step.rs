@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::load::find;
 use crate::load::judge;
 use crate::load::measure::Measure;
@@ -110,7 +108,7 @@ fn wait_grew(tally: &Tally, measured: Duration, precision: f64) -> bool {
     let waits = tally
         .measured(Measure::ResponseTtft)
         .or_else(|| tally.measured(Measure::Response));
-    let spread = waits.map_or(0.0, Histogram::stdev) / 1e6;
+    let spread = waits.map_or(0.0, |waits| waits.stdev()) / 1e6;
     let growth = (counts.late_us as f64 / late - counts.early_us as f64 / early) / 1e6;
     let error = judge::Z975 * spread * (1.0 / early + 1.0 / late).sqrt();
     growth - error > precision * measured.as_secs_f64() * 2.0 / 3.0

@@ -1,7 +1,8 @@
-//! What many requests of one lane came to: counts, and a histogram per measure. Tallies add without loss.
+//! What many requests of one lane came to: counts, and a distribution per measure. Tallies add without loss.
 //!
 //! Core. Its size does not depend on how many requests it has seen.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,21 +12,10 @@ use crate::load::measure::Measure;
 use crate::load::sample::Sample;
 use crate::load::trust::LATE_START;
 use crate::load::window::{Third, Window};
-
-/// Microseconds that a histogram has room for from the start. Longer ones make it grow, which copies it.
-const ROOM: u64 = 60_000_000;
+use crate::metric::recorded::Recorded;
 
 /// No duration is longer than this, in microseconds: a day.
 const LONGEST: u64 = 86_400_000_000;
-
-/// An empty histogram of microseconds, three significant digits. Its pages are not touched before they are needed:
-/// a page costs a microsecond then, and the times of arrival are the kernel's.
-pub fn histogram() -> Box<Histogram<u64>> {
-    let mut histogram =
-        Histogram::new_with_bounds(1, ROOM, 3).expect("three digits from 1 are in its range");
-    histogram.auto(true);
-    Box::new(histogram)
-}
 
 /// How many there were of what. All but `live_*` are of measured requests only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -164,9 +154,10 @@ pub struct Tally {
     pub errors: BTreeMap<String, u64>,
     /// The first failure of each class.
     pub examples: BTreeMap<String, Example>,
-    measures: [Option<Box<Histogram<u64>>>; Measure::ALL.len()],
+    /// In microseconds.
+    measures: [Recorded; Measure::ALL.len()],
     /// Output tokens per second of each answer, in thousandths.
-    pub token_rate: Option<Box<Histogram<u64>>>,
+    token_rate: Recorded,
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -174,29 +165,6 @@ fn micros(duration: Duration) -> u64 {
 }
 
 impl Tally {
-    /// An empty tally with the histograms that every stream fills.
-    pub fn warm() -> Tally {
-        let mut tally = Tally::default();
-        for measure in [
-            Measure::Ttft,
-            Measure::TtftText,
-            Measure::Itl,
-            Measure::ItlToken,
-            Measure::Tpot,
-            Measure::E2e,
-            Measure::Response,
-            Measure::ResponseTtft,
-            Measure::Headers,
-            Measure::Send,
-            Measure::Loop,
-            Measure::StartLag,
-            Measure::ReadLag,
-        ] {
-            tally.measures[measure.index()] = Some(histogram());
-        }
-        tally
-    }
-
     /// Adds one duration.
     pub fn measure(&mut self, measure: Measure, duration: Duration) {
         self.measure_micros(measure, micros(duration), 1);
@@ -204,22 +172,33 @@ impl Tally {
 
     /// Adds a duration in microseconds, several times.
     pub fn measure_micros(&mut self, measure: Measure, micros: u64, times: u64) {
-        let histogram = self.measures[measure.index()].get_or_insert_with(histogram);
-        histogram
-            .record_n(micros.min(LONGEST), times)
-            .expect("the histogram grows to hold a day");
+        self.measures[measure.index()].record(micros.min(LONGEST), times);
     }
 
     /// What was measured; `None` where nothing was.
-    pub fn measured(&self, measure: Measure) -> Option<&Histogram<u64>> {
-        self.measures[measure.index()]
-            .as_deref()
-            .filter(|histogram| !histogram.is_empty())
+    pub fn recorded(&self, measure: Measure) -> Option<&Recorded> {
+        let recorded = &self.measures[measure.index()];
+        (!recorded.is_empty()).then_some(recorded)
+    }
+
+    /// The same as a histogram.
+    pub fn measured(&self, measure: Measure) -> Option<Cow<'_, Histogram<u64>>> {
+        self.recorded(measure).map(Recorded::histogram)
+    }
+
+    /// Output tokens per second of each answer, in thousandths; `None` where there are none.
+    pub fn token_rate(&self) -> Option<Cow<'_, Histogram<u64>>> {
+        (!self.token_rate.is_empty()).then(|| self.token_rate.histogram())
     }
 
     /// Takes over a histogram that was written down.
     pub fn restore(&mut self, measure: Measure, histogram: Histogram<u64>) {
-        self.measures[measure.index()] = Some(Box::new(histogram));
+        self.measures[measure.index()] = histogram.into();
+    }
+
+    /// The same with the rates of tokens.
+    pub fn restore_token_rate(&mut self, histogram: Histogram<u64>) {
+        self.token_rate = histogram.into();
     }
 
     /// Adds a measured request. `gaps` are the microseconds between its output events.
@@ -285,10 +264,7 @@ impl Tally {
             && seconds > 0.0
         {
             let rate = (tokens as f64 / seconds * 1000.0).round() as u64;
-            self.token_rate
-                .get_or_insert_with(histogram)
-                .record(rate.min(LONGEST))
-                .expect("the histogram grows to hold it");
+            self.token_rate.record(rate.min(LONGEST), 1);
         }
     }
 
@@ -388,15 +364,10 @@ impl Tally {
                 .entry(class.clone())
                 .or_insert_with(|| example.clone());
         }
-        let pairs = self.measures.iter_mut().zip(&other.measures);
-        for (own, others) in pairs.chain([(&mut self.token_rate, &other.token_rate)]) {
-            let Some(others) = others.as_deref().filter(|others| !others.is_empty()) else {
-                continue;
-            };
-            own.get_or_insert_with(histogram)
-                .add(others)
-                .expect("the histogram grows to hold the other");
+        for (own, others) in self.measures.iter_mut().zip(&other.measures) {
+            own.add(others);
         }
+        self.token_rate.add(&other.token_rate);
     }
 
     /// Empties it, and keeps its memory.
@@ -404,10 +375,7 @@ impl Tally {
         self.counts = Counts::default();
         self.errors.clear();
         self.examples.clear();
-        for histogram in self.measures.iter_mut().chain([&mut self.token_rate]) {
-            if let Some(histogram) = histogram.as_deref_mut().filter(|one| !one.is_empty()) {
-                histogram.reset();
-            }
-        }
+        self.measures.iter_mut().for_each(Recorded::clear);
+        self.token_rate.clear();
     }
 }

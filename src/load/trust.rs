@@ -68,7 +68,7 @@ impl Share {
         // `rare`: so seldom it may be chance, in too few for a percentile.
         let p99 = |tally: &Tally, measure, limit: Duration, rare: f64| {
             let histogram = tally.measured(measure)?;
-            if let Some(found) = estimate(histogram, 0.99) {
+            if let Some(found) = estimate(&histogram, 0.99) {
                 // Where it could as well be less, it is not said.
                 return Some(Duration::from_micros(found.low));
             }

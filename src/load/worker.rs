@@ -123,7 +123,7 @@ pub fn start(
         .spawn(move || {
             runtime.block_on(async move {
                 let desk = Arc::new(Desk(Mutex::new(Books {
-                    tallies: fleet.lanes.iter().map(|_| Tally::warm()).collect(),
+                    tallies: fleet.lanes.iter().map(|_| Tally::default()).collect(),
                     under_way: vec![0; fleet.lanes.len()],
                     were_under_way: vec![0; fleet.lanes.len()],
                     started: vec![0; fleet.lanes.len()],

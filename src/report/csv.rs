@@ -73,28 +73,25 @@ pub fn series(
 }
 
 fn quantiles(part: &LaneSecond) -> String {
-    let at = |measure, quantile: f64| {
-        part.tally.measured(measure).map(|histogram| {
-            let micros = histogram.value_at_quantile(quantile).min(histogram.max());
-            Duration::from_micros(micros)
-        })
-    };
-    let count = part
-        .tally
-        .measured(Measure::Ttft)
-        .map_or(0, |histogram| histogram.len());
-    let mut out = format!(",{count}");
-    for (measure, quantile) in [
-        (Measure::Ttft, 0.5),
-        (Measure::Ttft, 0.95),
-        (Measure::Ttft, 1.0),
-        (Measure::Itl, 0.5),
-        (Measure::Itl, 0.95),
-        (Measure::E2e, 0.5),
-        (Measure::E2e, 0.95),
+    let mut out = String::new();
+    for (measure, quantiles) in [
+        (Measure::Ttft, &[0.5, 0.95, 1.0][..]),
+        (Measure::Itl, &[0.5, 0.95]),
+        (Measure::E2e, &[0.5, 0.95]),
     ] {
-        out.push(',');
-        out.push_str(&ms(at(measure, quantile)));
+        let histogram = part.tally.measured(measure);
+        if measure == Measure::Ttft {
+            let count = histogram.as_ref().map_or(0, |histogram| histogram.len());
+            out.push_str(&format!(",{count}"));
+        }
+        for quantile in quantiles {
+            let at = histogram.as_ref().map(|histogram| {
+                let micros = histogram.value_at_quantile(*quantile).min(histogram.max());
+                Duration::from_micros(micros)
+            });
+            out.push(',');
+            out.push_str(&ms(at));
+        }
     }
     out
 }

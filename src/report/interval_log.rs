@@ -15,6 +15,7 @@ use hdrhistogram::serialization::{Serializer, V2Serializer};
 use hdrhistogram::{Counter, Histogram};
 
 use crate::load::measure::Measure;
+use crate::metric::recorded::Recorded;
 use crate::report::csv::LaneName;
 use crate::report::load_fold::Second;
 
@@ -76,10 +77,10 @@ impl IntervalLog {
         };
         for (lane, part) in lanes.iter().zip(&second.lanes) {
             for measure in Measure::ALL {
-                let Some(histogram) = part.tally.measured(measure) else {
+                let Some(recorded) = part.tally.recorded(measure) else {
                     continue;
                 };
-                fill(&mut self.nanos, histogram);
+                fill(&mut self.nanos, recorded);
                 let name = tag(lane, measure);
                 // In memory, and within the range of the histogram: neither can fail.
                 let _ = writer.write_histogram(&self.nanos, since, second.length, Tag::new(&name));
@@ -165,16 +166,11 @@ fn tag(lane: &LaneName, measure: Measure) -> String {
 
 /// The same durations in nanoseconds. Exact below 2,048 µs, where a bucket is one microsecond wide; above, a
 /// bucket's middle, so that the rounding of both histograms stays below a thousandth each.
-fn fill(nanos: &mut Histogram<u64>, micros: &Histogram<u64>) {
+fn fill(nanos: &mut Histogram<u64>, micros: &Recorded) {
     nanos.reset();
-    for step in micros.iter_recorded() {
-        let value = step.value_iterated_to();
-        let (low, high) = (
-            micros.lowest_equivalent(value),
-            micros.highest_equivalent(value),
-        );
+    for (low, high, count) in micros.ranges() {
         let middle = low.saturating_mul(1000).midpoint(high.saturating_mul(1000));
-        nanos.saturating_record_n(middle, step.count_at_value());
+        nanos.saturating_record_n(middle, count);
     }
 }
 

@@ -222,7 +222,7 @@ const MICROS: f64 = 1000.0;
 fn spread(tally: &Tally, measure: Measure) -> Option<Spread> {
     tally
         .measured(measure)
-        .map(|histogram| Spread::of(histogram, MICROS))
+        .map(|histogram| Spread::of(&histogram, MICROS))
 }
 
 /// The word for how a run ended.
@@ -352,10 +352,8 @@ impl TargetRecord {
                 .filter_map(|measure| Some((measure.id().to_owned(), spread(tally, measure)?)))
                 .collect(),
             output_tokens_per_s_of_a_request: tally
-                .token_rate
-                .as_deref()
-                .filter(|rate| !rate.is_empty())
-                .map(|rate| Spread::of(rate, 1000.0)),
+                .token_rate()
+                .map(|rate| Spread::of(&rate, 1000.0)),
             counts: tally
                 .counts
                 .clone()

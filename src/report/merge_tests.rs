@@ -136,7 +136,12 @@ fn spread_of(tallies: &[Tally], measure: Measure) -> Vec<Vec<(u64, u64)>> {
     };
     tallies
         .iter()
-        .map(|tally| tally.measured(measure).map(of).unwrap_or_default())
+        .map(|tally| {
+            tally
+                .measured(measure)
+                .map(|all| of(&all))
+                .unwrap_or_default()
+        })
         .collect()
 }
 

@@ -332,15 +332,11 @@ impl LaneRecord {
             histograms: Measure::ALL
                 .into_iter()
                 .filter_map(|measure| {
-                    let written = write(tally.measured(measure)?);
+                    let written = write(&*tally.measured(measure)?);
                     Some((measure.id().to_owned(), written))
                 })
                 .collect(),
-            token_rate: tally
-                .token_rate
-                .as_deref()
-                .filter(|rate| !rate.is_empty())
-                .map(write),
+            token_rate: tally.token_rate().map(|rate| write(&rate)),
         }
     }
 
@@ -369,7 +365,7 @@ impl LaneRecord {
         }
         if let Some(text) = &self.token_rate {
             let rate = read(text).map_err(|reason| broken("token_rate", reason))?;
-            tally.token_rate = Some(Box::new(rate));
+            tally.restore_token_rate(rate);
         }
         Ok(tally)
     }
