@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use sameturn::load::arrival::{Merged, Spacing};
 use sameturn::load::profile::Profile;
 use sameturn::metric::estimate::estimate;
+use sameturn::metric::recorded::Recorded;
 
 /// Arrivals per round, so that setting up costs nothing beside them.
 const ARRIVALS: usize = 100_000;
@@ -46,6 +47,15 @@ fn histogram(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("histogram");
     group.throughput(Throughput::Elements(values.len() as u64));
     group.bench_function("record", |bencher| {
+        let mut recorded = Recorded::from(full.clone());
+        bencher.iter(|| {
+            for value in &values {
+                recorded.record(black_box(*value), 1);
+            }
+        });
+    });
+    // The floor of the one above.
+    group.bench_function("record-hdrhistogram", |bencher| {
         let mut histogram = full.clone();
         bencher.iter(|| {
             for value in &values {
@@ -53,7 +63,30 @@ fn histogram(criterion: &mut Criterion) {
             }
         });
     });
+    // What one stream brings in a second: recorded, added to the total, and forgotten.
+    let second = &values[..45];
     group.throughput(Throughput::Elements(1));
+    group.bench_function("second-of-a-stream", |bencher| {
+        let (mut own, mut total) = (Recorded::default(), Recorded::from(full.clone()));
+        bencher.iter(|| {
+            for value in second {
+                own.record(black_box(*value), 1);
+            }
+            total.add(&own);
+            own.clear();
+        });
+    });
+    group.bench_function("second-of-a-stream-hdrhistogram", |bencher| {
+        let (mut own, mut total) = (full.clone(), full.clone());
+        own.reset();
+        bencher.iter(|| {
+            for value in second {
+                own.record(black_box(*value)).expect("it is in range");
+            }
+            total.add(&own).expect("it has room");
+            own.reset();
+        });
+    });
     group.bench_function("p99", |bencher| {
         bencher.iter(|| black_box(&full).value_at_quantile(black_box(0.99)));
     });

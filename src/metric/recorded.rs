@@ -1,6 +1,6 @@
 //! Values of one kind, as cheap to keep as there are few of them.
 //!
-//! Core. A histogram of three digits is some hundred kilobytes, most of them empty: where a second brings a dozen values, to
+//! Core. A histogram of three digits is 140 kB, most of it empty: where a second brings a dozen values, to
 //! clear, add and read it costs more than whatever was measured. It says nothing of what the values are.
 
 use std::borrow::Cow;

@@ -433,32 +433,36 @@ fn the_highest_rate_is_at_least_the_ceiling_that_held() {
 
 #[test]
 fn calibration_compares_with_what_the_mock_sent() {
-    let said = Project::new()
-        .run(&[
-            "load",
-            "--calibrate",
-            "--concurrency",
-            "5",
-            "--requests",
-            "20",
-            "--output-tokens",
-            "16",
-            "--format",
-            "json",
-        ])
-        .exits(0);
-    let run = said.json();
-    let found = &run["calibration"];
-    assert_eq!(found["compared"], 20, "{found}");
-    assert_eq!(found["unmatched"], 0);
-    // Not how good it is, but that both mean the same: 200 ms to the first token, whoever says it.
-    let error = found["ttft_error_ms"]["p50"].as_f64().unwrap();
-    assert!(error.abs() < 100.0, "{found}");
-    assert!(
-        said.stderr.contains("reported minus true"),
-        "{}",
-        said.stderr
-    );
+    for http in ["1", "2"] {
+        let said = Project::new()
+            .run(&[
+                "load",
+                "--calibrate",
+                "--http",
+                http,
+                "--concurrency",
+                "5",
+                "--requests",
+                "20",
+                "--output-tokens",
+                "16",
+                "--format",
+                "json",
+            ])
+            .exits(0);
+        let run = said.json();
+        let found = &run["calibration"];
+        assert_eq!(found["compared"], 20, "{found}");
+        assert_eq!(found["unmatched"], 0);
+        // Not how good it is, but that both mean the same: 200 ms to the first token, whoever says it.
+        let error = found["ttft_error_ms"]["p50"].as_f64().unwrap();
+        assert!(error.abs() < 100.0, "{found}");
+        let told = &said.stderr;
+        assert!(told.contains("reported minus true"), "{told}");
+        // What the mock cannot know there.
+        let earliest = told.contains("may have left at the earliest");
+        assert_eq!(earliest, http == "2", "{told}");
+    }
 }
 
 #[cfg(unix)]

@@ -117,8 +117,8 @@ impl Drop for Specimen {
     }
 }
 
-/// The result, for people.
-pub fn words(calibration: &Calibration) -> String {
+/// The result, for people. `shared`: over HTTP/2.
+pub fn words(calibration: &Calibration, shared: bool) -> String {
     let row = |name: &str, differences: &[i64]| {
         let ms = |q| quantile(differences, q).map_or("-".to_owned(), |ms| format!("{ms:+.3}"));
         format!(
@@ -152,6 +152,13 @@ pub fn words(calibration: &Calibration) -> String {
         "  (true: from our last byte sent to the mock's handing of the first output to the kernel; the last row is\n   \
          the mock's own share of that)\n",
     );
+    if shared {
+        // `mock::stamped` says why.
+        out.push_str(
+            "  (over HTTP/2 the mock knows no more than when an event may have left at the earliest: above the medians, a\n   \
+             difference is also the mock's)\n",
+        );
+    }
     out
 }
 

@@ -349,7 +349,7 @@ async fn load(
     let mut record = out.record(&result);
     if let Some(specimen) = specimen {
         let calibration = specimen.compare(out.samples(), out.origin())?;
-        ui.tell(&calibrate::words(&calibration));
+        ui.tell(&calibrate::words(&calibration, args.http == HttpArg::Two));
         record.calibration = Some(calibrate::json(&calibration));
     }
     let folder = out.folder().map(|folder| folder.display().to_string());
