@@ -225,7 +225,6 @@ async fn exchange(
             signed_at,
         )
     });
-    let begun = round.now();
     let leaves = matches!(authorised, Some(Ok(())));
     {
         let mut books = desk.books();
@@ -246,6 +245,8 @@ async fn exchange(
         Some(Err(failure)) => unsent(&failure.message),
         None => unsent("not signed in"),
     };
+    // What was read for others first is not part of it.
+    let begun = sent.start.saturating_duration_since(round.settings.origin);
     if ear.listening.failed() || sent.end != End::Complete {
         if let Some(wait) = ear.listening.asked_to_wait() {
             fleet.refused(lane_index, Some(wait));

@@ -224,8 +224,9 @@ impl LoadResult {
 
 /// Whether more than one arrival in a hundred was not sent, because the provider asked to wait.
 fn held_back(tally: &Tally) -> bool {
-    let held_back = tally.counts.held_back;
-    held_back * 100 > tally.counts.requests + held_back
+    let (held_back, held) = (tally.counts.held_back, tally.counts.conversations);
+    // The counts may come from a file.
+    held_back.saturating_mul(100) > held.saturating_add(held_back)
 }
 
 /// Broken as soon as one is, kept only where all are.
@@ -336,18 +337,22 @@ mod tests {
 
     #[test]
     fn an_objective_is_not_kept_by_what_was_not_sent() {
-        let of = |held_back| {
+        let of = |held_back, turns| {
             let mut one = result("ttft:p95<1s, errors<5%", Duration::ZERO);
-            one.lanes[0].tally.counts.held_back = held_back;
+            let counts = &mut one.lanes[0].tally.counts;
+            counts.held_back = held_back;
+            counts.conversations = counts.requests / turns;
             let outcomes: Vec<Outcome> = one.judged()[0].iter().map(|one| one.outcome).collect();
             (outcomes, one.verdict())
         };
         use Outcome::{Broken, Held, Undecided};
-        assert_eq!(of(0), (vec![Held, Held], Verdict::Kept));
-        assert_eq!(of(10), (vec![Held, Held], Verdict::Kept));
+        assert_eq!(of(0, 1), (vec![Held, Held], Verdict::Kept));
+        assert_eq!(of(10, 1), (vec![Held, Held], Verdict::Kept));
         // Of 1,020 arrivals 20.
-        assert_eq!(of(20), (vec![Undecided, Held], Verdict::Undetermined));
-        assert_eq!(of(1000), (vec![Undecided, Broken], Verdict::Broken));
+        assert_eq!(of(20, 1), (vec![Undecided, Held], Verdict::Undetermined));
+        // Of 110.
+        assert_eq!(of(10, 10), (vec![Undecided, Held], Verdict::Undetermined));
+        assert_eq!(of(1000, 1), (vec![Undecided, Broken], Verdict::Broken));
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //!
 //! Plain data and the counters that workers share. Starts nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::load::sample::{Phase, Sample};
-use crate::load::tally::Tally;
+use crate::load::tally::{Counts, Tally};
 use crate::load::trust::Busy;
 use crate::load::window::Window;
 use crate::plan::shard::Shard;
@@ -108,6 +108,10 @@ pub struct Round {
     begun: Vec<AtomicU64>,
     /// The same, of the measured ones.
     measured: Vec<AtomicU64>,
+    /// One per lane: how many measured arrivals of a schedule were dealt to the workers, of this shard.
+    dealt: Vec<AtomicU64>,
+    /// One per lane: whether these are as many as were asked for.
+    all_dealt: Vec<AtomicBool>,
 }
 
 impl Round {
@@ -118,6 +122,8 @@ impl Round {
             shelf: Shelf::default(),
             begun: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             measured: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            dealt: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            all_dealt: (0..lanes).map(|_| AtomicBool::new(false)).collect(),
         }
     }
 
@@ -151,6 +157,30 @@ impl Round {
             Some(measured) => measured.min(since),
             None => since,
         }
+    }
+
+    /// How long a lane was measured, of so much that all were.
+    pub fn measured_of(&self, lane: usize, all: Duration, counts: &Counts) -> Duration {
+        let due = match self.settings.arriving {
+            Arriving::Closed { .. } => {
+                let most = self.settings.window.most;
+                most.map(|most| self.settings.shard.part_of(most))
+            }
+            Arriving::Open => self.all_dealt[lane]
+                .load(Ordering::Relaxed)
+                .then(|| self.dealt[lane].load(Ordering::Relaxed)),
+        };
+        self.settings.window.of_lane(all, counts, due)
+    }
+
+    /// Notes that a measured arrival of a schedule was dealt to a worker.
+    pub fn note_dealt(&self, lane: usize) {
+        self.dealt[lane].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a lane has had as many measured arrivals as were asked for, over all shards.
+    pub fn note_all_dealt(&self, lane: usize) {
+        self.all_dealt[lane].store(true, Ordering::Relaxed);
     }
 
     /// A number for an arrival that no other round has.

@@ -75,6 +75,8 @@ pub struct Counts {
     pub late_us: u64,
     /// When the last one ended, in microseconds from the start of the round.
     pub last_end_us: u64,
+    /// The time between the moments at which [`Measure::ReadLag`] was asked for, added up.
+    pub read_lag_us: u64,
     /// Requests of all phases that ended, and that failed.
     pub live_requests: u64,
     pub live_errors: u64,
@@ -84,7 +86,7 @@ pub struct Counts {
 
 impl Counts {
     /// The fields with their names, for adding, writing and reading them in one place.
-    pub fn fields(&mut self) -> [(&'static str, &mut u64); 39] {
+    pub fn fields(&mut self) -> [(&'static str, &mut u64); 40] {
         [
             ("requests", &mut self.requests),
             ("whole", &mut self.whole),
@@ -121,6 +123,7 @@ impl Counts {
             ("late", &mut self.late),
             ("late_us", &mut self.late_us),
             ("last_end_us", &mut self.last_end_us),
+            ("read_lag_us", &mut self.read_lag_us),
             ("live_requests", &mut self.live_requests),
             ("live_errors", &mut self.live_errors),
             ("live_tokens", &mut self.live_tokens),
@@ -168,6 +171,12 @@ impl Tally {
     /// Adds one duration.
     pub fn measure(&mut self, measure: Measure, duration: Duration) {
         self.measure_micros(measure, micros(duration), 1);
+    }
+
+    /// Adds how late what was there was read, at a moment so long after the one before.
+    pub fn measure_read(&mut self, late: Duration, after: Duration) {
+        self.measure(Measure::ReadLag, late);
+        self.counts.read_lag_us = self.counts.read_lag_us.saturating_add(micros(after));
     }
 
     /// Adds a duration in microseconds, several times.

@@ -19,6 +19,9 @@ pub const LATE_READ: Duration = Duration::from_millis(20);
 /// And what waits no longer than this is, however often they come.
 const PROMPT_READ: Duration = Duration::from_millis(2);
 
+/// A machine that stands still for so long now and then is no client that cannot keep up.
+const HICCUP: Duration = Duration::from_millis(100);
+
 /// Processor time of a worker, and the time that it was spent in: from the start of a round to the end of its window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Busy {
@@ -65,8 +68,8 @@ impl Share {
                 gap = Some(gap.map_or(mean, |gap| gap.min(mean)));
             }
         }
-        // `rare`: so seldom it may be chance, in too few for a percentile.
-        let p99 = |tally: &Tally, measure, limit: Duration, rare: f64| {
+        // `chance`: so many may come of one hiccup.
+        let p99 = |tally: &Tally, measure, limit: Duration, chance: u64| {
             let histogram = tally.measured(measure)?;
             if let Some(found) = estimate(&histogram, 0.99) {
                 // Where it could as well be less, it is not said.
@@ -75,18 +78,23 @@ impl Share {
             // Too few for a percentile may still be enough to tell that more than one in a hundred is late.
             let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
             let late = histogram.len() - histogram.count_between(0, limit);
+            let late = late.saturating_sub(chance);
             // One of a handful may be chance.
             let told = (late > 1).then(|| share(late, histogram.len())).flatten();
-            let late = told.filter(|late| late.low > rare);
+            let late = told.filter(|late| late.low > 0.01);
             late.map(|_| Duration::from_micros(histogram.value_at_quantile(0.99)))
         };
         // What happens to a worker happens to all its lanes: the same moments are in each. And one hiccup makes several
         // moments late.
-        let read_lag = tallies
-            .iter()
-            .filter_map(|tally| p99(tally, Measure::ReadLag, late_read(gap), 0.05));
+        let read_lag = tallies.iter().filter_map(|tally| {
+            let moments = tally.measured(Measure::ReadLag)?.len();
+            let between = Duration::from_micros(tally.counts.read_lag_us / moments);
+            let of_one = HICCUP.as_micros().checked_div(between.as_micros());
+            let chance = of_one.map_or(0, |of_one| u64::try_from(of_one).unwrap_or(u64::MAX));
+            p99(tally, Measure::ReadLag, late_read(gap), chance)
+        });
         Share {
-            start_lag: p99(&all, Measure::StartLag, LATE_START, 0.01),
+            start_lag: p99(&all, Measure::StartLag, LATE_START, 0),
             read_lag: read_lag.max(),
             gap,
             busiest: busy.iter().filter_map(|one| one.share()).reduce(f64::max),
@@ -182,6 +190,21 @@ mod tests {
         assert!(told(&[500], 2_500));
         assert!(told(&[200_000], 21_000), "nor that slow");
         assert!(!told(&[200_000], 19_000));
+    }
+
+    #[test]
+    fn one_hiccup_makes_as_many_moments_late_as_it_covers() {
+        let told = |all: u64, late: u64, after: Duration| {
+            let mut tally = Tally::default();
+            for moment in 0..all {
+                let late = if moment < late { 50 } else { 0 };
+                tally.measure_read(Duration::from_millis(late), after);
+            }
+            !bottleneck(&Share::of(std::iter::once(&tally), &[])).is_empty()
+        };
+        let (often, seldom) = (Duration::from_micros(7_300), Duration::from_millis(117));
+        assert!(!told(300, 14, often) && told(300, 25, often));
+        assert!(!told(85, 1, seldom) && told(85, 4, seldom));
     }
 
     #[test]

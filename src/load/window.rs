@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::load::sample::Phase;
 use crate::load::tally::Counts;
-use crate::plan::shard::Shard;
 
 /// The parts of the measured window that are compared to see whether a wait grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +65,12 @@ impl Window {
         }
     }
 
-    /// How long a lane was measured, of so much that all were: where it had all the conversations that it was to have,
-    /// until the last answer of its own, unless one was cut, or arrivals were held back: that time belongs to it.
-    pub fn of_lane(&self, all: Duration, counts: &Counts, shard: Shard) -> Duration {
+    /// How long a lane was measured, of so much that all were: where it had all the conversations that it was to have
+    /// (`due` of them, if that is known), until the last answer of its own, unless one was cut, or arrivals were held
+    /// back: that time belongs to it.
+    pub fn of_lane(&self, all: Duration, counts: &Counts, due: Option<u64>) -> Duration {
         let last = Duration::from_micros(counts.last_end_us);
-        let had_all = self
-            .most
-            .is_some_and(|most| counts.conversations >= shard.part_of(most));
+        let had_all = due.is_some_and(|due| counts.conversations >= due);
         match had_all && counts.cut == 0 && counts.held_back == 0 {
             true => last.saturating_sub(self.warm_up).min(all),
             false => all,
@@ -136,12 +134,12 @@ mod tests {
     #[test]
     fn a_lane_that_has_all_its_requests_is_measured_until_the_last_one() {
         let s = Duration::from_secs;
-        let of = |most, conversations, cut, held_back| {
+        let of = |due, conversations, cut, held_back| {
             let window = Window {
                 warm_up: s(2),
                 measured: None,
                 cool_down: Duration::ZERO,
-                most,
+                most: None,
             };
             let counts = Counts {
                 last_end_us: 5_000_000,
@@ -151,8 +149,8 @@ mod tests {
                 ..Counts::default()
             };
             (
-                window.of_lane(s(10), &counts, Shard::WHOLE),
-                window.of_lane(s(1), &counts, Shard::WHOLE),
+                window.of_lane(s(10), &counts, due),
+                window.of_lane(s(1), &counts, due),
             )
         };
         assert_eq!(of(Some(9), 9, 0, 0), (s(3), s(1)));

@@ -14,7 +14,6 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::load::conversation::hold;
 use crate::load::fleet::Fleet;
-use crate::load::measure::Measure;
 use crate::load::round::{Arriving, Heard, Round, Start, Stop};
 use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
@@ -71,7 +70,7 @@ impl Books {
             }
             for (lane, tally) in self.tallies.iter_mut().enumerate() {
                 if self.were_under_way[lane] > 0 || self.started[lane] > 0 {
-                    tally.measure(Measure::ReadLag, tick.late);
+                    tally.measure_read(tick.late, tick.after);
                 }
             }
         }
@@ -438,6 +437,7 @@ fn thread_cpu() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use crate::load::measure::Measure;
     use crate::load::worker::*;
 
     #[test]
@@ -481,7 +481,11 @@ mod tests {
             origin + 2 * second,
         ];
         let late = Duration::from_millis(1);
-        let ticks = at.map(|due| Tick { due, late });
+        let ticks = at.map(|due| Tick {
+            due,
+            late,
+            after: late,
+        });
         let mut books = Books {
             tallies: vec![Tally::default(); 4],
             // Begun before and over now; begun since; nothing; begun since, and just told.

@@ -60,6 +60,7 @@ impl Recorded {
     pub fn add(&mut self, other: &Recorded) {
         match &other.many {
             // It grows to hold whatever the other holds.
+            Some(many) if many.is_empty() => {}
             Some(many) => self
                 .many()
                 .add(&**many)
@@ -77,11 +78,12 @@ impl Recorded {
         self.few.is_empty() && self.many.as_ref().is_none_or(|many| many.is_empty())
     }
 
-    /// Forgets all, and keeps its memory.
+    /// Forgets all. It keeps its memory where that was of use: who had many may have many again.
     pub fn clear(&mut self) {
         self.few.clear();
-        if let Some(many) = self.many.as_deref_mut().filter(|many| !many.is_empty()) {
-            many.reset();
+        match self.many.as_deref_mut() {
+            Some(many) if many.len() > FEW as u64 => many.reset(),
+            _ => self.many = None,
         }
     }
 
@@ -156,11 +158,21 @@ mod tests {
             assert_eq!(told(&recorded), told(&plain), "{count}");
             assert_eq!(recorded.is_empty(), count == 0);
             // Whatever is added to what, and however it was kept.
-            for split in [0, 3, 200, count] {
-                let (first, second) = (0..count).map(value).partition::<Vec<_>, _>(|v| *v < split);
-                let mut sum = of(first);
-                sum.add(&of(second));
-                assert_eq!(told(&sum), told(&plain), "{count} at {split}");
+            for split in [0, 3, 256, 270, 2990, count] {
+                let split = split.min(count);
+                let (first, second) = (of((0..split).map(value)), of((split..count).map(value)));
+                for (one, other) in [(&first, &second), (&second, &first)] {
+                    let mut sum = one.clone();
+                    sum.add(other);
+                    assert_eq!(told(&sum), told(&plain), "{count} at {split}");
+                    let mut nothing = of(0..1000);
+                    nothing.clear();
+                    sum.add(&nothing);
+                    assert_eq!(told(&sum), told(&plain), "{count} at {split} and nothing");
+                    assert_eq!(sum.many.is_some(), count > 256);
+                    nothing.add(&sum);
+                    assert_eq!(told(&nothing), told(&plain), "nothing and {count}");
+                }
             }
             let total: u64 = recorded.ranges().map(|(_, _, count)| count).sum();
             assert_eq!(total, count);

@@ -39,6 +39,11 @@ pub(super) const READ: usize = 8 * 1024 - 1;
 /// As many bytes of a socket wait to be taken at most; what comes behind them waits in the kernel.
 pub(super) const MOST_WAITING: usize = 256 * 1024;
 
+/// Polls without a piece after each one, where streams share a connection: one that ends the turn in which it was given,
+/// and one for each task on the way to whoever waits for it but the first. A body's waits itself; an answer's head goes
+/// through a task of hyper's (`proto/h2/client.rs`, `SendWhen`). The runtime's queue is first in, first out.
+const HOPS: u8 = 2;
+
 /// When bytes arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
@@ -54,6 +59,8 @@ pub struct Tick {
     pub due: Instant,
     /// How much later it was read.
     pub late: Duration,
+    /// How long before it the last one was due.
+    pub after: Duration,
 }
 
 /// What one read brought.
@@ -106,9 +113,9 @@ pub(super) struct Ledger {
     /// How many more reads the socket may make; `None` is without limit.
     permits: Option<u32>,
     refused: bool,
-    /// Whether each piece is given in a turn of its own, and whether that was this turn.
+    /// Whether pieces are given in turns of their own, and how many polls the next one has to wait for.
     turns: bool,
-    given: bool,
+    hold: u8,
 }
 
 impl Ledger {
@@ -117,8 +124,8 @@ impl Ledger {
         self.permits = Some(0);
     }
 
-    /// From now on each piece is given in a turn of its own: whoever is woken by what was in it runs before the next one is
-    /// given, and finds its time.
+    /// From now on whoever is woken by what was in a piece runs before the next one is given, and finds its time: see
+    /// [`HOPS`].
     pub(super) fn take_turns(&mut self) {
         self.turns = true;
     }
@@ -201,14 +208,15 @@ impl Ledger {
     ) -> Poll<(io::Result<()>, bool)> {
         let inbox = &mut self.inbox;
         if inbox.pieces.is_empty() && inbox.ended.is_none() {
-            self.given = false;
+            self.hold = self.hold.saturating_sub(1);
             match &mut inbox.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 None => inbox.waker = Some(cx.waker().clone()),
             }
             return Poll::Pending;
         }
-        if std::mem::take(&mut self.given) {
+        if self.hold > 0 {
+            self.hold -= 1;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -241,7 +249,7 @@ impl Ledger {
         }
         let full = inbox.bytes >= MOST_WAITING;
         inbox.bytes -= n + if whole { size_of::<Piece>() } else { 0 };
-        self.given = self.turns;
+        self.hold = if self.turns { HOPS } else { 0 };
         let again = full && inbox.bytes < MOST_WAITING;
         if begins {
             self.reads += 1;
@@ -360,6 +368,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // Before the time is taken: it may read much.
+        self.bound.tend(cx)?;
         let begun = Instant::now();
         let n = ready!(self.bound.poll_write(cx, &[IoSlice::new(bytes)]))?;
         self.ledger.lock().note_written(n, begun);
@@ -371,6 +381,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Before the time is taken: it may read much.
+        self.bound.tend(cx)?;
         let begun = Instant::now();
         let n = ready!(self.bound.poll_write(cx, bytes))?;
         self.ledger.lock().note_written(n, begun);
@@ -469,11 +481,16 @@ mod tests {
         ledger.put(second);
         for (turn, at) in times.into_iter().enumerate() {
             assert_eq!(poll(&mut ledger, 9).unwrap().unwrap(), 1, "turn {turn}");
-            assert_eq!(ledger.latest.unwrap().at, at);
-            assert!(poll(&mut ledger, 9).is_none(), "after turn {turn}");
+            for hop in 0..HOPS {
+                assert_eq!(ledger.latest.unwrap().at, at);
+                assert!(poll(&mut ledger, 9).is_none(), "hop {hop} of turn {turn}");
+            }
         }
         ledger.put(piece(b"c"));
         assert!(poll(&mut ledger, 9).is_some(), "no turn was due");
+        // What comes within a turn waits for its end.
+        ledger.put(piece(b"d"));
+        assert!(poll(&mut ledger, 9).is_none());
     }
 
     #[test]

@@ -198,8 +198,8 @@ impl Wire {
         })
     }
 
-    /// How late this worker was to read what was there, at moments that follow each other evenly, since this was asked
-    /// last. Empty where the kernel cannot tell (not Linux).
+    /// How late this worker was to read what was there, at moments that a timer tells, closer to each other where more is read,
+    /// since this was asked last. Empty where the kernel cannot tell (not Linux).
     pub fn ticks(&self) -> Vec<Tick> {
         self.dialler.reader.ticks()
     }

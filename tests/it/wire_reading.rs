@@ -105,8 +105,12 @@ fn wire() -> Wire {
 
 const STREAMS: usize = 20;
 const EVENTS: usize = 10;
+/// Between events; a machine that has other things to do is not away for so long.
+const GAP: Duration = Duration::from_millis(60);
+/// On each event.
+const WORK: Duration = Duration::from_millis(10);
 
-/// With each read at its task's turn, 100 ms of the others' work lie between two reads of a stream, and five events
+/// With each read at its task's turn, 200 ms of the others' work lie between two reads of a stream, and three events
 /// have one time.
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -115,7 +119,7 @@ async fn events_keep_their_times_while_the_worker_is_busy_with_others() {
         head(&mut stream)?;
         stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
         for _ in 0..EVENTS {
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(GAP);
             stream.write_all(b"7\r\ndata: x\r\n")?;
         }
         stream.write_all(b"0\r\n\r\n")
@@ -124,7 +128,7 @@ async fn events_keep_their_times_while_the_worker_is_busy_with_others() {
     let streams: Vec<_> = (0..STREAMS)
         .map(|_| {
             let (wire, url) = (Arc::clone(&wire), url.clone());
-            tokio::spawn(async move { send(&wire, &url, 2, Duration::from_millis(5)).await })
+            tokio::spawn(async move { send(&wire, &url, 2, WORK).await })
         })
         .collect();
     let mut reads = 0;
@@ -139,17 +143,15 @@ async fn events_keep_their_times_while_the_worker_is_busy_with_others() {
 
 /// A server of HTTP/2 on a thread of its own.
 #[cfg(target_os = "linux")]
-fn server_of_http2() -> String {
+fn serve_http2<S, F, B>(serve: S) -> String
+where
+    S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/v1/x", listener.local_addr().unwrap());
-    let events = || {
-        futures_util::stream::unfold(0, |sent| async move {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let event = Frame::data(Bytes::from_static(b"data: x"));
-            (sent < EVENTS).then(|| (Ok::<_, Infallible>(event), sent + 1))
-        })
-    };
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
@@ -157,10 +159,8 @@ fn server_of_http2() -> String {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).unwrap();
-                let service = service_fn(move |_: Request<Incoming>| async move {
-                    Ok::<_, Infallible>(Response::new(StreamBody::new(Box::pin(events()))))
-                });
                 let server = http2::Builder::new(TokioExecutor::new());
+                let service = service_fn(serve.clone());
                 tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
             }
         });
@@ -172,13 +172,22 @@ fn server_of_http2() -> String {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn streams_that_share_a_connection_keep_their_times_too() {
-    let url = server_of_http2();
+    let events = || {
+        futures_util::stream::unfold(0, |sent| async move {
+            tokio::time::sleep(GAP).await;
+            let event = Frame::data(Bytes::from_static(b"data: x"));
+            (sent < EVENTS).then(|| (Ok::<_, Infallible>(event), sent + 1))
+        })
+    };
+    let url = serve_http2(move |_: Request<Incoming>| async move {
+        Ok(Response::new(StreamBody::new(Box::pin(events()))))
+    });
     let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
     let streams: Vec<_> = (0..STREAMS)
         .map(|_| {
             let (wire, url) = (Arc::clone(&wire), url.clone());
             tokio::spawn(async move {
-                let mut busy = Busy::of(Duration::from_millis(5));
+                let mut busy = Busy::of(WORK);
                 let sent = wire.send(post(&url, 2), &mut busy).await;
                 (sent, busy)
             })
@@ -192,6 +201,75 @@ async fn streams_that_share_a_connection_keep_their_times_too() {
         times += busy.times.len();
     }
     assert!(times * 3 > STREAMS * EVENTS * 2, "{times} times");
+}
+
+/// When an answer's head came, and its body.
+#[derive(Default)]
+struct Times {
+    head: Option<Duration>,
+    body: Option<Duration>,
+}
+
+impl Hearing for Times {
+    fn head(&mut self, _: &Head, at: Duration) {
+        self.head = Some(at);
+    }
+
+    fn bytes(&mut self, at: Duration, _: Duration, _: &[u8]) -> ControlFlow<()> {
+        self.body = Some(at);
+        ControlFlow::Continue(())
+    }
+}
+
+/// A head goes through a task more than a body does until it is heard.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_head_does_not_get_the_time_of_what_came_after_it() {
+    let (release, released) = tokio::sync::watch::channel(0);
+    let url = serve_http2(move |request: Request<Incoming>| {
+        let mut released = released.clone();
+        async move {
+            let number: i32 = request.uri().query().unwrap().parse().unwrap();
+            released
+                .wait_for(|released| *released > number)
+                .await
+                .unwrap();
+            let body = http_body_util::Full::new(Bytes::from_static(b"data: x"));
+            Ok::<_, Infallible>(Response::new(body))
+        }
+    });
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let answers: Vec<_> = (0..3)
+        .map(|number| {
+            let (wire, url) = (Arc::clone(&wire), format!("{url}?{number}"));
+            tokio::spawn(async move {
+                let mut times = Times::default();
+                let sent = wire.send(post(&url, 2), &mut times).await;
+                assert_eq!(sent.end, End::Complete);
+                (
+                    sent.start + times.head.unwrap(),
+                    sent.start + times.body.unwrap(),
+                )
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // All are read, one by one, before any is heard: this thread does nothing else.
+    const APART: Duration = Duration::from_millis(60);
+    for number in 1..=3 {
+        release.send(number).unwrap();
+        std::thread::sleep(APART);
+        wire.ticks();
+    }
+    let mut came = Vec::new();
+    for answer in answers {
+        let (head, body) = answer.await.unwrap();
+        came.extend([head, body]);
+    }
+    // Three heads, and their bodies.
+    for (earlier, later) in came.iter().zip(&came[2..]) {
+        assert!(*later - *earlier > APART / 2, "{came:?}");
+    }
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ pub async fn run(
             window,
             drain: *step_length,
             arriving: Arriving::Open,
-            schedule: Some(Box::new(merged.map(move |one| start(&one, lanes)))),
+            schedule: Some(Box::new(merged.map(|one| start(&one)))),
         };
         let (after, one) = running.round(plan, progress, state).await?;
         state = after;

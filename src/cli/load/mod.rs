@@ -144,7 +144,7 @@ async fn load(
         .map(|(column, price)| Lane::new(column.target, column.identities, price, &seen))
         .collect();
     preflight::confirm(&lanes, &settings.words(), &seen, args.yes, ui)?;
-    let room = preflight::room();
+    let room = preflight::room(settings.workers.unwrap_or(settings.processors));
     let mut fitting = settings.processors;
     let sharing = match args.http {
         HttpArg::Two if !args.fresh_connections => {
@@ -454,11 +454,10 @@ impl Running {
             .context("the figures could not be collected")?;
         watcher.abort();
         let all = round.measured(true);
-        let of_lane = |tally: &Tally| {
-            plan.window
-                .of_lane(all, &tally.counts, round.settings.shard)
-        };
-        let measured = collected.tallies.iter().map(of_lane).collect();
+        let tallies = collected.tallies.iter().enumerate();
+        let measured = tallies
+            .map(|(lane, tally)| round.measured_of(lane, all, &tally.counts))
+            .collect();
         let rounded = Rounded {
             collected,
             measured,

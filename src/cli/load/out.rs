@@ -428,12 +428,8 @@ impl Out {
     fn running(&self, fold: &LoadFold, round: &Round, result: &LoadResult) -> LoadRecord {
         let mut so_far = result.clone();
         let measured = round.measured(false);
-        for (lane, total) in so_far.lanes.iter_mut().zip(fold.totals()) {
-            lane.measured +=
-                round
-                    .settings
-                    .window
-                    .of_lane(measured, &total.counts, round.settings.shard);
+        for (number, (lane, total)) in so_far.lanes.iter_mut().zip(fold.totals()).enumerate() {
+            lane.measured += round.measured_of(number, measured, &total.counts);
             lane.tally.add(total);
         }
         add_cpu(&mut so_far.harness.cpu, fold.cpu());

@@ -12,21 +12,25 @@ use crate::load::fleet::Lane;
 use crate::report::escape;
 use crate::transport::wire::STREAMS_PER_LANE;
 
-/// Files that the program has open besides connections: standard streams, logs, runtimes, results.
+/// Files that the program has open besides connections: standard streams, logs, results, and of each worker its
+/// runtime's and its reader's.
 const OTHER_FILES: u64 = 64;
+const FILES_OF_A_WORKER: u64 = 8;
 
 /// What the system allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Open files; `None` where there is no limit, or none that is known.
     pub files: Option<u64>,
+    /// Of these, what is open besides connections.
+    pub other: u64,
     /// Ports of this machine for connections to one address and port; `None` where not known.
     pub ports: Option<u64>,
 }
 
 /// What this system allows, after raising the limit of open files as far as it goes without being anybody
-/// special.
-pub fn room() -> Room {
+/// special, for so many workers.
+pub fn room(workers: usize) -> Room {
     // Only Linux says it here.
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
     let ports = range.and_then(|text| {
@@ -36,6 +40,7 @@ pub fn room() -> Room {
     });
     Room {
         files: open_files::raise(),
+        other: OTHER_FILES + FILES_OF_A_WORKER.saturating_mul(workers as u64),
         ports,
     }
 }
@@ -80,14 +85,14 @@ impl Sharing {
 /// Whether so many connections at a time have room, of which so many go to one address.
 pub fn check_room(room: Room, connections: u64, to_one: u64) -> anyhow::Result<()> {
     if let Some(files) = room.files
-        && connections.saturating_add(OTHER_FILES) > files
+        && connections.saturating_add(room.other) > files
     {
         bail!(
             "{connections} connections at a time need {} open files, and this process may have {files}\n  \
              help: `ulimit -n {}` in this shell (as root, or with a higher hard limit in \
              /etc/security/limits.conf), or less load, or --shard on several machines",
-            connections + OTHER_FILES,
-            connections + OTHER_FILES
+            connections.saturating_add(room.other),
+            connections.saturating_add(room.other)
         );
     }
     if let Some(ports) = room.ports
@@ -104,7 +109,7 @@ pub fn check_room(room: Room, connections: u64, to_one: u64) -> anyhow::Result<(
 
 /// How many conversations an open loop may hold at a time, when the wish is this.
 pub fn affordable(room: Room, wish: u32, lanes: usize, sharing: Sharing) -> u32 {
-    let files = room.files.map(|files| files.saturating_sub(OTHER_FILES));
+    let files = room.files.map(|files| files.saturating_sub(room.other));
     let ports = room.ports.map(|ports| ports.saturating_mul(lanes as u64));
     let connections = files.into_iter().chain(ports).min();
     let most = connections.map_or(u64::MAX, |most| sharing.conversations(most, lanes as u64));
@@ -176,11 +181,12 @@ mod tests {
     fn too_little_room_is_told_with_its_remedy() {
         let room = Room {
             files: Some(1024),
+            other: 70,
             ports: Some(28_232),
         };
         assert!(check_room(room, 900, 900).is_ok());
         let files = check_room(room, 1000, 10).unwrap_err().to_string();
-        assert!(files.contains("ulimit -n 1064"), "{files}");
+        assert!(files.contains("ulimit -n 1070"), "{files}");
         let many = Room {
             files: None,
             ..room
@@ -188,7 +194,7 @@ mod tests {
         let ports = check_room(many, 30_000, 30_000).unwrap_err().to_string();
         assert!(ports.contains("ip_local_port_range"), "{ports}");
         assert!(check_room(many, 60_000, 20_000).is_ok());
-        assert_eq!(affordable(room, 20_000, 1, Sharing::NONE), 960);
+        assert_eq!(affordable(room, 20_000, 1, Sharing::NONE), 954);
         assert_eq!(affordable(many, 50_000, 1, Sharing::NONE), 28_232);
     }
 
@@ -201,6 +207,7 @@ mod tests {
         assert_eq!(two.connections(1), 1);
         let room = Room {
             files: Some(564),
+            other: 64,
             ports: Some(28_232),
         };
         assert_eq!(affordable(room, 100_000, 1, two), 498 * 64);
