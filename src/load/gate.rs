@@ -27,6 +27,8 @@ impl Gate {
 
     /// A request was refused as too many. Refusals of requests that were under way together count once.
     pub fn refused(&self, now: Duration, wait: Option<Duration>) {
+        // At once, or at a time that is over by our clock: whoever obeys that makes a storm of it.
+        let wait = wait.filter(|wait| !wait.is_zero());
         if self.closed_until(now).is_some() && wait.is_none() {
             return;
         }
@@ -89,5 +91,15 @@ mod tests {
             Some(s(64)),
             "a storm that names a wait is one refusal too"
         );
+    }
+
+    #[test]
+    fn who_is_asked_to_come_again_at_once_waits_all_the_same() {
+        let s = Duration::from_secs;
+        let gate = Gate::default();
+        for (now, until) in [(0, 1), (1, 3), (3, 7)] {
+            gate.refused(s(now), Some(Duration::ZERO));
+            assert_eq!(gate.closed_until(s(now)), Some(s(until)));
+        }
     }
 }

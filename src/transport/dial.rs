@@ -49,6 +49,14 @@ pub struct Dial {
     pub tls: Option<Duration>,
 }
 
+impl Dial {
+    /// All of it.
+    pub fn total(&self) -> Duration {
+        let parts = [self.dns, Some(self.tcp), self.proxy, self.tls];
+        parts.into_iter().flatten().sum()
+    }
+}
+
 /// The TLS configuration of a run: the system's certificates (or what SSL_CERT_FILE and SSL_CERT_DIR put in
 /// their place, unless nothing secure is asked: reading them takes longer than a request on loopback) and the
 /// bundles on top. ALPN offers only the version that was chosen. Sessions are resumed

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::Response;
 use http::header::{DATE, RETRY_AFTER};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -30,54 +30,69 @@ use crate::transport::stamped::Shared;
 use crate::transport::wire::Hearing;
 use crate::turn::exchange::{End, Head};
 
-/// A request's body in one piece, which tells the ledger when it is handed over. In a box, because hyper makes room
-/// for 32 requests in each connection.
+/// A request's body in one piece. In a box, because hyper makes room for 32 requests in each connection.
 #[derive(Debug)]
-pub(super) struct Parcel(Box<Load>);
+pub(super) struct Parcel(Option<Box<Contents>>);
 
+/// What is in it, which tells the ledger when its last byte is taken to be written. HTTP/2 takes the piece as a whole and
+/// keeps what has no room yet: in the windows of flow control, or before the server allows the stream.
 #[derive(Debug)]
-struct Load {
-    bytes: Option<Bytes>,
+pub(super) struct Contents {
+    bytes: Bytes,
     sent: Arc<OnceLock<Instant>>,
     ledger: Shared,
+}
+
+impl Buf for Contents {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, taken: usize) {
+        self.bytes.advance(taken);
+        if taken > 0 && self.bytes.is_empty() {
+            self.ledger.lock().hand(Arc::clone(&self.sent));
+        }
+    }
 }
 
 impl Parcel {
     /// `sent` is set when the last byte is with the kernel.
     pub(super) fn new(bytes: Bytes, sent: Arc<OnceLock<Instant>>, ledger: Shared) -> Parcel {
         if bytes.is_empty() {
-            ledger.lock().hand(Arc::clone(&sent));
+            ledger.lock().hand(sent);
+            return Parcel(None);
         }
-        Parcel(Box::new(Load {
-            bytes: (!bytes.is_empty()).then_some(bytes),
+        Parcel(Some(Box::new(Contents {
+            bytes,
             sent,
             ledger,
-        }))
+        })))
     }
 }
 
 impl Body for Parcel {
-    type Data = Bytes;
+    type Data = Contents;
     type Error = std::convert::Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Parcel>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let load = &mut *self.0;
-        let Some(bytes) = load.bytes.take() else {
-            return Poll::Ready(None);
-        };
-        load.ledger.lock().hand(Arc::clone(&load.sent));
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    ) -> Poll<Option<Result<Frame<Contents>, Self::Error>>> {
+        Poll::Ready(self.0.take().map(|contents| Ok(Frame::data(*contents))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.bytes.is_none()
+        self.0.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.bytes.as_ref().map_or(0, Bytes::len) as u64)
+        let contents = self.0.as_ref();
+        SizeHint::with_exact(contents.map_or(0, |contents| contents.bytes.len()) as u64)
     }
 }
 

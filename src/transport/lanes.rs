@@ -12,13 +12,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::TryFutureExt;
 use http::{Uri, header::HOST};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use crate::transport::Outgoing;
 use crate::transport::dial::{Dial, Dialler, Origin, Route};
@@ -154,6 +155,31 @@ impl Lanes {
         Ok(second)
     }
 
+    /// A place on a connection that is there, and how it was made where this call did.
+    async fn board(
+        &self,
+        settings: &WireSettings,
+        dialler: &Dialler,
+        origin: &Origin,
+        route: &Route,
+    ) -> (Place, Option<Dial>) {
+        loop {
+            let place = self.place(origin, settings.fresh);
+            let mut own: Option<Dial> = None;
+            let made = place.0.line.get_or_init(|| async {
+                let (line, dial) = open(settings, dialler, origin, route).await?;
+                own = Some(dial);
+                Ok(line)
+            });
+            let made = made.await;
+            // As many as there is room for on any connection may have waited for one on which the server allows fewer.
+            let crowded = place.0.taken.load(Ordering::SeqCst) > place.0.room();
+            if made.is_err() || own.is_some() || !crowded {
+                return (place, own);
+            }
+        }
+    }
+
     /// One attempt, and the lane that it was made on.
     #[expect(clippy::too_many_arguments, reason = "one caller, which has them all")]
     async fn once(
@@ -166,23 +192,20 @@ impl Lanes {
         hear: &mut impl Hearing,
         sent: &mut Sent,
     ) -> Result<(Attempt, Place), String> {
-        let place = self.place(origin, settings.fresh);
         let asked = Instant::now();
-        let mut own: Option<Dial> = None;
-        let made = place.0.line.get_or_init(|| async {
-            let (line, dial) = open(settings, dialler, origin, route).await?;
-            own = Some(dial);
-            Ok(line)
-        });
-        let made = made.await;
+        let (place, own) = self.board(settings, dialler, origin, route).await;
+        let made = place.0.line.get().ok_or("there is no connection")?;
         let line = made.as_ref().map_err(String::clone)?;
-        if own.is_some() {
-            sent.dial = own;
-            let ledger = line.ledger.lock();
-            sent.bytes_out += ledger.bytes_out;
-            sent.bytes_in += ledger.bytes_in;
-        } else {
-            sent.queued += asked.elapsed();
+        let waited = asked.elapsed();
+        match own {
+            None => sent.queued += waited,
+            Some(dial) => {
+                sent.queued += waited.saturating_sub(dial.total());
+                sent.dial = Some(dial);
+                let ledger = line.ledger.lock();
+                sent.bytes_out += ledger.bytes_out;
+                sent.bytes_in += ledger.bytes_in;
+            }
         }
         let request = (request, uri.clone());
         let attempt = exchange(settings, line, &place.0.left, request, hear, sent.start).await?;
@@ -255,6 +278,9 @@ fn took_leave(error: &hyper::Error) -> bool {
     false
 }
 
+/// Between two looks for what a server allows on a new connection. That time is part of no figure but `queued`.
+const SETTINGS_ASKED: Duration = Duration::from_micros(500);
+
 async fn open(
     settings: &WireSettings,
     dialler: &Dialler,
@@ -270,9 +296,27 @@ async fn open(
     ledger.lock().take_turns();
     let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
+        // None before the server has said how many it allows: it refuses those that are too many, and those that wait
+        // inside the framing would seem to wait for the server.
+        .initial_max_send_streams(0)
         .handshake(dialled.stream)
         .await
         .map_err(|error| chain(&error))?;
+    let asked = Instant::now();
+    while connection.current_max_send_streams() == 0 {
+        if asked.elapsed() > limit {
+            return Err(format!(
+                "the server allowed no stream within {limit:?} (HTTP/2 SETTINGS)"
+            ));
+        }
+        // Nobody is told when it says so.
+        if let Ok(ended) = timeout(SETTINGS_ASKED, &mut connection).await {
+            return Err(ended.map_or_else(
+                |error| chain(&error),
+                |()| "the server closed the connection".to_owned(),
+            ));
+        }
+    }
     let allowed = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
     let told = Arc::clone(&allowed);
     // Ends with its last sender; what it says of its end, each exchange says for itself.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -143,7 +143,7 @@ async fn events_keep_their_times_while_the_worker_is_busy_with_others() {
 
 /// A server of HTTP/2 on a thread of its own.
 #[cfg(target_os = "linux")]
-fn serve_http2<S, F, B>(serve: S) -> String
+fn serve_http2<S, F, B>(configure: fn(&mut http2::Builder<TokioExecutor>), serve: S) -> String
 where
     S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
@@ -159,9 +159,14 @@ where
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).unwrap();
-                let server = http2::Builder::new(TokioExecutor::new());
+                let mut server = http2::Builder::new(TokioExecutor::new());
+                configure(&mut server);
                 let service = service_fn(serve.clone());
-                tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+                tokio::spawn(async move {
+                    // As far away as servers are.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    server.serve_connection(TokioIo::new(socket), service).await
+                });
             }
         });
     });
@@ -179,9 +184,12 @@ async fn streams_that_share_a_connection_keep_their_times_too() {
             (sent < EVENTS).then(|| (Ok::<_, Infallible>(event), sent + 1))
         })
     };
-    let url = serve_http2(move |_: Request<Incoming>| async move {
-        Ok(Response::new(StreamBody::new(Box::pin(events()))))
-    });
+    let url = serve_http2(
+        |_| {},
+        move |_: Request<Incoming>| async move {
+            Ok(Response::new(StreamBody::new(Box::pin(events()))))
+        },
+    );
     let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
     let streams: Vec<_> = (0..STREAMS)
         .map(|_| {
@@ -226,18 +234,21 @@ impl Hearing for Times {
 #[tokio::test]
 async fn a_head_does_not_get_the_time_of_what_came_after_it() {
     let (release, released) = tokio::sync::watch::channel(0);
-    let url = serve_http2(move |request: Request<Incoming>| {
-        let mut released = released.clone();
-        async move {
-            let number: i32 = request.uri().query().unwrap().parse().unwrap();
-            released
-                .wait_for(|released| *released > number)
-                .await
-                .unwrap();
-            let body = http_body_util::Full::new(Bytes::from_static(b"data: x"));
-            Ok::<_, Infallible>(Response::new(body))
-        }
-    });
+    let url = serve_http2(
+        |_| {},
+        move |request: Request<Incoming>| {
+            let mut released = released.clone();
+            async move {
+                let number: i32 = request.uri().query().unwrap().parse().unwrap();
+                released
+                    .wait_for(|released| *released > number)
+                    .await
+                    .unwrap();
+                let body = http_body_util::Full::new(Bytes::from_static(b"data: x"));
+                Ok::<_, Infallible>(Response::new(body))
+            }
+        },
+    );
     let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
     let answers: Vec<_> = (0..3)
         .map(|number| {
@@ -270,6 +281,68 @@ async fn a_head_does_not_get_the_time_of_what_came_after_it() {
     for (earlier, later) in came.iter().zip(&came[2..]) {
         assert!(*later - *earlier > APART / 2, "{came:?}");
     }
+}
+
+/// What the framing keeps until the server gives room for it has not left.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_prompt_that_waits_for_a_window_is_sent_when_it_has_left() {
+    const ROOM: u32 = 65_535;
+    let pause = Duration::from_millis(200);
+    let small = |server: &mut http2::Builder<TokioExecutor>| {
+        server
+            .initial_stream_window_size(ROOM)
+            .initial_connection_window_size(ROOM);
+    };
+    let url = serve_http2(small, move |request: Request<Incoming>| async move {
+        tokio::time::sleep(pause).await;
+        let read = request
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .len();
+        let body = http_body_util::Full::new(Bytes::from(read.to_string()));
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let wire = Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap();
+    for (long, waits) in [(1_000, false), (200_000, true)] {
+        let mut times = Times::default();
+        let sent = wire.send(post(&url, long), &mut times).await;
+        assert_eq!(sent.end, End::Complete);
+        let left = sent.sent.unwrap();
+        assert!((left > pause / 2) == waits, "{long}: {left:?}");
+        assert!(left < times.head.unwrap(), "{long}");
+    }
+}
+
+/// Who does not wait for a server's word opens more streams than it allows, and is refused.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_burst_asks_no_more_of_a_connection_than_its_server_allows() {
+    let few = |server: &mut http2::Builder<TokioExecutor>| {
+        server.max_concurrent_streams(3);
+    };
+    let url = serve_http2(few, |_: Request<Incoming>| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let body = http_body_util::Full::new(Bytes::from_static(b"data: x"));
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let answers: Vec<_> = (0..10)
+        .map(|_| {
+            let (wire, url) = (Arc::clone(&wire), url.clone());
+            tokio::spawn(async move { wire.send(post(&url, 2), &mut Times::default()).await })
+        })
+        .collect();
+    let mut dials = 0;
+    for answer in answers {
+        let sent = answer.await.unwrap();
+        assert_eq!((sent.end, sent.redialled), (End::Complete, false));
+        dials += usize::from(sent.dial.is_some());
+    }
+    assert_eq!(dials, 4);
 }
 
 #[tokio::test]
