@@ -127,7 +127,9 @@ impl Measure {
             Measure::Tcp => "the TCP handshake of a new connection",
             Measure::Tls => "the TLS handshake of a new connection",
             Measure::Connect => "name resolution, TCP and TLS of a new connection together",
-            Measure::Queued => "waiting for a place on a shared HTTP/2 connection",
+            Measure::Queued => {
+                "waiting for a place on a shared HTTP/2 connection, on a new one until the server has said how many it allows"
+            }
             Measure::Send => {
                 "from a connection being there to the write that gave the request's last byte to the kernel"
             }
