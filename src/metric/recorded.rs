@@ -59,7 +59,7 @@ impl Recorded {
     /// Adds all of another.
     pub fn add(&mut self, other: &Recorded) {
         match &other.many {
-            // It grows to hold whatever the other holds.
+            // Its emptiness must not make a histogram of our few.
             Some(many) if many.is_empty() => {}
             Some(many) => self
                 .many()

@@ -73,17 +73,14 @@ pub fn series(
 }
 
 fn quantiles(part: &LaneSecond) -> String {
-    let mut out = String::new();
-    for (measure, quantiles) in [
-        (Measure::Ttft, &[0.5, 0.95, 1.0][..]),
-        (Measure::Itl, &[0.5, 0.95]),
-        (Measure::E2e, &[0.5, 0.95]),
+    let ttft = part.tally.measured(Measure::Ttft);
+    let count = ttft.as_ref().map_or(0, |histogram| histogram.len());
+    let mut out = format!(",{count}");
+    for (histogram, quantiles) in [
+        (ttft, &[0.5, 0.95, 1.0][..]),
+        (part.tally.measured(Measure::Itl), &[0.5, 0.95]),
+        (part.tally.measured(Measure::E2e), &[0.5, 0.95]),
     ] {
-        let histogram = part.tally.measured(measure);
-        if measure == Measure::Ttft {
-            let count = histogram.as_ref().map_or(0, |histogram| histogram.len());
-            out.push_str(&format!(",{count}"));
-        }
         for quantile in quantiles {
             let at = histogram.as_ref().map(|histogram| {
                 let micros = histogram.value_at_quantile(*quantile).min(histogram.max());

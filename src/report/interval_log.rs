@@ -164,8 +164,8 @@ fn tag(lane: &LaneName, measure: Measure) -> String {
     format!("{name}:{}", measure.id())
 }
 
-/// The same durations in nanoseconds. Exact below 2,048 µs, where a bucket is one microsecond wide; above, a
-/// bucket's middle, so that the rounding of both histograms stays below a thousandth each.
+/// The same durations in nanoseconds. Exact where few were recorded, and below 2,048 µs, where a bucket is one microsecond
+/// wide; else a bucket's middle, so that the rounding of both histograms stays below a thousandth each.
 fn fill(nanos: &mut Histogram<u64>, micros: &Recorded) {
     nanos.reset();
     for (low, high, count) in micros.ranges() {

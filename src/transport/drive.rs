@@ -2,8 +2,8 @@
 //! turn by one task.
 //!
 //! Must never let a part of a body out under the time of a later read: a read is granted only when all that
-//! the last one brought has been heard. On HTTP/2 the connection runs on its own, and is given one read in a turn: the
-//! time is that of its latest, which its streams hear before the next.
+//! the last one brought has been heard. On HTTP/2 the connection runs on its own, and is given the next read when all
+//! that the last one woke have run: the time is that of its latest.
 
 use std::future::Future;
 use std::ops::ControlFlow;
