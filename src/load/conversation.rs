@@ -338,6 +338,7 @@ fn unsent(reason: &str) -> Sent {
         total: Duration::ZERO,
         stopped: false,
         redialled: false,
+        shared: false,
         clock: Clock::Read,
         stampless_reads: 0,
         clamped_reads: 0,
@@ -398,6 +399,7 @@ fn sample(
         reads: sent.reads,
         stampless_reads: sent.stampless_reads,
         redialled: sent.redialled,
+        shared: sent.shared,
         status: exchange.head.as_ref().map(|head| head.status),
         failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
         retry_after: trace

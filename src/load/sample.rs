@@ -89,8 +89,10 @@ pub struct Sample {
     pub reads: u32,
     /// Reads for which the kernel gave no time.
     pub stampless_reads: u32,
-    /// A kept connection turned out to be closed, and a new one was made.
+    /// It was sent again: a kept connection turned out to be closed, or the server said that it had not worked on it.
     pub redialled: bool,
+    /// Others may have had the connection at the same time.
+    pub shared: bool,
     pub status: Option<u16>,
     /// The failure's class; `None` where the answer was whole.
     pub failure: Option<String>,

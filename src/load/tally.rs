@@ -43,6 +43,8 @@ pub struct Counts {
     pub connections: u64,
     pub reused: u64,
     pub redialled: u64,
+    /// Requests whose connection others may have had at the same time.
+    pub shared: u64,
     pub reads: u64,
     pub stampless_reads: u64,
     pub output_events: u64,
@@ -86,7 +88,7 @@ pub struct Counts {
 
 impl Counts {
     /// The fields with their names, for adding, writing and reading them in one place.
-    pub fn fields(&mut self) -> [(&'static str, &mut u64); 40] {
+    pub fn fields(&mut self) -> [(&'static str, &mut u64); 41] {
         [
             ("requests", &mut self.requests),
             ("whole", &mut self.whole),
@@ -105,6 +107,7 @@ impl Counts {
             ("connections", &mut self.connections),
             ("reused", &mut self.reused),
             ("redialled", &mut self.redialled),
+            ("shared", &mut self.shared),
             ("reads", &mut self.reads),
             ("stampless_reads", &mut self.stampless_reads),
             ("output_events", &mut self.output_events),
@@ -336,6 +339,7 @@ impl Tally {
         counts.connections += u64::from(sample.connecting.is_some());
         counts.reused += u64::from(sample.connecting.is_none() && sample.sent.is_some());
         counts.redialled += u64::from(sample.redialled);
+        counts.shared += u64::from(sample.shared);
         counts.reads += u64::from(sample.reads);
         counts.stampless_reads += u64::from(sample.stampless_reads);
         counts.output_events += u64::from(sample.output_events);

@@ -49,7 +49,7 @@ pub struct Share {
     pub start_lag: Option<Duration>,
     /// p99 of how long what was there waited to be read.
     pub read_lag: Option<Duration>,
-    /// Mean time between output events, of the lane where it is shortest.
+    /// Mean time between output events, or between reads where streams share connections; of the lane where it is shortest.
     pub gap: Option<Duration>,
     /// The busiest worker: processor time by time.
     pub busiest: Option<f64>,
@@ -63,10 +63,8 @@ impl Share {
         let tallies: Vec<&Tally> = tallies.collect();
         for tally in &tallies {
             all.add(tally);
-            if let Some(gaps) = tally.measured(Measure::Itl) {
-                let mean = Duration::from_micros(gaps.mean() as u64);
-                gap = Some(gap.map_or(mean, |gap| gap.min(mean)));
-            }
+            let gaps = [mean_gap(tally), mean_read(tally)];
+            gap = gaps.into_iter().flatten().chain(gap).min();
         }
         // `chance`: so many may come of one hiccup.
         let p99 = |tally: &Tally, measure, limit: Duration, chance: u64| {
@@ -115,6 +113,24 @@ impl Share {
     }
 }
 
+/// Mean time between output events.
+fn mean_gap(tally: &Tally) -> Option<Duration> {
+    let gaps = tally.measured(Measure::Itl)?;
+    Some(Duration::from_micros(gaps.mean() as u64))
+}
+
+/// Mean time between the reads of a connection that streams share: what waits there is joined over all of them.
+fn mean_read(tally: &Tally) -> Option<Duration> {
+    if tally.counts.shared == 0 {
+        return None;
+    }
+    let answers = tally.measured(Measure::E2e)?;
+    // An exchange counts what was read while it lasted, whosever it was.
+    let lasted = answers.mean() * answers.len() as f64;
+    let reads = tally.counts.reads.max(1);
+    Some(Duration::from_micros((lasted / reads as f64) as u64))
+}
+
 /// How long what is there may wait to be read. The kernel joins what waits at one stream, and forgets all times of
 /// arrival but the last: where the wait is longer than the time between two events, that is what happens.
 fn late_read(gap: Option<Duration>) -> Duration {
@@ -134,7 +150,7 @@ pub fn bottleneck(share: &Share) -> Vec<String> {
     if let Some(lag) = share.late_reads() {
         let every = share
             .gap
-            .map(|gap| format!(" (output events come every {})", ms(gap)));
+            .map(|gap| format!(" (something comes every {})", ms(gap)));
         reasons.push(format!(
             "one moment in a hundred, what had arrived waited more than {} to be read{}: times of arrival may be wrong by as much",
             ms(lag),
@@ -190,6 +206,22 @@ mod tests {
         assert!(told(&[500], 2_500));
         assert!(told(&[200_000], 21_000), "nor that slow");
         assert!(!told(&[200_000], 19_000));
+    }
+
+    #[test]
+    fn what_waits_where_streams_share_a_connection_is_joined_over_all_of_them() {
+        let told = |shared: u64| {
+            let mut tally = Tally::default();
+            tally.measure_micros(Measure::Itl, 20_000, 6400);
+            tally.measure_micros(Measure::ReadLag, 5_000, 1000);
+            // Ten at a time: each sees the reads of all.
+            tally.measure_micros(Measure::E2e, 1_280_000, 100);
+            tally.counts.reads = 64_000;
+            tally.counts.shared = shared;
+            bottleneck(&Share::of(std::iter::once(&tally), &[]))
+        };
+        assert!(told(0).is_empty());
+        assert!(told(100)[0].contains("every 2.0 ms"), "{:?}", told(100));
     }
 
     #[test]

@@ -284,6 +284,7 @@ mod tests {
             reads: 4,
             stampless_reads: 0,
             redialled: false,
+            shared: false,
             status: Some(200),
             failure: None,
             retry_after: None,

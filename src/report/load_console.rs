@@ -239,7 +239,7 @@ fn remarks(target: &TargetRecord, width: usize) -> String {
     );
     told(
         count("redialled"),
-        "requests sent again, because a kept connection was closed before any answer: the server may have worked on them",
+        "requests sent again, because a kept connection was closed before any answer (the server may have worked on them) or the server said that it had not worked on them",
     );
     told(
         count("held_back"),

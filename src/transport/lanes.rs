@@ -133,10 +133,10 @@ impl Lanes {
             .once(settings, dialler, origin, route, (copy, &uri), hear, sent)
             .await?;
         // A server that takes its leave (GOAWAY) closes the connection under whoever was about to use it. What never
-        // left can be asked elsewhere, and so can what it says that it has not worked on (RFC 9113, section 6.8).
+        // left can be asked elsewhere, and so can what it says that it has not worked on.
         let refused = matches!(first.outcome.end, End::Refused { .. });
         let unsent = first.sent.is_none() && lane.0.useless();
-        if !(refused && (unsent || lane.0.left.load(Ordering::SeqCst))) {
+        if !(refused && (unsent || first.untouched)) {
             return Ok(first);
         }
         drop(lane);
@@ -247,14 +247,15 @@ async fn exchange(
         relay: &relay,
         waker: &waker,
     };
+    let mut untouched = None;
     let response = line.sender.clone().send_request(message);
-    let response = response.inspect_err(|error| {
-        if took_leave(error) {
-            left.store(true, Ordering::SeqCst);
-        }
-    });
+    let response = response.inspect_err(|error| untouched = Untouched::told_by(error));
     let outcome = drive(None, response, course, hear).await;
     let mut attempt = Attempt::of(outcome, &sent, &line.ledger, line.clock);
+    attempt.untouched = untouched.is_some();
+    if untouched == Some(Untouched::Left) {
+        left.store(true, Ordering::SeqCst);
+    }
     attempt.bytes_out -= before.0;
     attempt.bytes_in -= before.1;
     attempt.reads -= before.2;
@@ -263,19 +264,33 @@ async fn exchange(
     Ok(attempt)
 }
 
-/// Whether a request ended because the server took its leave before it had worked on it: GOAWAY without an error ends
-/// only those streams that come after the last one that it still serves.
-fn took_leave(error: &hyper::Error) -> bool {
-    let mut source = error.source();
-    while let Some(one) = source {
-        if let Some(error) = one.downcast_ref::<h2::Error>() {
-            return error.is_go_away()
-                && error.is_remote()
-                && error.reason() == Some(h2::Reason::NO_ERROR);
+/// How a server says that it has not worked on a request, which may be asked again for that reason (RFC 9113, section 8.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Untouched {
+    /// It took its leave: GOAWAY without an error ends only those streams that come after the last one that it still
+    /// serves.
+    Left,
+    /// REFUSED_STREAM, of this one alone.
+    Refused,
+}
+
+impl Untouched {
+    fn told_by(error: &hyper::Error) -> Option<Untouched> {
+        let mut source = error.source();
+        while let Some(one) = source {
+            if let Some(error) = one.downcast_ref::<h2::Error>().filter(|e| e.is_remote()) {
+                return match error.reason() {
+                    Some(h2::Reason::NO_ERROR) if error.is_go_away() => Some(Untouched::Left),
+                    Some(h2::Reason::REFUSED_STREAM) if error.is_reset() => {
+                        Some(Untouched::Refused)
+                    }
+                    _ => None,
+                };
+            }
+            source = one.source();
         }
-        source = one.source();
+        None
     }
-    false
 }
 
 /// Between two looks for what a server allows on a new connection. That time is part of no figure but `queued`.

@@ -1,9 +1,9 @@
 //! The wire of a load: one worker's connections, and exchanges whose bytes come with two times of arrival.
 //!
 //! Leaner than `live`, which `check` uses: no task, timer or buffer of ours per read, one thread's pool, and
-//! the body goes to a [`Hearing`] instead of into memory. Never follows redirects and never retries; the one
-//! thing it does again, and says so, is to dial where the server has closed a connection that lay idle, which shows
-//! within a round trip, or where a request was not written whole. A request that breaks later is a failure.
+//! the body goes to a [`Hearing`] instead of into memory. Never follows redirects and never retries; it sends again, once, and says so, what nobody has worked on: where the
+//! server has closed a connection that lay idle, which shows within a round trip, where a request was not written whole,
+//! and where a server of HTTP/2 says so. A request that breaks later is a failure.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -109,8 +109,7 @@ pub struct Sent {
     pub dial: Option<Dial>,
     /// How long a place on a connection was waited for, while another exchange dialled it (HTTP/2).
     pub queued: Duration,
-    /// Right before the write that gave the last byte of the request to the kernel. On HTTP/2 it is when the framing had the whole
-    /// body and wrote next: too early where a body is greater than the window that the server gives.
+    /// Right before the write that gave the last byte of the request to the kernel.
     pub sent: Option<Duration>,
     /// Bytes on the wire, with heads and framing, TLS and a tunnel's set-up. HTTP/2: of the connection, while
     /// the exchange lasted.
@@ -121,9 +120,11 @@ pub struct Sent {
     pub stopped: bool,
     /// Until the last byte of a whole answer arrived, by `clock`; else until the exchange was given up.
     pub total: Duration,
-    /// A reused connection was found closed, before any byte of an answer and within half a second of sending,
-    /// and was replaced once.
+    /// It was sent again, once: a reused connection was found closed, before any byte of an answer and within half a
+    /// second of sending; or (HTTP/2) the server said that it had not worked on it.
     pub redialled: bool,
+    /// Others may have had the connection at the same time (HTTP/2).
+    pub shared: bool,
     pub clock: Clock,
     /// Reads that brought bytes.
     pub reads: u32,
@@ -181,6 +182,8 @@ pub(super) struct Attempt {
     pub(super) reads: u32,
     pub(super) stampless: u32,
     pub(super) clamped: u32,
+    /// The server said that it has not worked on the request.
+    pub(super) untouched: bool,
     /// When the bytes that were read last had arrived.
     pub(super) arrived: Option<Instant>,
     pub(super) clock: Clock,
@@ -222,6 +225,7 @@ impl Wire {
             stopped: false,
             total: Duration::ZERO,
             redialled: false,
+            shared: self.settings.version == HttpVersion::Two,
             clock: if self.settings.kernel_stamps {
                 Clock::Kernel
             } else {
@@ -477,6 +481,7 @@ impl Attempt {
             reads: ledger.reads,
             stampless: ledger.stampless,
             clamped: ledger.clamped,
+            untouched: false,
             arrived: ledger.latest.map(|latest| latest.at),
             clock,
         }

@@ -1,4 +1,4 @@
-//! A server of HTTP/2 that takes its leave (GOAWAY) while requests are about to be sent.
+//! Servers of HTTP/2 that do not work on a request: they take their leave (GOAWAY), or refuse it.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -78,4 +78,42 @@ async fn no_request_is_lost_where_a_server_takes_its_leave() {
     }
     // None was asked twice.
     assert_eq!(served.load(Ordering::SeqCst), 1200);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_refused_is_asked_for_again_once() {
+    for (refusals, reason, ends_well, served) in [
+        (1, h2::Reason::REFUSED_STREAM, true, 2),
+        (2, h2::Reason::REFUSED_STREAM, false, 2),
+        // It may have been worked on.
+        (1, h2::Reason::CANCEL, false, 1),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1/x", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let counted = Arc::clone(&counted);
+                let service = hyper::service::service_fn(move |_: Request<Incoming>| {
+                    let refused = counted.fetch_add(1, Ordering::SeqCst) < refusals;
+                    async move {
+                        match refused {
+                            true => Err(h2::Error::from(reason)),
+                            false => {
+                                Ok(Response::new(Full::new(Bytes::from_static(b"data: 1\n\n"))))
+                            }
+                        }
+                    }
+                });
+                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+            }
+        });
+        let wire = Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap();
+        let (sent, _) = heard(&wire, &url).await;
+        assert_eq!(sent.end == End::Complete, ends_well, "{reason}: {sent:?}");
+        assert_eq!(sent.redialled, served == 2, "{reason}");
+        assert_eq!(asked.load(Ordering::SeqCst), served, "{reason}");
+    }
 }
