@@ -359,6 +359,7 @@ fn sample(
     let timing = &trace.timing;
     // What is not streamed has no first output before its last byte.
     let streamed = arrivals.events > 0;
+    let counted = usage.filter(|usage| counts_output(usage, streamed));
     Sample {
         lane: place.start.lane,
         arrival: place.start.arrival,
@@ -389,8 +390,8 @@ fn sample(
         output_reads: arrivals.reads,
         first_read_events: arrivals.first_read_events,
         input_tokens: usage.map(|usage| usage.input),
-        output_tokens: usage.map(|usage| usage.output),
-        streamed_tokens: usage
+        output_tokens: counted.map(|usage| usage.output),
+        streamed_tokens: counted
             .map(|usage| streamed_tokens(&usage, timing.first_reasoning.is_some())),
         cached_tokens: usage.and_then(|usage| usage.cached),
         reasoning_tokens: usage.and_then(|usage| usage.reasoning),
@@ -409,6 +410,11 @@ fn sample(
         request_id: None,
         gaps: Box::default(),
     }
+}
+
+/// Whether the output was counted: who reports none beside output that was streamed has not done so.
+fn counts_output(usage: &Usage, streamed: bool) -> bool {
+    usage.output > 0 || !streamed
 }
 
 /// The output tokens that an answer streamed. Where no reasoning was, what was reported of it came before or between
@@ -493,6 +499,16 @@ fn told(
 #[cfg(test)]
 mod tests {
     use crate::load::conversation::*;
+
+    #[test]
+    fn no_tokens_beside_streamed_output_are_no_count() {
+        let of = |output| Usage {
+            output,
+            ..Usage::default()
+        };
+        assert!(counts_output(&of(1), true) && counts_output(&of(0), false));
+        assert!(!counts_output(&of(0), true));
+    }
 
     #[test]
     fn reasoning_that_was_kept_back_is_not_taken_for_streamed() {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use hdrhistogram::Histogram;
 
 /// Up to so many values are kept as they are.
-const FEW: usize = 256;
+const FEW: usize = 1024;
 
 /// A histogram has room for this much from the start; more makes it grow, which copies it.
 const ROOM: u64 = 60_000_000;
@@ -147,29 +147,30 @@ mod tests {
     #[test]
     fn few_and_many_tell_the_same() {
         let value = |n: u64| n * n * 1999 % 200_000_000;
-        for count in [0, 1, 2, 255, 256, 257, 3000] {
+        let few = FEW as u64;
+        for count in [0, 1, 2, few - 1, few, few + 1, 5000] {
             let mut plain = histogram(ROOM);
             for n in 0..count {
                 put(&mut plain, value(n), 1);
             }
             let plain = Recorded::from(plain);
             let recorded = of((0..count).map(value));
-            assert_eq!(recorded.many.is_some(), count > 256, "{count}");
+            assert_eq!(recorded.many.is_some(), count > few, "{count}");
             assert_eq!(told(&recorded), told(&plain), "{count}");
             assert_eq!(recorded.is_empty(), count == 0);
             // Whatever is added to what, and however it was kept.
-            for split in [0, 3, 256, 270, 2990, count] {
+            for split in [0, 3, few, few + 14, 4990, count] {
                 let split = split.min(count);
                 let (first, second) = (of((0..split).map(value)), of((split..count).map(value)));
                 for (one, other) in [(&first, &second), (&second, &first)] {
                     let mut sum = one.clone();
                     sum.add(other);
                     assert_eq!(told(&sum), told(&plain), "{count} at {split}");
-                    let mut nothing = of(0..1000);
+                    let mut nothing = of(0..5000);
                     nothing.clear();
                     sum.add(&nothing);
                     assert_eq!(told(&sum), told(&plain), "{count} at {split} and nothing");
-                    assert_eq!(sum.many.is_some(), count > 256);
+                    assert_eq!(sum.many.is_some(), count > few);
                     nothing.add(&sum);
                     assert_eq!(told(&nothing), told(&plain), "nothing and {count}");
                 }
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_cleared_has_nothing_left() {
-        for count in [10, 1000] {
+        for count in [10, 5000] {
             let mut recorded = of(0..count);
             recorded.clear();
             assert!(recorded.is_empty());
@@ -200,7 +201,7 @@ mod tests {
         recorded.record(9, 1_000_000);
         assert_eq!(told(&recorded), [(5, 1), (9, 1_000_000)]);
         let mut once = Recorded::default();
-        once.record(9, 256);
-        assert_eq!(told(&once), [(9, 256)]);
+        once.record(9, FEW as u64);
+        assert_eq!(told(&once), [(9, FEW as u64)]);
     }
 }

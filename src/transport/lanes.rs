@@ -326,9 +326,12 @@ async fn open(
         }
         // Nobody is told when it says so.
         if let Ok(ended) = timeout(SETTINGS_ASKED, &mut connection).await {
-            return Err(ended.map_or_else(
+            let reason = ended.map_or_else(
                 |error| chain(&error),
                 |()| "the server closed the connection".to_owned(),
+            );
+            return Err(format!(
+                "{reason}; it has said nothing in HTTP/2 before: if it speaks HTTP/1.1 only, ask by --http 1"
             ));
         }
     }

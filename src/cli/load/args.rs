@@ -200,7 +200,7 @@ pub enum SpacingArg {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum HttpArg {
     /// HTTP/1.1: a connection per request under way.
-    #[value(name = "1")]
+    #[value(name = "1", alias = "1.1")]
     One,
     /// HTTP/2: at most 64 requests share a connection.
     #[value(name = "2")]
