@@ -9,6 +9,7 @@ pub mod engine;
 pub mod failure;
 pub mod gap;
 mod late_regex;
+pub mod price;
 pub mod provider;
 mod whole;
 

@@ -4,33 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What a million tokens cost, in US dollars.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Price {
-    pub input: f64,
-    /// Input read from a cache; as other input where it is not known.
-    pub cached: Option<f64>,
-    pub output: f64,
-}
-
-impl Price {
-    /// The cost of a request in millionths of a dollar.
-    pub fn micro_dollars(&self, input: u64, cached: u64, output: u64) -> u64 {
-        let cached = cached.min(input);
-        let cost = (input - cached) as f64 * self.input
-            + cached as f64 * self.cached.unwrap_or(self.input)
-            + output as f64 * self.output;
-        cost.ceil() as u64
-    }
-}
-
-/// The tokens of one request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spending {
-    pub input: u64,
-    pub cached: u64,
-    pub output: u64,
-}
+use crate::load::price::{Price, Spending};
 
 /// Limits, and what counts towards them. Shared by all workers.
 #[derive(Debug, Default)]
@@ -71,9 +45,7 @@ impl Ceiling {
             most.is_none_or(|most| spent.saturating_add(planned) <= most && spent < most)
         };
         let tokens = expected.input.saturating_add(expected.output);
-        let cost = price.map_or(0, |price| {
-            price.micro_dollars(expected.input, expected.cached, expected.output)
-        });
+        let cost = price.map_or(0, |price| price.micro_dollars(expected));
         let admitted = room(self.most_tokens, &self.tokens, &self.largest_tokens, tokens)
             && room(
                 self.most_micro_dollars,
@@ -88,20 +60,19 @@ impl Ceiling {
         admitted
     }
 
-    /// A request that was admitted has ended.
-    pub fn ended(&self, spending: Spending, price: Option<&Price>) {
+    /// A request that was admitted has ended. What it cost, in millionths of a dollar; 0 without a price.
+    pub fn ended(&self, spending: Spending, price: Option<&Price>) -> u64 {
         let tokens = spending.input.saturating_add(spending.output);
         self.largest_tokens.fetch_max(tokens, Ordering::Relaxed);
         self.tokens.fetch_add(tokens, Ordering::Relaxed);
-        if let Some(price) = price {
-            let cost = price.micro_dollars(spending.input, spending.cached, spending.output);
-            self.largest_micro_dollars
-                .fetch_max(cost, Ordering::Relaxed);
-            self.micro_dollars.fetch_add(cost, Ordering::Relaxed);
-        }
+        let cost = price.map_or(0, |price| price.micro_dollars(spending));
+        self.largest_micro_dollars
+            .fetch_max(cost, Ordering::Relaxed);
+        self.micro_dollars.fetch_add(cost, Ordering::Relaxed);
         if self.most_tokens.is_some() || self.most_micro_dollars.is_some() {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
         }
+        cost
     }
 
     /// Whether a request was refused.
@@ -123,14 +94,15 @@ impl Ceiling {
 #[cfg(test)]
 mod tests {
     use crate::load::ceiling::*;
+    use crate::load::price::Rates;
 
     #[test]
     fn what_is_under_way_counts_as_the_largest_so_far() {
         let ceiling = Ceiling::new(Some(1000), None);
         let used = Spending {
             input: 60,
-            cached: 0,
             output: 40,
+            ..Spending::default()
         };
         assert!(ceiling.admit(Spending::default(), None));
         ceiling.ended(used, None);
@@ -150,14 +122,16 @@ mod tests {
     fn a_request_that_is_expected_to_take_more_than_is_left_does_not_start() {
         let expected = |input| Spending {
             input,
-            cached: 0,
             output: 10,
+            ..Spending::default()
         };
-        let price = Price {
+        let rates = Rates {
             input: 1.0,
             cached: None,
+            cache_write: None,
             output: 10.0,
         };
+        let price = Price::own(rates);
         for (tokens, cost) in [(Some(1000), None), (None, Some(1090))] {
             let too_much = Ceiling::new(tokens, cost);
             assert!(!too_much.admit(expected(991), Some(&price)));
@@ -168,20 +142,5 @@ mod tests {
                 "the first is under way"
             );
         }
-    }
-
-    #[test]
-    fn cached_input_has_its_own_price() {
-        let price = Price {
-            input: 2.0,
-            cached: Some(0.5),
-            output: 8.0,
-        };
-        assert_eq!(price.micro_dollars(1000, 400, 10), 1200 + 200 + 80);
-        let unknown = Price {
-            cached: None,
-            ..price
-        };
-        assert_eq!(unknown.micro_dollars(1000, 400, 0), 2000);
     }
 }

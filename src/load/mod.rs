@@ -19,6 +19,7 @@ pub mod calibration;
 pub mod judge;
 pub mod listening;
 pub mod measure;
+pub mod price;
 pub mod result;
 pub mod sample;
 pub mod slo;

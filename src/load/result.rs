@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::load::find::{BoundedBy, Found};
 use crate::load::judge::{self, Judged};
+use crate::load::price::Price;
 use crate::load::slo::{self, Objective, Outcome, Term};
 use crate::load::tally::Tally;
 use crate::load::trust::{self, Busy, Share};
@@ -22,6 +23,8 @@ pub struct LaneResult {
     pub endpoint: String,
     /// How it signed in; safe to print.
     pub sign_in: String,
+    /// What its tokens cost, where that is known.
+    pub price: Option<Price>,
     /// How long was measured here; the rates are per second of this.
     pub measured: Duration,
     pub tally: Tally,
@@ -300,6 +303,7 @@ mod tests {
                 model: String::new(),
                 endpoint: String::new(),
                 sign_in: String::new(),
+                price: None,
                 measured: Duration::ZERO,
                 tally,
             }],

@@ -17,7 +17,7 @@ use crate::metric::recorded::Recorded;
 /// No duration is longer than this, in microseconds: a day.
 const LONGEST: u64 = 86_400_000_000;
 
-/// How many there were of what. All but `live_*` are of measured requests only.
+/// How many there were of what. All but `live_*` and `micro_dollars` are of measured requests only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Requests that ended, well or not.
@@ -84,11 +84,13 @@ pub struct Counts {
     pub live_errors: u64,
     pub live_tokens: u64,
     pub live_input_tokens: u64,
+    /// What requests of all phases have cost, in millionths of a dollar; 0 without a price.
+    pub micro_dollars: u64,
 }
 
 impl Counts {
     /// The fields with their names, for adding, writing and reading them in one place.
-    pub fn fields(&mut self) -> [(&'static str, &mut u64); 41] {
+    pub fn fields(&mut self) -> [(&'static str, &mut u64); 42] {
         [
             ("requests", &mut self.requests),
             ("whole", &mut self.whole),
@@ -131,6 +133,7 @@ impl Counts {
             ("live_errors", &mut self.live_errors),
             ("live_tokens", &mut self.live_tokens),
             ("live_input_tokens", &mut self.live_input_tokens),
+            ("micro_dollars", &mut self.micro_dollars),
         ]
     }
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
-use crate::load::ceiling::Spending;
 use crate::load::draw::Purpose;
 use crate::load::mix::Choice;
+use crate::load::price::Spending;
 use crate::load::prompt::Prompts;
 use crate::load::replay::Recorded;
 use crate::load::size::{LARGEST, Size};
@@ -138,8 +138,8 @@ impl Generated {
             scenario,
             asked: Spending {
                 input: u64::from(input) + AROUND,
-                cached: 0,
                 output: u64::from(limit.unwrap_or(output)),
+                ..Spending::default()
             },
             // Of the same size at each lane, but not the same: two may share a prompt cache.
             prompt: Some(

@@ -220,6 +220,15 @@ fn remarks(target: &TargetRecord, width: usize) -> String {
             width,
         ));
     }
+    if let (Some(price), Some(cost)) = (&target.price, target.cost_usd) {
+        let digits = if cost < 1.0 { 4 } else { 2 };
+        let text = format!(
+            "{}: ${cost:.digits$} for all requests, at {}",
+            label(target),
+            escape::line(&price.to_string())
+        );
+        out.push_str(&hanging("  ", &text, width));
+    }
     let mut told = |count: u64, words: &str| {
         if count > 0 {
             out.push_str(&hanging(

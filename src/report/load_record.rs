@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::load::measure::Measure;
+use crate::load::price::Price;
 use crate::load::result::{Ending, LaneResult, LoadResult};
 use crate::load::tally::Tally;
 use crate::metric::estimate;
@@ -92,6 +93,10 @@ pub struct TargetRecord {
     pub model: String,
     pub endpoint: String,
     pub sign_in: String,
+    /// What its tokens cost; null where that is not known.
+    pub price: Option<Price>,
+    /// What all its requests have cost by that, those of warm-up and cool-down included, in US dollars; null without a price.
+    pub cost_usd: Option<f64>,
     /// How long was measured here; the rates are per second of this. In a row that adds up regions, the longest of
     /// theirs.
     pub measured_s: f64,
@@ -329,6 +334,11 @@ impl TargetRecord {
             model: lane.model.clone(),
             endpoint: lane.endpoint.clone(),
             sign_in: lane.sign_in.clone(),
+            price: lane.price.clone(),
+            cost_usd: lane
+                .price
+                .as_ref()
+                .map(|_| tally.counts.micro_dollars as f64 / 1e6),
             measured_s: seconds,
             requests: tally.counts.requests,
             errors: tally.errors.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Told, Verdict};
 use crate::load::tally::Tally;
 use crate::report::load_record::{LoadRecord, MergedShardRecord, PartialRecord, TargetRecord};
-use crate::report::shard_record::{ShardError, ShardRecord};
+use crate::report::shard_record::{LaneRecord, ShardError, ShardRecord};
 use crate::transport::wire::Clock;
 
 /// What may be added up.
@@ -122,6 +122,16 @@ fn add(shards: &[&ShardRecord]) -> Result<LoadResult, MergeError> {
                 .get(index)
                 .map(|lane| lane.sign_in.clone())
                 .unwrap_or_default(),
+            price: first
+                .lanes
+                .get(index)
+                .and_then(|lane| lane.price.clone())
+                .filter(|price| {
+                    let same = |lane: &LaneRecord| lane.price.as_ref() == Some(price);
+                    shards
+                        .iter()
+                        .all(|shard| shard.lanes.get(index).is_some_and(same))
+                }),
             measured,
             tally,
         })
@@ -240,6 +250,7 @@ fn with_sums(rows: Vec<TargetRecord>, lanes: &[LaneResult]) -> Vec<TargetRecord>
         for (_, lane) in &same {
             sum.measured = sum.measured.max(lane.measured);
             sum.tally.add(&lane.tally);
+            sum.price = sum.price.filter(|price| lane.price.as_ref() == Some(price));
         }
         all.push(TargetRecord {
             sum_of_regions: same

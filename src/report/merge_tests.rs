@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use proptest::prelude::*;
 
 use crate::load::measure::Measure;
+use crate::load::price::{Price, Rates};
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::tally::Tally;
 use crate::plan::shard::Shard;
@@ -29,12 +30,22 @@ struct One {
     tokens: u64,
 }
 
+fn price() -> Price {
+    Price::own(Rates {
+        input: 2.5,
+        cached: Some(0.1),
+        cache_write: None,
+        output: 9.0,
+    })
+}
+
 fn add(tally: &mut Tally, one: &One) {
     let counts = &mut tally.counts;
     counts.requests += 1;
     counts.completed += 1;
     counts.output_tokens += one.tokens;
     counts.completed_tokens += one.tokens;
+    counts.micro_dollars += one.tokens * 3;
     counts.retry_after_most = counts.retry_after_most.max(one.tokens);
     if one.failed {
         *tally.errors.entry("throttled".to_owned()).or_default() += 1;
@@ -58,6 +69,7 @@ fn result(ones: &[&One]) -> LoadResult {
             model: "m".to_owned(),
             endpoint: "http://h".to_owned(),
             sign_in: "none".to_owned(),
+            price: (*target == "mantle").then(price),
             measured: Duration::from_secs(10),
             tally: Tally::default(),
         })
@@ -312,8 +324,22 @@ fn regions_are_added_only_when_asked() {
     let counts = |at: usize| plain.targets[at].ttft_ms.as_ref().map_or(0, |one| one.n);
     let n = row.ttft_ms.as_ref().map(|one| one.n);
     assert_eq!(n, Some(counts(1) + counts(2)));
+    let cost = |at: usize| plain.targets[at].cost_usd;
+    assert_eq!(cost(0), None, "without a price nobody knows");
+    let both = cost(1).zip(cost(2)).map(|(one, other)| one + other);
+    assert!((row.cost_usd.unwrap() - both.unwrap()).abs() < 1e-9 && both > Some(0.0));
+    assert_eq!(row.price, Some(price()));
     // One region is no sum.
     assert!(summed.targets[1].sum_of_regions.is_empty());
+}
+
+#[test]
+fn what_shards_have_paid_differently_has_no_price() {
+    let mut shards = parts(2);
+    shards[1].lanes[2].price = None;
+    let merged = merge(&shards, Options::default()).expect("one run").record;
+    let cost = |at: usize| merged.targets[at].cost_usd;
+    assert!(cost(1).is_some() && cost(2).is_none());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::load::measure::Measure;
+use crate::load::price::Price;
 use crate::load::result::{LaneResult, LoadResult};
 use crate::load::tally::{Example, Tally};
 use crate::plan::shard::Shard;
@@ -98,6 +99,8 @@ pub struct TimingRecord {
 pub struct LaneRecord {
     pub endpoint: String,
     pub sign_in: String,
+    /// What its tokens cost, where that is known.
+    pub price: Option<Price>,
     /// How long was measured here.
     pub measured_s: f64,
     pub counts: BTreeMap<String, u64>,
@@ -309,6 +312,7 @@ impl LaneRecord {
         LaneRecord {
             endpoint: lane.endpoint.clone(),
             sign_in: lane.sign_in.clone(),
+            price: lane.price.clone(),
             measured_s: lane.measured.as_secs_f64(),
             counts: tally
                 .counts

@@ -76,7 +76,7 @@ pub struct Target {
     /// The project that requests are for; as the provider's variable says where absent.
     #[serde(default)]
     pub project: Option<String>,
-    /// What its tokens cost, for `load`.
+    /// What its tokens cost, for `load`; the provider's list price where absent and known.
     #[serde(default)]
     pub price: Option<Price>,
 }
@@ -90,6 +90,9 @@ pub struct Price {
     /// Input read from a cache; as other input where absent.
     #[serde(default, deserialize_with = "some_dollars")]
     pub cached: Option<f64>,
+    /// Input written to a cache; as other input where absent.
+    #[serde(default, deserialize_with = "some_dollars")]
+    pub cache_write: Option<f64>,
     #[serde(deserialize_with = "dollars")]
     pub output: f64,
 }

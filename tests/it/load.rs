@@ -359,6 +359,11 @@ fn nothing_is_spent_without_a_yes() {
         "{}",
         said.stderr
     );
+    assert!(
+        said.stderr.contains("$5.00 input") && said.stderr.contains("list price of 2"),
+        "{}",
+        said.stderr
+    );
     assert!(!said.stderr.contains("sk-not-real"));
 }
 

@@ -56,3 +56,33 @@ fn who_is_refused_at_the_door_does_not_come_again_at_once() {
     assert!((2..60).contains(&requests(1)), "{}", requests(1));
     assert!(requests(0) > 0);
 }
+
+#[test]
+fn what_a_load_has_cost_is_told_where_a_price_is_known() {
+    let body = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\
+        \"delta\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1000,\
+        \"completion_tokens\":50,\"total_tokens\":1050,\"prompt_tokens_details\":{\"cached_tokens\":300,\
+        \"cache_write_tokens\":200}}}\n\ndata: [DONE]\n\n";
+    let stub = Stub::start(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}"
+    ));
+    let target = |name: &str, price: &str| {
+        format!(
+            "  {name}: {{ provider: openai-compatible, dialect: chat, model: m, endpoint: \"{}\"{price} }}\n",
+            stub.base_url
+        )
+    };
+    let priced = ", price: { input: 2, cached: 0.5, cache_write: 2.5, output: 10 }";
+    let both = target("known", priced) + &target("unknown", "");
+    let run = load(
+        &both,
+        &["--requests", "4", "--concurrency", "1", "--yes"],
+        0,
+    );
+    let micro_dollars = 500.0 * 2.0 + 300.0 * 0.5 + 200.0 * 2.5 + 50.0 * 10.0;
+    let known = &run["targets"][0];
+    assert_eq!(known["cost_usd"], 4.0 * micro_dollars / 1e6, "{known}");
+    assert_eq!(known["price"]["output"], 10.0);
+    let unknown = &run["targets"][1];
+    assert!(unknown["cost_usd"].is_null() && unknown["price"].is_null());
+}

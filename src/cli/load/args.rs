@@ -134,7 +134,7 @@ pub struct LoadArgs {
     /// Stop before more tokens than this are spent, input and output together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Spending")]
     pub max_tokens: Option<u64>,
-    /// Stop before more US dollars than this are spent, at the prices of the targets.
+    /// Stop before more US dollars than this are spent, at the prices of the targets, or the lists of their providers.
     #[arg(long, value_name = "USD", help_heading = "Spending")]
     pub max_cost: Option<f64>,
     /// Do not ask before requests go to a real provider.

@@ -19,6 +19,7 @@ use crate::auth::environment::Environment;
 use crate::auth::seen::Seen;
 use crate::auth::shared::SignIns;
 use crate::catalog;
+use crate::catalog::price::listed;
 use crate::cli::args::Format;
 use crate::cli::check::start_mock;
 use crate::cli::exit::{self, Exit};
@@ -34,10 +35,11 @@ use crate::cli::settings::Mode;
 use crate::cli::signals;
 use crate::cli::targets::{self, Column};
 use crate::cli::ui::Ui;
-use crate::load::ceiling::{Ceiling, Price};
+use crate::load::ceiling::Ceiling;
 use crate::load::engine::{Engine, Schedule};
 use crate::load::fleet::{Fleet, Lane};
 use crate::load::gate::Gate;
+use crate::load::price::{Price, Rates};
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::round::{Arriving, Good, Round, RoundSettings, Stop};
 use crate::load::tally::Tally;
@@ -512,6 +514,7 @@ fn lane_results(fleet: &Fleet) -> Vec<LaneResult> {
                 .signed()
                 .map(|signed| fleet.seen.redact(&signed.how))
                 .unwrap_or_default(),
+            price: lane.price.clone(),
             measured: Duration::ZERO,
             tally: Tally::default(),
         })
@@ -556,17 +559,22 @@ fn applicable(
 /// The price of each column's tokens. With a ceiling of cost, each must have one.
 fn prices(columns: &[Column], settings: &LoadSettings) -> anyhow::Result<Vec<Option<Price>>> {
     let price = |column: &Column| {
-        let said = settings
-            .targets
-            .targets
-            .get(&column.target.name)?
-            .price
-            .as_ref()?;
-        Some(Price {
-            input: said.input,
-            cached: said.cached,
-            output: said.output,
-        })
+        let target = settings.targets.targets.get(&column.target.name)?;
+        if let Some(said) = &target.price {
+            let rates = Rates {
+                input: said.input,
+                cached: said.cached,
+                cache_write: said.cache_write,
+                output: said.output,
+            };
+            return Some(Price::own(rates));
+        }
+        // What stands at another address may charge otherwise.
+        let own = target.endpoint.is_none() && column.target.endpoint_from.is_none();
+        if !own || column.target.mocked {
+            return None;
+        }
+        listed(&column.target.provider.id, &column.target.model).map(Price::from)
     };
     let prices: Vec<Option<Price>> = columns.iter().map(price).collect();
     if settings.most_micro_dollars.is_some() {

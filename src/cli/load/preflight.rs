@@ -144,8 +144,13 @@ pub fn confirm(
         .filter(|lane| !lane.target.mocked)
         .filter(|lane| lane.price.is_some() || !is_private(&lane.target.route.base_url()))
         .map(|lane| {
+            let price = lane
+                .price
+                .as_ref()
+                .map(|price| format!(", {price}"))
+                .unwrap_or_default();
             format!(
-                "  {}: {} at {}\n",
+                "  {}: {} at {}{price}\n",
                 escape::line(&lane.label()),
                 escape::line(&lane.target.model),
                 escape::line(&lane.target.route.base_url())

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::load::ceiling::Price;
 use crate::load::fleet::Lane;
 use crate::load::measure::Measure;
 use crate::load::tally::Tally;
@@ -31,7 +30,8 @@ struct Shown {
     lanes: Vec<ProgressBar>,
     begun: Instant,
     latest: Vec<(Instant, u64)>,
-    prices: Vec<Option<Price>>,
+    /// Whether what it costs is known.
+    priced: Vec<bool>,
 }
 
 impl LoadProgress {
@@ -80,7 +80,7 @@ impl LoadProgress {
                 lanes: bars_of_lanes,
                 begun: now,
                 latest: vec![(now, 0); lanes.len()],
-                prices: lanes.iter().map(|lane| lane.price).collect(),
+                priced: lanes.iter().map(|lane| lane.price.is_some()).collect(),
             }),
         }
     }
@@ -108,10 +108,8 @@ impl LoadProgress {
             let ended = tally.counts.live_requests;
             let rate = ended.saturating_sub(latest.1) as f64 / seconds;
             *latest = (now, ended);
-            let cost = shown.prices.get(index).copied().flatten().map(|price| {
-                let counts = &tally.counts;
-                price.micro_dollars(counts.live_input_tokens, 0, counts.live_tokens) as f64 / 1e6
-            });
+            let priced = shown.priced.get(index).is_some_and(|priced| *priced);
+            let cost = priced.then(|| tally.counts.micro_dollars as f64 / 1e6);
             bar.set_message(words(tally, under_way, rate, cost));
         }
     }
