@@ -60,6 +60,7 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
         Format::Text => {
             let settings = load_console::Settings {
                 width: ui.width,
+                more: String::new(),
                 results: Some(shown),
                 exit_code: exit.code(),
             };

@@ -275,7 +275,7 @@ async fn exchange(
     if round.settings.keep_samples {
         one_by_one(&mut sample, &exchange, &arrivals);
     }
-    let spending = spending(&sample, trace.usage.as_ref(), asked);
+    let spending = Spending::of(&sample, trace.usage.as_ref(), asked);
     let cost = fleet.ceiling.ended(spending, lane.price.as_ref());
     let mut books = desk.books();
     // Not before it is told: what is cut while it waits for the patterns of failures is still under way.
@@ -402,34 +402,6 @@ fn sample(
     }
 }
 
-/// What a request has taken. `asked` are the characters of its body.
-fn spending(sample: &Sample, usage: Option<&Usage>, asked: u64) -> Spending {
-    Spending {
-        input: match usage {
-            Some(usage) => whole_input(usage),
-            // Where nobody says, at four characters a token.
-            None if sample.headers.is_some() => asked / 4,
-            None => 0,
-        },
-        cached: usage.and_then(|usage| usage.cached).unwrap_or(0),
-        cache_write: usage.and_then(|usage| usage.cache_write).unwrap_or(0),
-        output: sample
-            .output_tokens
-            .unwrap_or(u64::from(sample.output_events)),
-    }
-}
-
-/// All input tokens. Some count those of a cache beside the input, not in it: then the total shows it.
-fn whole_input(usage: &Usage) -> u64 {
-    let cache = [usage.cached, usage.cache_write];
-    let cache = cache.into_iter().flatten().fold(0, u64::saturating_add);
-    let counted = usage.input.saturating_add(usage.output);
-    match usage.total == counted.saturating_add(cache) {
-        true => usage.input.saturating_add(cache),
-        false => usage.input,
-    }
-}
-
 /// Whether the output was counted: who reports none beside output that was streamed has not done so.
 fn counts_output(usage: &Usage, streamed: bool) -> bool {
     usage.output > 0 || !streamed
@@ -517,25 +489,6 @@ fn told(
 #[cfg(test)]
 mod tests {
     use crate::load::conversation::*;
-
-    #[test]
-    fn input_from_a_cache_is_counted_once() {
-        let of = |total, cached, cache_write| {
-            whole_input(&Usage {
-                input: 100,
-                output: 10,
-                total,
-                cached,
-                cache_write,
-                ..Usage::default()
-            })
-        };
-        assert_eq!(of(110, Some(60), None), 100);
-        assert_eq!(of(170, Some(60), None), 160);
-        assert_eq!(of(190, Some(60), Some(20)), 180);
-        assert_eq!(of(110, None, None), 100);
-        assert_eq!(of(0, Some(60), None), 100, "no total");
-    }
 
     #[test]
     fn no_tokens_beside_streamed_output_are_no_count() {

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::price::{ListPrice, LongListPrice};
+use crate::load::sample::Sample;
+use crate::turn::trace::Usage;
 
 /// What a million tokens cost, in US dollars.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +51,36 @@ pub struct Spending {
     /// Of these, written to a cache.
     pub cache_write: u64,
     pub output: u64,
+}
+
+impl Spending {
+    /// What a request has taken, by what the provider reports of it. `asked` are the characters of its body: where nothing
+    /// is reported, four of them are a token of input, and each event is one of output.
+    pub fn of(sample: &Sample, usage: Option<&Usage>, asked: u64) -> Spending {
+        Spending {
+            input: match usage {
+                Some(usage) => whole_input(usage),
+                None if sample.headers.is_some() => asked / 4,
+                None => 0,
+            },
+            cached: usage.and_then(|usage| usage.cached).unwrap_or(0),
+            cache_write: usage.and_then(|usage| usage.cache_write).unwrap_or(0),
+            output: sample
+                .output_tokens
+                .unwrap_or(u64::from(sample.output_events)),
+        }
+    }
+}
+
+/// All input tokens. Some count those of a cache beside the input, not in it: then the total shows it.
+fn whole_input(usage: &Usage) -> u64 {
+    let cache = [usage.cached, usage.cache_write];
+    let cache = cache.into_iter().flatten().fold(0, u64::saturating_add);
+    let counted = usage.input.saturating_add(usage.output);
+    match usage.total == counted.saturating_add(cache) {
+        true => usage.input.saturating_add(cache),
+        false => usage.input,
+    }
 }
 
 impl Price {
@@ -143,6 +175,25 @@ mod tests {
             output: 8.0,
         };
         Price::own(rates)
+    }
+
+    #[test]
+    fn input_from_a_cache_is_counted_once() {
+        let of = |total, cached, cache_write| {
+            whole_input(&Usage {
+                input: 100,
+                output: 10,
+                total,
+                cached,
+                cache_write,
+                ..Usage::default()
+            })
+        };
+        assert_eq!(of(110, Some(60), None), 100);
+        assert_eq!(of(170, Some(60), None), 160);
+        assert_eq!(of(190, Some(60), Some(20)), 180);
+        assert_eq!(of(110, None, None), 100);
+        assert_eq!(of(0, Some(60), None), 100, "no total");
     }
 
     #[test]

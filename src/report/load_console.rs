@@ -10,6 +10,8 @@ use crate::report::load_record::{LoadRecord, Spread, TargetRecord};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub width: usize,
+    /// What else is to be said, in whole lines; empty where there is nothing.
+    pub more: String,
     /// Where the files are; `None` where none were written.
     pub results: Option<String>,
     pub exit_code: u8,
@@ -38,6 +40,9 @@ pub fn render(run: &LoadRecord, settings: &Settings) -> String {
     }
     if run.ended != "planned" {
         out.push_str(&format!("\nended early: {}\n", run.ended));
+    }
+    if !settings.more.is_empty() {
+        out.push_str(&format!("\n{}", settings.more));
     }
     out.push_str(&format!("\nexit code {}", settings.exit_code));
     if let Some(results) = &settings.results {

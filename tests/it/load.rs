@@ -468,6 +468,22 @@ fn calibration_compares_with_what_the_mock_sent() {
         let earliest = told.contains("may have left at the earliest");
         assert_eq!(earliest, http == "2", "{told}");
     }
+    // Whoever reads the table finds it there.
+    let said = Project::new()
+        .run(&[
+            "load",
+            "--calibrate",
+            "--concurrency",
+            "2",
+            "--requests",
+            "4",
+        ])
+        .exits(0);
+    let told = &said.stdout;
+    assert!(
+        told.contains("reported minus true") && told.contains("TTFT, kernel's times"),
+        "{told}"
+    );
 }
 
 #[cfg(unix)]

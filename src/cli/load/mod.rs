@@ -349,9 +349,10 @@ async fn load(
     result.harness.process_cpu = process_cpu().saturating_sub(cpu);
     result.harness.peak_rss = peak_rss();
     let mut record = out.record(&result);
+    let mut more = String::new();
     if let Some(specimen) = specimen {
         let calibration = specimen.compare(out.samples(), out.origin())?;
-        ui.tell(&calibrate::words(&calibration, args.http == HttpArg::Two));
+        more = calibrate::words(&calibration, args.http == HttpArg::Two);
         record.calibration = Some(calibrate::json(&calibration));
     }
     let folder = out.folder().map(|folder| folder.display().to_string());
@@ -361,7 +362,7 @@ async fn load(
     if let Some(mocks) = mocks {
         mocks.stop().await;
     }
-    finish(args, &result, &record, folder, kept, ui)
+    finish(args, &result, &record, (folder, more), kept, ui)
 }
 
 /// What a run has come to so far.
@@ -472,7 +473,7 @@ fn finish(
     args: &LoadArgs,
     result: &LoadResult,
     record: &LoadRecord,
-    folder: Option<String>,
+    (folder, more): (Option<String>, String),
     kept: Exit,
     ui: &mut Ui,
 ) -> anyhow::Result<Exit> {
@@ -486,11 +487,15 @@ fn finish(
         (_, Verdict::Undetermined) => Exit::Undetermined,
     };
     match args.format {
-        Format::Json => ui.out(&record.to_json())?,
+        Format::Json => {
+            ui.tell(&more);
+            ui.out(&record.to_json())?;
+        }
         Format::Text => ui.out(&load_console::render(
             record,
             &load_console::Settings {
                 width: ui.width,
+                more,
                 results: folder,
                 exit_code: exit.code(),
             },
