@@ -307,6 +307,10 @@ impl ChatFold {
     }
 
     fn strand(&mut self, kind: Kind, at: Duration) {
+        if self.strands.is_empty() {
+            // Most answers have one; left to itself, the first makes room for four.
+            self.strands.reserve_exact(1);
+        }
         self.strands.push(Strand {
             kind,
             started: at,

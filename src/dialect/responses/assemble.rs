@@ -460,6 +460,10 @@ impl Assembler {
         if let Some(id) = id {
             self.by_id.entry(id.to_owned()).or_insert(slot);
         }
+        if self.slots.is_empty() {
+            // Most answers have one; left to itself, the first makes room for four.
+            self.slots.reserve_exact(1);
+        }
         self.slots.push(Slot {
             index,
             id: id.map(str::to_owned),
