@@ -4,42 +4,47 @@
 
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::provider::glob;
 
-/// US dollars for a million tokens of one model.
+/// The list price of some models at a provider.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListPrice {
     pub provider: String,
-    /// The model id; `*` stands for any run of characters.
-    pub model: String,
-    pub input: f64,
-    /// Input read from a cache.
-    pub cached: f64,
-    /// Input written to a cache; as other input where absent.
-    #[serde(default)]
-    pub cache_write: Option<f64>,
-    pub output: f64,
+    /// Model ids; `*` stands for any run of characters.
+    pub models: Vec<String>,
+    pub rates: Rates,
     /// What holds instead for long inputs.
     #[serde(default)]
-    pub long: Option<LongListPrice>,
+    pub long: Option<LongRates>,
     pub source: String,
     pub date: String,
 }
 
-/// What holds for a whole request whose input is long.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+/// US dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LongListPrice {
-    /// For inputs of more tokens than this.
-    pub above: u64,
+pub struct Rates {
     pub input: f64,
-    pub cached: f64,
+    /// Input read from a cache; as other input where it is null.
+    #[serde(default)]
+    pub cached: Option<f64>,
+    /// Input written to a cache; as other input where it is null.
     #[serde(default)]
     pub cache_write: Option<f64>,
     pub output: f64,
+}
+
+/// What holds for a whole request whose input is long.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LongRates {
+    /// For inputs of more tokens than this.
+    pub above: u64,
+    pub rates: Rates,
 }
 
 /// All rows, in their order. The file is read by a test, so this cannot fail for a user.
@@ -53,39 +58,45 @@ pub fn shipped() -> &'static [ListPrice] {
 
 /// The list price of a model at a provider, where one is known.
 pub fn listed(provider: &str, model: &str) -> Option<&'static ListPrice> {
-    shipped()
-        .iter()
-        .find(|row| row.provider == provider && glob(&row.model, model))
+    shipped().iter().find(|row| {
+        row.provider == provider && row.models.iter().any(|pattern| glob(pattern, model))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use crate::catalog::price::*;
 
+    /// Whoever mixes up two columns writes none of these.
+    fn in_order(rates: &Rates) -> bool {
+        rates.cached.is_none_or(|cached| cached < rates.input)
+            && rates.cache_write.is_none_or(|write| rates.input < write)
+            && rates.input < rates.output
+    }
+
     #[test]
     fn every_row_can_be_meant_and_says_where_it_is_from() {
         for row in shipped() {
-            let name = format!("{} {}", row.provider, row.model);
-            assert!(
-                crate::catalog::shipped().provider(&row.provider).is_some(),
-                "{name}"
-            );
+            let name = format!("{} {:?}", row.provider, row.models);
+            let providers = crate::catalog::shipped();
+            assert!(providers.provider(&row.provider).is_some(), "{name}");
             assert!(
                 row.source.contains("https://") && row.date.len() == 10,
                 "{name}"
             );
-            assert_eq!(listed(&row.provider, &row.model), Some(row), "{name}");
-            // Whoever mixes up two columns writes one of these.
-            assert!(row.cached < row.input && row.input < row.output, "{name}");
-            assert!(
-                row.cache_write.is_none_or(|write| row.input < write),
-                "{name}"
-            );
+            for model in &row.models {
+                assert_eq!(listed(&row.provider, model), Some(row), "{name}");
+            }
+            assert!(in_order(&row.rates), "{name}");
             if let Some(long) = row.long {
-                assert!(row.input < long.input && row.output < long.output, "{name}");
+                assert!(in_order(&long.rates), "{name}");
+                assert!(
+                    row.rates.input < long.rates.input && row.rates.output < long.rates.output,
+                    "{name}"
+                );
                 assert_eq!(
-                    row.cache_write.is_some(),
-                    long.cache_write.is_some(),
+                    row.rates.cache_write.is_some(),
+                    long.rates.cache_write.is_some(),
                     "{name}"
                 );
             }
@@ -93,18 +104,20 @@ mod tests {
     }
 
     #[test]
-    fn the_profile_decides_at_runtime() {
-        let input = |provider, model| listed(provider, model).map(|row| row.input);
-        assert_eq!(
-            input("bedrock-runtime", "us.openai.gpt-5.6-sol"),
-            Some(4.40)
-        );
-        assert_eq!(
-            input("bedrock-runtime", "global.openai.gpt-5.6-sol"),
-            Some(4.00)
-        );
-        assert_eq!(input("bedrock-mantle", "openai.gpt-5.6-sol"), Some(4.40));
-        assert_eq!(input("bedrock-mantle", "openai.gpt-5.5-pro"), None);
-        assert_eq!(input("azure-openai", "gpt-5.5"), None);
+    fn profiles_and_snapshots_are_told_apart() {
+        for (provider, model, input) in [
+            ("bedrock-runtime", "us.openai.gpt-5.6-sol", Some(4.40)),
+            ("bedrock-runtime", "global.openai.gpt-5.6-sol", Some(4.00)),
+            ("bedrock-runtime", "us.openai.gpt-5.5", None),
+            ("bedrock-mantle", "openai.gpt-5.6-sol", Some(4.40)),
+            ("bedrock-mantle", "openai.gpt-5.6-sol-pro", None),
+            ("bedrock-mantle", "openai.gpt-5.5-2026-04-23", Some(5.50)),
+            ("bedrock-mantle", "openai.gpt-5.5-pro", None),
+            ("openai", "gpt-5.4", Some(2.50)),
+            ("azure-openai", "gpt-5.5", None),
+        ] {
+            let found = listed(provider, model).map(|row| row.rates.input);
+            assert_eq!(found, input, "{provider} {model}");
+        }
     }
 }

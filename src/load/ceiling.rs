@@ -93,8 +93,8 @@ impl Ceiling {
 
 #[cfg(test)]
 mod tests {
+    use crate::catalog::price::Rates;
     use crate::load::ceiling::*;
-    use crate::load::price::Rates;
 
     #[test]
     fn what_is_under_way_counts_as_the_largest_so_far() {

@@ -328,7 +328,7 @@ fn unsent(reason: &str) -> Sent {
         total: Duration::ZERO,
         stopped: false,
         redialled: false,
-        shared: false,
+        streams: 1,
         clock: Clock::Read,
         stampless_reads: 0,
         clamped_reads: 0,
@@ -390,7 +390,7 @@ fn sample(
         reads: sent.reads,
         stampless_reads: sent.stampless_reads,
         redialled: sent.redialled,
-        shared: sent.shared,
+        streams: sent.streams,
         status: exchange.head.as_ref().map(|head| head.status),
         failure: trace.failure.as_ref().map(|failure| failure.class.clone()),
         retry_after: trace

@@ -1,18 +1,18 @@
-//! What a request costs.
+//! What a request has taken, and what that costs.
 //!
-//! Core. By a price that somebody has told: never a guess, and no more than the tokens that were counted.
+//! Core. By a price that somebody has told. The tokens are those that were reported; where nothing was, a guess that is
+//! named as one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::price::{ListPrice, LongListPrice};
+use crate::catalog::price::{ListPrice, LongRates, Rates};
 use crate::load::sample::Sample;
 use crate::turn::trace::Usage;
 
 /// What a million tokens cost, in US dollars.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
-    #[serde(flatten)]
     pub rates: Rates,
     /// What holds for a whole request whose input is long; null where nothing else does.
     pub long: Option<LongRates>,
@@ -20,25 +20,6 @@ pub struct Price {
     pub said_by: String,
     /// Where a list price stands; null where the target tells its own.
     pub source: Option<String>,
-}
-
-/// US dollars for a million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Rates {
-    pub input: f64,
-    /// Input read from a cache; as other input where it is null.
-    pub cached: Option<f64>,
-    /// Input written to a cache; as other input where it is null.
-    pub cache_write: Option<f64>,
-    pub output: f64,
-}
-
-/// What holds above a number of input tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LongRates {
-    pub above: u64,
-    #[serde(flatten)]
-    pub rates: Rates,
 }
 
 /// The tokens of one request.
@@ -54,32 +35,48 @@ pub struct Spending {
 }
 
 impl Spending {
-    /// What a request has taken, by what the provider reports of it. `asked` are the characters of its body: where nothing
-    /// is reported, four of them are a token of input, and each event is one of output.
+    /// What a request has taken, by what the provider reports of it. Where it reports nothing of an answer: four bytes of
+    /// the request's body (`asked`) are a token of input, and each event is one of output. What was refused has taken
+    /// nothing.
     pub fn of(sample: &Sample, usage: Option<&Usage>, asked: u64) -> Spending {
+        let usage = usage.copied().unwrap_or_default();
+        let answered = sample
+            .status
+            .is_some_and(|status| (200..300).contains(&status));
         Spending {
-            input: match usage {
-                Some(usage) => whole_input(usage),
-                None if sample.headers.is_some() => asked / 4,
-                None => 0,
+            input: match whole_input(&usage) {
+                0 if answered => asked / 4,
+                input => input,
             },
-            cached: usage.and_then(|usage| usage.cached).unwrap_or(0),
-            cache_write: usage.and_then(|usage| usage.cache_write).unwrap_or(0),
-            output: sample
-                .output_tokens
-                .unwrap_or(u64::from(sample.output_events)),
+            cached: usage.cached.unwrap_or(0),
+            cache_write: usage.cache_write.unwrap_or(0),
+            output: match whole_output(&usage) {
+                0 => u64::from(sample.output_events),
+                output => output,
+            },
         }
     }
 }
 
-/// All input tokens. Some count those of a cache beside the input, not in it: then the total shows it.
+/// All input tokens. Some count those of a cache beside the input, not in it: the total shows it, or that there are more
+/// of them than of all.
 fn whole_input(usage: &Usage) -> u64 {
     let cache = [usage.cached, usage.cache_write];
     let cache = cache.into_iter().flatten().fold(0, u64::saturating_add);
     let counted = usage.input.saturating_add(usage.output);
-    match usage.total == counted.saturating_add(cache) {
+    match cache > usage.input || usage.total == counted.saturating_add(cache) {
         true => usage.input.saturating_add(cache),
         false => usage.input,
+    }
+}
+
+/// All output tokens. Some count those of reasoning beside the output: the total shows it.
+fn whole_output(usage: &Usage) -> u64 {
+    let reasoning = usage.reasoning.unwrap_or(0);
+    let counted = usage.input.saturating_add(usage.output);
+    match usage.total == counted.saturating_add(reasoning) {
+        true => usage.output.saturating_add(reasoning),
+        false => usage.output,
     }
 }
 
@@ -110,19 +107,23 @@ impl Price {
 }
 
 impl std::fmt::Display for Price {
-    /// `$4.40 input, $0.44 cached, $22.00 output for a million tokens (…)`.
+    /// `$4.40 input, $0.44 cached, $5.50 written to a cache, $22.00 output for a million tokens (…)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let rates = &self.rates;
         write!(f, "{} input", dollars(rates.input))?;
         if let Some(cached) = rates.cached {
             write!(f, ", {} cached", dollars(cached))?;
         }
-        write!(
-            f,
-            ", {} output for a million tokens ({})",
-            dollars(rates.output),
-            self.said_by
-        )
+        if let Some(write) = rates.cache_write {
+            write!(f, ", {} written to a cache", dollars(write))?;
+        }
+        write!(f, ", {} output for a million tokens", dollars(rates.output))?;
+        if let Some(long) = &self.long {
+            let (input, output) = (dollars(long.rates.input), dollars(long.rates.output));
+            let above = long.above;
+            write!(f, ", from {above} tokens of input on {input} and {output}")?;
+        }
+        write!(f, " ({})", self.said_by)
     }
 }
 
@@ -139,23 +140,9 @@ fn dollars(amount: f64) -> String {
 
 impl From<&ListPrice> for Price {
     fn from(list: &ListPrice) -> Price {
-        let long = |long: LongListPrice| LongRates {
-            above: long.above,
-            rates: Rates {
-                input: long.input,
-                cached: Some(long.cached),
-                cache_write: long.cache_write,
-                output: long.output,
-            },
-        };
         Price {
-            rates: Rates {
-                input: list.input,
-                cached: Some(list.cached),
-                cache_write: list.cache_write,
-                output: list.output,
-            },
-            long: list.long.map(long),
+            rates: list.rates,
+            long: list.long,
             said_by: format!("list price of {}", list.date),
             source: Some(list.source.clone()),
         }
@@ -194,6 +181,25 @@ mod tests {
         assert_eq!(of(190, Some(60), Some(20)), 180);
         assert_eq!(of(110, None, None), 100);
         assert_eq!(of(0, Some(60), None), 100, "no total");
+        assert_eq!(of(110, Some(90), Some(20)), 210, "more than all");
+    }
+
+    #[test]
+    fn reasoning_is_counted_once() {
+        let of = |total, reasoning| {
+            whole_output(&Usage {
+                input: 100,
+                output: 10,
+                total,
+                reasoning,
+                ..Usage::default()
+            })
+        };
+        assert_eq!(
+            (of(110, Some(8)), of(110, None), of(0, Some(8))),
+            (10, 10, 10)
+        );
+        assert_eq!(of(150, Some(40)), 50);
     }
 
     #[test]
@@ -232,8 +238,11 @@ mod tests {
         };
         assert_eq!(of(272_000), 1_196_800 + 22_000);
         assert_eq!(of(272_001), 2_393_609 + 33_000);
-        let words = "$4.40 input, $0.44 cached, $22.00 output for a million tokens (list price of 2026-09-26)";
-        assert_eq!(price.to_string(), words);
+        assert_eq!(
+            price.to_string(),
+            "$4.40 input, $0.44 cached, $5.50 written to a cache, $22.00 output for a million tokens, from 272000 \
+             tokens of input on $8.80 and $33.00 (list price of 2026-09-26)"
+        );
         let cheap = Price::from(listed("bedrock-mantle", "openai.gpt-5.4").unwrap());
         assert!(cheap.to_string().contains("$0.275 cached"), "{cheap}");
     }

@@ -91,8 +91,8 @@ pub struct Sample {
     pub stampless_reads: u32,
     /// It was sent again: a kept connection turned out to be closed, or the server said that it had not worked on it.
     pub redialled: bool,
-    /// Others may have had the connection at the same time.
-    pub shared: bool,
+    /// How many had the connection when this one got it, itself included.
+    pub streams: u32,
     pub status: Option<u16>,
     /// The failure's class; `None` where the answer was whole.
     pub failure: Option<String>,

@@ -82,7 +82,7 @@ fn sample(intended: Duration) -> Sample {
         reads: 1,
         stampless_reads: 0,
         redialled: false,
-        shared: false,
+        streams: 1,
         status: Some(200),
         failure: None,
         retry_after: None,

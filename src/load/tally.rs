@@ -43,8 +43,8 @@ pub struct Counts {
     pub connections: u64,
     pub reused: u64,
     pub redialled: u64,
-    /// Requests whose connection others may have had at the same time.
-    pub shared: u64,
+    /// How many had its connection when each got it, itself included, added up.
+    pub streams: u64,
     pub reads: u64,
     pub stampless_reads: u64,
     pub output_events: u64,
@@ -109,7 +109,7 @@ impl Counts {
             ("connections", &mut self.connections),
             ("reused", &mut self.reused),
             ("redialled", &mut self.redialled),
-            ("shared", &mut self.shared),
+            ("streams", &mut self.streams),
             ("reads", &mut self.reads),
             ("stampless_reads", &mut self.stampless_reads),
             ("output_events", &mut self.output_events),
@@ -342,7 +342,7 @@ impl Tally {
         counts.connections += u64::from(sample.connecting.is_some());
         counts.reused += u64::from(sample.connecting.is_none() && sample.sent.is_some());
         counts.redialled += u64::from(sample.redialled);
-        counts.shared += u64::from(sample.shared);
+        counts.streams += u64::from(sample.streams);
         counts.reads += u64::from(sample.reads);
         counts.stampless_reads += u64::from(sample.stampless_reads);
         counts.output_events += u64::from(sample.output_events);

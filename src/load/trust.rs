@@ -49,7 +49,7 @@ pub struct Share {
     pub start_lag: Option<Duration>,
     /// p99 of how long what was there waited to be read.
     pub read_lag: Option<Duration>,
-    /// Mean time between output events, or between reads where streams share connections; of the lane where it is shortest.
+    /// Mean time between the output events of a connection, of the lane where it is shortest.
     pub gap: Option<Duration>,
     /// The busiest worker: processor time by time.
     pub busiest: Option<f64>,
@@ -63,8 +63,7 @@ impl Share {
         let tallies: Vec<&Tally> = tallies.collect();
         for tally in &tallies {
             all.add(tally);
-            let gaps = [mean_gap(tally), mean_read(tally)];
-            gap = gaps.into_iter().flatten().chain(gap).min();
+            gap = mean_gap(tally).into_iter().chain(gap).min();
         }
         // `chance`: so many may come of one hiccup.
         let p99 = |tally: &Tally, measure, limit: Duration, chance: u64| {
@@ -113,22 +112,15 @@ impl Share {
     }
 }
 
-/// Mean time between output events.
+/// Mean time between the output events of a connection. Those of all streams that share one are joined where they wait, and
+/// what was joined counts here as what came at once, so that the mean is that of what was sent.
 fn mean_gap(tally: &Tally) -> Option<Duration> {
     let gaps = tally.measured(Measure::Itl)?;
-    Some(Duration::from_micros(gaps.mean() as u64))
-}
-
-/// Mean time between the reads of a connection that streams share: what waits there is joined over all of them.
-fn mean_read(tally: &Tally) -> Option<Duration> {
-    if tally.counts.shared == 0 {
-        return None;
-    }
-    let answers = tally.measured(Measure::E2e)?;
-    // An exchange counts what was read while it lasted, whosever it was.
-    let lasted = answers.mean() * answers.len() as f64;
-    let reads = tally.counts.reads.max(1);
-    Some(Duration::from_micros((lasted / reads as f64) as u64))
+    let counts = &tally.counts;
+    let streams = counts.streams as f64 / counts.requests.max(1) as f64;
+    Some(Duration::from_micros(
+        (gaps.mean() / streams.max(1.0)) as u64,
+    ))
 }
 
 /// How long what is there may wait to be read. The kernel joins what waits at one stream, and forgets all times of
@@ -210,18 +202,16 @@ mod tests {
 
     #[test]
     fn what_waits_where_streams_share_a_connection_is_joined_over_all_of_them() {
-        let told = |shared: u64| {
+        let told = |streams: u64| {
             let mut tally = Tally::default();
             tally.measure_micros(Measure::Itl, 20_000, 6400);
             tally.measure_micros(Measure::ReadLag, 5_000, 1000);
-            // Ten at a time: each sees the reads of all.
-            tally.measure_micros(Measure::E2e, 1_280_000, 100);
-            tally.counts.reads = 64_000;
-            tally.counts.shared = shared;
+            tally.counts.requests = 100;
+            tally.counts.streams = 100 * streams;
             bottleneck(&Share::of(std::iter::once(&tally), &[]))
         };
-        assert!(told(0).is_empty());
-        assert!(told(100)[0].contains("every 2.0 ms"), "{:?}", told(100));
+        assert!(told(1).is_empty() && told(3).is_empty());
+        assert!(told(10)[0].contains("every 2.0 ms"), "{:?}", told(10));
     }
 
     #[test]

@@ -284,7 +284,7 @@ mod tests {
             reads: 4,
             stampless_reads: 0,
             redialled: false,
-            shared: false,
+            streams: 1,
             status: Some(200),
             failure: None,
             retry_after: None,

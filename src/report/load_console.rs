@@ -228,9 +228,9 @@ fn remarks(target: &TargetRecord, width: usize) -> String {
     if let (Some(price), Some(cost)) = (&target.price, target.cost_usd) {
         let digits = if cost < 1.0 { 4 } else { 2 };
         let text = format!(
-            "{}: ${cost:.digits$} for all requests, at {}",
+            "{}: ${cost:.digits$} for all requests ({})",
             label(target),
-            escape::line(&price.to_string())
+            escape::line(&price.said_by)
         );
         out.push_str(&hanging("  ", &text, width));
     }
@@ -245,7 +245,7 @@ fn remarks(target: &TargetRecord, width: usize) -> String {
     };
     told(
         count("without_usage"),
-        "answers without token counts: TPOT and tokens per second leave them out",
+        "answers without a count of output tokens: TPOT and tokens per second leave them out",
     );
     told(
         count("first_read_several"),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use proptest::prelude::*;
 
+use crate::catalog::price::Rates;
 use crate::load::measure::Measure;
-use crate::load::price::{Price, Rates};
+use crate::load::price::Price;
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::tally::Tally;
 use crate::plan::shard::Shard;

@@ -141,6 +141,8 @@ impl Lanes {
         }
         drop(lane);
         sent.redialled = true;
+        sent.bytes_out += first.bytes_out;
+        sent.bytes_in += first.bytes_in;
         let (second, _) = self
             .once(
                 settings,
@@ -197,6 +199,8 @@ impl Lanes {
         let made = place.0.line.get().ok_or("there is no connection")?;
         let line = made.as_ref().map_err(String::clone)?;
         let waited = asked.elapsed();
+        let streams = place.0.taken.load(Ordering::SeqCst);
+        sent.streams = u32::try_from(streams).unwrap_or(u32::MAX);
         match own {
             None => sent.queued += waited,
             Some(dial) => {
@@ -331,7 +335,7 @@ async fn open(
                 |()| "the server closed the connection".to_owned(),
             );
             return Err(format!(
-                "{reason}; it has said nothing in HTTP/2 before: if it speaks HTTP/1.1 only, ask by --http 1"
+                "{reason}, before it allowed a request in HTTP/2; if it speaks HTTP/1.1 only, ask by --http 1"
             ));
         }
     }

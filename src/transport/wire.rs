@@ -1,9 +1,10 @@
 //! The wire of a load: one worker's connections, and exchanges whose bytes come with two times of arrival.
 //!
 //! Leaner than `live`, which `check` uses: no task, timer or buffer of ours per read, one thread's pool, and
-//! the body goes to a [`Hearing`] instead of into memory. Never follows redirects and never retries; it sends again, once, and says so, what nobody has worked on: where the
-//! server has closed a connection that lay idle, which shows within a round trip, where a request was not written whole,
-//! and where a server of HTTP/2 says so. A request that breaks later is a failure.
+//! the body goes to a [`Hearing`] instead of into memory. Never follows redirects and never retries; it sends again,
+//! once, and says so, what most likely nobody has worked on: where the server has closed a connection that lay idle,
+//! which shows within a round trip, where a request was not written whole, and where a server of HTTP/2 says so. A
+//! request that breaks later is a failure.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -123,8 +124,8 @@ pub struct Sent {
     /// It was sent again, once: a reused connection was found closed, before any byte of an answer and within half a
     /// second of sending; or (HTTP/2) the server said that it had not worked on it.
     pub redialled: bool,
-    /// Others may have had the connection at the same time (HTTP/2).
-    pub shared: bool,
+    /// How many exchanges had the connection when this one got it, itself included: 1 but for HTTP/2.
+    pub streams: u32,
     pub clock: Clock,
     /// Reads that brought bytes.
     pub reads: u32,
@@ -225,7 +226,7 @@ impl Wire {
             stopped: false,
             total: Duration::ZERO,
             redialled: false,
-            shared: self.settings.version == HttpVersion::Two,
+            streams: 1,
             clock: if self.settings.kernel_stamps {
                 Clock::Kernel
             } else {

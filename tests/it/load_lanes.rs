@@ -57,32 +57,76 @@ fn who_is_refused_at_the_door_does_not_come_again_at_once() {
     assert!(requests(0) > 0);
 }
 
+/// A streamed answer of one word with this usage.
+fn counted(usage: &str) -> String {
+    let chunk = format!(
+        r#"{{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{{"role":"assistant","content":"hi"}},"finish_reason":"stop"}}],"usage":{usage}}}"#
+    );
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+         data: {chunk}\n\ndata: [DONE]\n\n"
+    )
+}
+
+const USAGE: &str = r#"{"prompt_tokens":1000,"completion_tokens":50,"total_tokens":1050,"prompt_tokens_details":{"cached_tokens":300,"cache_write_tokens":200}}"#;
+
+/// A target at a server, with more of its fields.
+fn chat(name: &str, url: &str, more: &str) -> String {
+    format!(
+        "  {name}: {{ provider: openai-compatible, dialect: chat, model: m, endpoint: \"{url}\"{more} }}\n"
+    )
+}
+
+const PRICE: &str = ", price: { input: 2, cached: 0.5, cache_write: 2.5, output: 10 }";
+const FOUR: [&str; 5] = ["--requests", "4", "--concurrency", "1", "--yes"];
+
 #[test]
 fn what_a_load_has_cost_is_told_where_a_price_is_known() {
-    let body = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\
-        \"delta\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1000,\
-        \"completion_tokens\":50,\"total_tokens\":1050,\"prompt_tokens_details\":{\"cached_tokens\":300,\
-        \"cache_write_tokens\":200}}}\n\ndata: [DONE]\n\n";
-    let stub = Stub::start(format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}"
-    ));
-    let target = |name: &str, price: &str| {
-        format!(
-            "  {name}: {{ provider: openai-compatible, dialect: chat, model: m, endpoint: \"{}\"{price} }}\n",
-            stub.base_url
-        )
-    };
-    let priced = ", price: { input: 2, cached: 0.5, cache_write: 2.5, output: 10 }";
-    let both = target("known", priced) + &target("unknown", "");
-    let run = load(
-        &both,
-        &["--requests", "4", "--concurrency", "1", "--yes"],
-        0,
+    let stub = Stub::start(counted(USAGE));
+    let url = &stub.base_url;
+    // A model that has a list price: not at somebody else's address.
+    let listed = format!(
+        "  listed: {{ provider: openai, dialect: chat, model: gpt-5.5, endpoint: \"{url}\" }}\n"
     );
+    let targets = format!("targets:\n{}{listed}", chat("known", url, PRICE));
+    let project = Project::new()
+        .file("sameturn.yaml", &targets)
+        .variable("OPENAI_API_KEY", "sk-not-real-0123456789");
+    let run = project
+        .run(&[&["load", "--format", "json"], &FOUR[..]].concat())
+        .exits(0)
+        .json();
     let micro_dollars = 500.0 * 2.0 + 300.0 * 0.5 + 200.0 * 2.5 + 50.0 * 10.0;
     let known = &run["targets"][0];
     assert_eq!(known["cost_usd"], 4.0 * micro_dollars / 1e6, "{known}");
-    assert_eq!(known["price"]["output"], 10.0);
-    let unknown = &run["targets"][1];
-    assert!(unknown["cost_usd"].is_null() && unknown["price"].is_null());
+    assert_eq!(known["price"]["rates"]["output"], 10.0);
+    let listed = &run["targets"][1];
+    assert!(listed["cost_usd"].is_null() && listed["price"].is_null());
+    assert_eq!(listed["requests"], 4);
+}
+
+#[test]
+fn what_was_refused_has_cost_nothing() {
+    let stub = Stub::start(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
+         {\"error\":{\"message\":\"no\"}}",
+    );
+    let run = load(&chat("refused", &stub.base_url, PRICE), &FOUR, 1);
+    let target = &run["targets"][0];
+    assert_eq!(
+        (&target["requests"], &target["cost_usd"]),
+        (&4.into(), &0.0.into())
+    );
+}
+
+#[test]
+fn no_tokens_beside_output_are_no_count() {
+    let none = r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#;
+    for (usage, without) in [(none, 4), (USAGE, 0)] {
+        let stub = Stub::start(counted(usage));
+        let run = load(&chat("one", &stub.base_url, ""), &FOUR, 0);
+        let target = &run["targets"][0];
+        assert_eq!(target["counts"]["without_usage"], without, "{target}");
+        assert_eq!(target["output_tokens_per_s"].is_null(), without > 0);
+    }
 }

@@ -5,6 +5,7 @@ pub mod calibrate;
 pub mod find_max;
 pub mod out;
 pub mod preflight;
+pub mod prices;
 pub mod progress;
 pub mod schedule;
 pub mod settings;
@@ -19,7 +20,6 @@ use crate::auth::environment::Environment;
 use crate::auth::seen::Seen;
 use crate::auth::shared::SignIns;
 use crate::catalog;
-use crate::catalog::price::listed;
 use crate::cli::args::Format;
 use crate::cli::check::start_mock;
 use crate::cli::exit::{self, Exit};
@@ -39,7 +39,6 @@ use crate::load::ceiling::Ceiling;
 use crate::load::engine::{Engine, Schedule};
 use crate::load::fleet::{Fleet, Lane};
 use crate::load::gate::Gate;
-use crate::load::price::{Price, Rates};
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::round::{Arriving, Good, Round, RoundSettings, Stop};
 use crate::load::tally::Tally;
@@ -139,7 +138,7 @@ async fn load(
     ui.err(&skipped)?;
     let seen = Arc::new(Seen::new(args.redact_accounts));
     targets::teach(&columns, &seen);
-    let prices = prices(&columns, &settings)?;
+    let prices = prices::prices(&columns, &settings)?;
     let lanes: Vec<Lane> = columns
         .into_iter()
         .zip(prices)
@@ -356,9 +355,16 @@ async fn load(
         record.calibration = Some(calibrate::json(&calibration));
     }
     let folder = out.folder().map(|folder| folder.display().to_string());
-    let kept = out
+    let kept = match out
         .finish(&record, &result, settings.window.warm_up, &environment, ui)
-        .await?;
+        .await
+    {
+        Ok(kept) => kept,
+        Err(error) => {
+            ui.tell(&more);
+            return Err(error);
+        }
+    };
     if let Some(mocks) = mocks {
         mocks.stop().await;
     }
@@ -519,7 +525,8 @@ fn lane_results(fleet: &Fleet) -> Vec<LaneResult> {
                 .signed()
                 .map(|signed| fleet.seen.redact(&signed.how))
                 .unwrap_or_default(),
-            price: lane.price.clone(),
+            // A rehearsal costs nothing.
+            price: lane.price.clone().filter(|_| !lane.target.mocked),
             measured: Duration::ZERO,
             tally: Tally::default(),
         })
@@ -559,43 +566,6 @@ fn applicable(
         bail!("no target is left to load\n{}", skipped.trim_end());
     }
     Ok((kept, skipped))
-}
-
-/// The price of each column's tokens. With a ceiling of cost, each must have one.
-fn prices(columns: &[Column], settings: &LoadSettings) -> anyhow::Result<Vec<Option<Price>>> {
-    let price = |column: &Column| {
-        let target = settings.targets.targets.get(&column.target.name)?;
-        if let Some(said) = &target.price {
-            let rates = Rates {
-                input: said.input,
-                cached: said.cached,
-                cache_write: said.cache_write,
-                output: said.output,
-            };
-            return Some(Price::own(rates));
-        }
-        // What stands at another address may charge otherwise.
-        let own = target.endpoint.is_none() && column.target.endpoint_from.is_none();
-        if !own || column.target.mocked {
-            return None;
-        }
-        listed(&column.target.provider.id, &column.target.model).map(Price::from)
-    };
-    let prices: Vec<Option<Price>> = columns.iter().map(price).collect();
-    if settings.most_micro_dollars.is_some() {
-        for (column, price) in columns.iter().zip(&prices) {
-            if price.is_none() && !column.target.mocked {
-                bail!(
-                    "--max-cost: the price of `{}` is not known\n  help: give target `{}` \
-                     `price: {{ input: 1.25, cached: 0.125, output: 10 }}`, in US dollars for a million tokens, or \
-                     use --max-tokens",
-                    column.target.model,
-                    column.target.name
-                );
-            }
-        }
-    }
-    Ok(prices)
 }
 
 fn wire_settings(
