@@ -5,9 +5,10 @@
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::catalog::provider::glob;
+use crate::catalog::{embedded, embedded_rows};
 
 /// The list price of some models at a provider.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -24,18 +25,38 @@ pub struct ListPrice {
     pub date: String,
 }
 
-/// US dollars for a million tokens.
+/// US dollars for a million tokens, 0 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rates {
+    #[serde(deserialize_with = "dollars")]
     pub input: f64,
-    /// Input read from a cache; as other input where it is null.
-    #[serde(default)]
+    /// Input read from a cache; as other input where it is absent or null.
+    #[serde(default, deserialize_with = "some_dollars")]
     pub cached: Option<f64>,
-    /// Input written to a cache; as other input where it is null.
-    #[serde(default)]
+    /// Input written to a cache; as other input where it is absent or null.
+    #[serde(default, deserialize_with = "some_dollars")]
     pub cache_write: Option<f64>,
+    #[serde(deserialize_with = "dollars")]
     pub output: f64,
+}
+
+/// With less than nothing, a ceiling of cost would never be reached.
+fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    checked(f64::deserialize(from)?)
+}
+
+fn some_dollars<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    Option::deserialize(from)?.map(checked).transpose()
+}
+
+fn checked<E: serde::de::Error>(price: f64) -> Result<f64, E> {
+    match price.is_finite() && price >= 0.0 {
+        true => Ok(price),
+        false => Err(E::custom(format!(
+            "a price of {price} should be 0 or more, in US dollars for a million tokens"
+        ))),
+    }
 }
 
 /// What holds for a whole request whose input is long.
@@ -50,8 +71,8 @@ pub struct LongRates {
 /// All rows, in their order. The file is read by a test, so this cannot fail for a user.
 pub fn shipped() -> &'static [ListPrice] {
     static ROWS: LazyLock<Vec<ListPrice>> = LazyLock::new(|| {
-        serde_json::from_str(crate::catalog::embedded_rows!("prices"))
-            .unwrap_or_else(|error| panic!("prices.yaml in this binary is broken: {error}"))
+        embedded("prices", embedded_rows!("prices"))
+            .unwrap_or_else(|error| panic!("the catalog in this binary is broken: {error}"))
     });
     &ROWS
 }

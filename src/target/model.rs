@@ -5,9 +5,9 @@
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use crate::catalog::price::Rates;
 use crate::catalog::provider::KeyEnv;
 use crate::dialect::agentcore::mapping::Mapping;
 use crate::target::bearer_command::BearerCommand;
@@ -78,38 +78,7 @@ pub struct Target {
     pub project: Option<String>,
     /// What its tokens cost, for `load`; the provider's list price where absent and known.
     #[serde(default)]
-    pub price: Option<Price>,
-}
-
-/// US dollars for a million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    #[serde(deserialize_with = "dollars")]
-    pub input: f64,
-    /// Input read from a cache; as other input where absent.
-    #[serde(default, deserialize_with = "some_dollars")]
-    pub cached: Option<f64>,
-    /// Input written to a cache; as other input where absent.
-    #[serde(default, deserialize_with = "some_dollars")]
-    pub cache_write: Option<f64>,
-    #[serde(deserialize_with = "dollars")]
-    pub output: f64,
-}
-
-/// With less than nothing, a ceiling of cost would never be reached.
-fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    let price = f64::deserialize(from)?;
-    match price.is_finite() && price >= 0.0 {
-        true => Ok(price),
-        false => Err(D::Error::custom(format!(
-            "a price of {price} should be 0 or more, in US dollars for a million tokens"
-        ))),
-    }
-}
-
-fn some_dollars<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    dollars(from).map(Some)
+    pub price: Option<Rates>,
 }
 
 /// A guardrail of the customer's.

@@ -199,7 +199,9 @@ impl Lanes {
         let made = place.0.line.get().ok_or("there is no connection")?;
         let line = made.as_ref().map_err(String::clone)?;
         let waited = asked.elapsed();
+        // More may have waited for it than it has room for.
         let streams = place.0.taken.load(Ordering::SeqCst);
+        let streams = streams.min(place.0.room()).max(1);
         sent.streams = u32::try_from(streams).unwrap_or(u32::MAX);
         match own {
             None => sent.queued += waited,

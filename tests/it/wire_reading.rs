@@ -339,13 +339,14 @@ async fn a_burst_asks_no_more_of_a_connection_than_its_server_allows() {
             tokio::spawn(async move { wire.send(post(&url, 2), &mut Times::default()).await })
         })
         .collect();
-    let mut dials = 0;
+    let (mut dials, mut most) = (0, 0);
     for answer in answers {
         let sent = answer.await.unwrap();
         assert_eq!((sent.end, sent.redialled), (End::Complete, false));
         dials += usize::from(sent.dial.is_some());
+        most = most.max(sent.streams);
     }
-    assert_eq!(dials, 4);
+    assert_eq!((dials, most), (4, 3));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use crate::catalog::price::{Rates, listed};
+use crate::catalog::price::listed;
 use crate::cli::load::settings::LoadSettings;
 use crate::cli::targets::Column;
 use crate::load::price::Price;
@@ -11,13 +11,7 @@ use crate::load::price::Price;
 pub fn prices(columns: &[Column], settings: &LoadSettings) -> anyhow::Result<Vec<Option<Price>>> {
     let price = |column: &Column| {
         let target = settings.targets.targets.get(&column.target.name)?;
-        if let Some(said) = &target.price {
-            let rates = Rates {
-                input: said.input,
-                cached: said.cached,
-                cache_write: said.cache_write,
-                output: said.output,
-            };
+        if let Some(rates) = target.price {
             return Some(Price::own(rates));
         }
         // What stands at another address may charge otherwise.
