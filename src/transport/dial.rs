@@ -14,12 +14,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Uri};
-use hyper::rt::ReadBufCursor;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -154,7 +154,7 @@ pub(super) fn route(uri: &Uri, proxies: &Matcher) -> Route {
 /// A connection, before HTTP.
 pub(super) enum Stream {
     Plain(Socket),
-    Secure(Box<TokioIo<TlsStream<Socket>>>),
+    Secure(Box<TlsStream<Socket>>),
 }
 
 impl fmt::Debug for Stream {
@@ -275,7 +275,7 @@ impl Dialler {
             ));
         }
         Ok(Dialled {
-            stream: Stream::Secure(Box::new(TokioIo::new(secure))),
+            stream: Stream::Secure(Box::new(secure)),
             clock,
             dial,
         })
@@ -359,9 +359,9 @@ fn at_proxy(proxy: &Uri) -> Result<(String, u16), String> {
 struct Given(Option<Socket>);
 
 impl Service<Uri> for Given {
-    type Response = Socket;
+    type Response = TokioIo<Socket>;
     type Error = io::Error;
-    type Future = Ready<io::Result<Socket>>;
+    type Future = Ready<io::Result<TokioIo<Socket>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -371,6 +371,7 @@ impl Service<Uri> for Given {
         ready(
             self.0
                 .take()
+                .map(TokioIo::new)
                 .ok_or_else(|| io::Error::other("the connection is used up")),
         )
     }
@@ -394,37 +395,56 @@ async fn tunnel(
     if let Some(auth) = auth {
         tunnel = tunnel.with_auth(auth.clone());
     }
-    tunnel.call(target).await.map_err(|error| {
+    let through = tunnel.call(target).await.map_err(|error| {
         format!(
             "proxy {}: {}",
             proxy.host().unwrap_or_default(),
             chain(&error)
         )
-    })
+    })?;
+    Ok(through.into_inner())
 }
 
-impl hyper::rt::Read for Stream {
+impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Stream>,
         cx: &mut Context<'_>,
-        into: ReadBufCursor<'_>,
+        into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(socket) => hyper::rt::Read::poll_read(Pin::new(socket), cx, into),
-            Stream::Secure(secure) => hyper::rt::Read::poll_read(Pin::new(secure), cx, into),
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, into),
+            Stream::Secure(secure) => Pin::new(secure).poll_read(cx, into),
         }
     }
 }
 
-impl hyper::rt::Write for Stream {
+/// What one read of the socket has brought, without TLS: nothing of a later one.
+impl AsyncBufRead for Stream {
+    fn poll_fill_buf(self: Pin<&mut Stream>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_fill_buf(cx),
+            // It reads on only where nothing is left to be taken (`wants_read` of rustls).
+            Stream::Secure(secure) => Pin::new(secure).poll_fill_buf(cx),
+        }
+    }
+
+    fn consume(self: Pin<&mut Stream>, taken: usize) {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).consume(taken),
+            Stream::Secure(secure) => Pin::new(secure).consume(taken),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
     fn poll_write(
         self: Pin<&mut Stream>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(socket) => hyper::rt::Write::poll_write(Pin::new(socket), cx, bytes),
-            Stream::Secure(secure) => hyper::rt::Write::poll_write(Pin::new(secure), cx, bytes),
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Secure(secure) => Pin::new(secure).poll_write(cx, bytes),
         }
     }
 
@@ -434,12 +454,8 @@ impl hyper::rt::Write for Stream {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(socket) => {
-                hyper::rt::Write::poll_write_vectored(Pin::new(socket), cx, bytes)
-            }
-            Stream::Secure(secure) => {
-                hyper::rt::Write::poll_write_vectored(Pin::new(secure), cx, bytes)
-            }
+            Stream::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bytes),
+            Stream::Secure(secure) => Pin::new(secure).poll_write_vectored(cx, bytes),
         }
     }
 
@@ -449,15 +465,15 @@ impl hyper::rt::Write for Stream {
 
     fn poll_flush(self: Pin<&mut Stream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(socket) => hyper::rt::Write::poll_flush(Pin::new(socket), cx),
-            Stream::Secure(secure) => hyper::rt::Write::poll_flush(Pin::new(secure), cx),
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Secure(secure) => Pin::new(secure).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Stream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(socket) => hyper::rt::Write::poll_shutdown(Pin::new(socket), cx),
-            Stream::Secure(secure) => hyper::rt::Write::poll_shutdown(Pin::new(secure), cx),
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Secure(secure) => Pin::new(secure).poll_shutdown(cx),
         }
     }
 }

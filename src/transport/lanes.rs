@@ -11,25 +11,24 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use futures_util::TryFutureExt;
-use http::{Uri, header::HOST};
+use http::{Method, Request, Uri, header::HOST};
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::transport::Outgoing;
+use crate::transport::course::Course;
 use crate::transport::dial::{Dial, Dialler, Origin, Route};
-use crate::transport::drive::{Course, Parcel, drive};
+use crate::transport::drive::{Parcel, drive};
 use crate::transport::live::chain;
 use crate::transport::reader::Reader;
-use crate::transport::relay::Relay;
 use crate::transport::stamped::Shared;
 use crate::transport::wire::{
-    Attempt, Clock, Hearing, STREAMS_PER_LANE, Sent, WireSettings, message,
+    Attempt, Clock, Hearing, STREAMS_PER_LANE, Sent, WireSettings, fields,
 };
 use crate::turn::exchange::End;
 
@@ -239,25 +238,24 @@ async fn exchange(
     };
     let sent = Arc::new(OnceLock::new());
     let parcel = Parcel::new(request.body, Arc::clone(&sent), line.ledger.clone());
-    let mut message = message(request.method, uri, request.headers, parcel)?;
+    let mut message = Request::new(parcel);
+    *message.method_mut() = Method::from_bytes(request.method.as_bytes())
+        .map_err(|error| format!("{}: {error}", request.method))?;
+    *message.uri_mut() = uri;
+    *message.version_mut() = http::Version::HTTP_2;
+    *message.headers_mut() = fields(request.headers)?;
     // The authority says it on HTTP/2.
     message.headers_mut().remove(HOST);
-    *message.version_mut() = http::Version::HTTP_2;
-    let relay = Relay::new();
-    let waker = Waker::from(Arc::clone(&relay));
     let course = Course {
         start,
         limits: settings.limits,
         ledger: &line.ledger,
-        reader: Some(&line.reader),
-        relay: &relay,
-        waker: &waker,
     };
     let mut untouched = None;
     let response = line.sender.clone().send_request(message);
     let response = response.inspect_err(|error| untouched = Untouched::told_by(error));
-    let outcome = drive(None, response, course, hear).await;
-    let mut attempt = Attempt::of(outcome, &sent, &line.ledger, line.clock);
+    let outcome = drive(response, course, &line.reader, hear).await;
+    let mut attempt = Attempt::of(outcome, sent.get().copied(), &line.ledger, line.clock);
     attempt.untouched = untouched.is_some();
     if untouched == Some(Untouched::Left) {
         left.store(true, Ordering::SeqCst);
@@ -320,7 +318,7 @@ async fn open(
         // None before the server has said how many it allows: it refuses those that are too many, and those that wait
         // inside the framing would seem to wait for the server.
         .initial_max_send_streams(0)
-        .handshake(dialled.stream)
+        .handshake(TokioIo::new(dialled.stream))
         .await
         .map_err(|error| chain(&error))?;
     let asked = Instant::now();

@@ -3,14 +3,16 @@
 //!
 //! Shell. Decides nothing about what the bytes mean, never retries, never follows redirects.
 
+mod course;
 pub mod dial;
 mod drive;
+mod framing;
 mod lanes;
+mod line;
 pub mod live;
 pub mod memory;
 #[cfg_attr(not(target_os = "linux"), path = "reader_elsewhere.rs")]
 mod reader;
-mod relay;
 mod stamped;
 pub mod trust;
 pub mod wire;

@@ -11,7 +11,8 @@
 //!   when the gap was filled, so stamps are never allowed to run backwards; if one read takes both, its
 //!   stamp may be too early by the time of the repair.
 //!
-//! Must never give bytes the stamp of a later read: see [`Ledger::grant`].
+//! Must never give bytes the stamp of a later read: whoever takes them takes those of one read at a time, and is done
+//! with them before the next.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -20,8 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use hyper::rt::ReadBufCursor;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::poll_proceed;
 
@@ -32,9 +32,8 @@ use crate::transport::wire::Clock;
 /// clocks that are read one after the other.
 const SLACK: Duration = Duration::from_micros(100);
 
-/// The most that one read takes: one byte less than hyper's first buffer holds. A read that fills it makes hyper double it
-/// for good, and a client that was late once would then need twice the memory for each stream.
-pub(super) const READ: usize = 8 * 1024 - 1;
+/// The most that one read takes.
+pub(super) const READ: usize = 8 * 1024;
 
 /// As many bytes of a socket wait to be taken at most; what comes behind them waits in the kernel.
 pub(super) const MOST_WAITING: usize = 256 * 1024;
@@ -85,14 +84,12 @@ enum Ended {
 #[derive(Debug, Default)]
 struct Inbox {
     pieces: VecDeque<Piece>,
-    /// Taken of the first piece.
-    taken: usize,
     bytes: usize,
     ended: Option<Ended>,
     waker: Option<Waker>,
 }
 
-/// What a socket has done. Shared between the socket, deep inside of hyper, its reader, and whoever drives it.
+/// What a socket has done. Shared between the socket, below TLS or deep inside of hyper, its reader, and whoever uses it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     inbox: Inbox,
@@ -110,38 +107,16 @@ pub(super) struct Ledger {
     written: Option<Instant>,
     /// Requests whose last byte is handed over and waits to be written.
     handed: Vec<Arc<OnceLock<Instant>>>,
-    /// How many more reads the socket may make; `None` is without limit.
-    permits: Option<u32>,
-    refused: bool,
     /// Whether pieces are given in turns of their own, and how many polls the next one has to wait for.
     turns: bool,
     hold: u8,
 }
 
 impl Ledger {
-    /// From now on the socket reads only when granted.
-    pub(super) fn gate(&mut self) {
-        self.permits = Some(0);
-    }
-
     /// From now on whoever is woken by what was in a piece runs before the next one is given, and finds its time: see
     /// [`HOPS`].
     pub(super) fn take_turns(&mut self) {
         self.turns = true;
-    }
-
-    /// Allows one read, or none. Whoever takes out all that a read brought before granting the next can
-    /// be sure that what comes out was brought by the latest one, whatever lies between.
-    pub(super) fn grant(&mut self, one: bool) {
-        if self.permits.is_some() {
-            self.permits = Some(u32::from(one));
-        }
-        self.refused = false;
-    }
-
-    /// Whether a read was turned away that would have brought something.
-    pub(super) fn refused(&self) -> bool {
-        self.refused
     }
 
     /// Counts anew, for the next exchange.
@@ -158,6 +133,11 @@ impl Ledger {
     /// The last byte of a request waits to be written: `sent` is set when it is.
     pub(super) fn hand(&mut self, sent: Arc<OnceLock<Instant>>) {
         self.handed.push(sent);
+    }
+
+    /// Right before the last write that took bytes.
+    pub(super) fn written(&self) -> Option<Instant> {
+        self.written
     }
 
     /// Keeps what the reader read. `true` where no more fits.
@@ -198,14 +178,9 @@ impl Ledger {
         self.inbox.pieces.is_empty() && self.inbox.ended.is_none()
     }
 
-    /// Gives at most `room` bytes of one read to `take`. Its second value says that the inbox was full and has
-    /// room again.
-    fn poll_take(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: usize,
-        take: impl FnOnce(&[u8]),
-    ) -> Poll<(io::Result<()>, bool)> {
+    /// What one read has brought, or nothing where there is nothing more. Its second value says that the inbox was full
+    /// and has room again.
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<Box<[u8]>>, bool)> {
         let inbox = &mut self.inbox;
         if inbox.pieces.is_empty() && inbox.ended.is_none() {
             self.hold = self.hold.saturating_sub(1);
@@ -220,44 +195,23 @@ impl Ledger {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        match &mut self.permits {
-            None => {}
-            // No waker is left behind: whoever granted looks at `refused` and comes again.
-            Some(0) => {
-                self.refused = true;
-                return Poll::Pending;
-            }
-            Some(permits) => *permits -= 1,
-        }
-        let Some(first) = inbox.pieces.front() else {
+        let Some(piece) = inbox.pieces.pop_front() else {
             // What is broken is told once, and closed after that.
             let ended = inbox.ended.replace(Ended::Closed);
             return Poll::Ready(match ended {
                 Some(Ended::Broken(error)) => (Err(error), false),
-                _ => (Ok(()), false),
+                _ => (Ok(Box::default()), false),
             });
         };
-        let begins = inbox.taken == 0;
-        let left = &first.bytes[inbox.taken..];
-        let n = left.len().min(room);
-        take(&left[..n]);
-        let (arrival, stampless, clamped) = (first.arrival, first.stampless, first.clamped);
-        let whole = n == left.len();
-        inbox.taken = if whole { 0 } else { inbox.taken + n };
-        if whole {
-            inbox.pieces.pop_front();
-        }
         let full = inbox.bytes >= MOST_WAITING;
-        inbox.bytes -= n + if whole { size_of::<Piece>() } else { 0 };
-        self.hold = if self.turns { HOPS } else { 0 };
+        inbox.bytes -= piece.bytes.len() + size_of::<Piece>();
         let again = full && inbox.bytes < MOST_WAITING;
-        if begins {
-            self.reads += 1;
-            self.stampless += u32::from(stampless);
-            self.clamped += u32::from(clamped);
-        }
-        self.note_read(n, arrival);
-        Poll::Ready((Ok(()), again))
+        self.hold = if self.turns { HOPS } else { 0 };
+        self.reads += 1;
+        self.stampless += u32::from(piece.stampless);
+        self.clamped += u32::from(piece.clamped);
+        self.note_read(piece.bytes.len(), piece.arrival);
+        Poll::Ready((Ok(piece.bytes), again))
     }
 
     fn note_read(&mut self, n: usize, mut arrival: Arrival) {
@@ -302,6 +256,9 @@ impl Shared {
 pub(super) struct Socket {
     bound: Bound,
     ledger: Shared,
+    /// What one read has brought, and how much of it was taken.
+    piece: Box<[u8]>,
+    taken: usize,
 }
 
 impl Socket {
@@ -313,32 +270,44 @@ impl Socket {
         ledger: Shared,
     ) -> io::Result<Socket> {
         let bound = Reader::bind(reader, stream, stamps, &ledger)?;
-        Ok(Socket { bound, ledger })
+        Ok(Socket {
+            bound,
+            ledger,
+            piece: Box::default(),
+            taken: 0,
+        })
     }
 
     pub(super) fn clock(&self) -> Clock {
         self.bound.clock()
     }
+}
 
-    /// What one read has brought, at most `room` bytes of it, given to `take`.
-    fn poll_take(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: usize,
-        take: impl FnOnce(&[u8]),
-    ) -> Poll<io::Result<()>> {
-        if room == 0 {
-            return Poll::Ready(Ok(()));
+/// Gives what is left of one read; nothing at the end.
+impl AsyncBufRead for Socket {
+    fn poll_fill_buf(self: Pin<&mut Socket>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.taken == this.piece.len() {
+            // Others get their turn, however fast this one's server is.
+            let turn = ready!(poll_proceed(cx));
+            this.bound.tend(cx)?;
+            let (piece, again) = ready!(this.ledger.lock().poll_take(cx));
+            turn.made_progress();
+            if again {
+                this.bound.resume();
+            }
+            this.piece = piece?;
+            this.taken = 0;
         }
-        // Others get their turn, however fast this one's server is.
-        let turn = ready!(poll_proceed(cx));
-        self.bound.tend(cx)?;
-        let (outcome, again) = ready!(self.ledger.lock().poll_take(cx, room, take));
-        turn.made_progress();
-        if again {
-            self.bound.resume();
+        Poll::Ready(Ok(&this.piece[this.taken..]))
+    }
+
+    fn consume(mut self: Pin<&mut Socket>, taken: usize) {
+        self.taken += taken;
+        if self.taken == self.piece.len() {
+            self.piece = Box::default();
+            self.taken = 0;
         }
-        Poll::Ready(outcome)
     }
 }
 
@@ -348,17 +317,14 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_take(cx, into.remaining(), |bytes| into.put_slice(bytes))
-    }
-}
-
-impl hyper::rt::Read for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Socket>,
-        cx: &mut Context<'_>,
-        mut into: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.poll_take(cx, into.remaining(), |bytes| into.put_slice(bytes))
+        if into.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let came = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let taken = came.len().min(into.remaining());
+        into.put_slice(&came[..taken]);
+        self.consume(taken);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -403,36 +369,6 @@ impl AsyncWrite for Socket {
     }
 }
 
-impl hyper::rt::Write for Socket {
-    fn poll_write(
-        self: Pin<&mut Socket>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self, cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Socket>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write_vectored(self, cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Socket>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(self, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Socket>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(self, cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::transport::stamped::*;
@@ -448,12 +384,10 @@ mod tests {
     }
 
     /// What one poll gives: nothing yet, or so many bytes.
-    fn poll(ledger: &mut Ledger, room: usize) -> Option<io::Result<usize>> {
-        let mut n = 0;
-        let cx = &mut Context::from_waker(Waker::noop());
-        match ledger.poll_take(cx, room, |bytes| n = bytes.len()) {
+    fn poll(ledger: &mut Ledger) -> Option<io::Result<usize>> {
+        match ledger.poll_take(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => None,
-            Poll::Ready((outcome, _)) => Some(outcome.map(|()| n)),
+            Poll::Ready((outcome, _)) => Some(outcome.map(|bytes| bytes.len())),
         }
     }
 
@@ -463,11 +397,10 @@ mod tests {
         ledger.put(piece(b"abc"));
         ledger.put_end(Some(io::ErrorKind::ConnectionReset.into()));
         ledger.put_end(None);
-        assert_eq!(poll(&mut ledger, 2).unwrap().unwrap(), 2);
-        assert_eq!(poll(&mut ledger, 2).unwrap().unwrap(), 1);
-        let error = poll(&mut ledger, 2).unwrap().unwrap_err();
+        assert_eq!(poll(&mut ledger).unwrap().unwrap(), 3);
+        let error = poll(&mut ledger).unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        assert_eq!(poll(&mut ledger, 2).unwrap().unwrap(), 0);
+        assert_eq!(poll(&mut ledger).unwrap().unwrap(), 0);
         assert_eq!((ledger.reads, ledger.bytes_in), (1, 3));
     }
 
@@ -480,17 +413,17 @@ mod tests {
         ledger.put(first);
         ledger.put(second);
         for (turn, at) in times.into_iter().enumerate() {
-            assert_eq!(poll(&mut ledger, 9).unwrap().unwrap(), 1, "turn {turn}");
+            assert_eq!(poll(&mut ledger).unwrap().unwrap(), 1, "turn {turn}");
             for hop in 0..HOPS {
                 assert_eq!(ledger.latest.unwrap().at, at);
-                assert!(poll(&mut ledger, 9).is_none(), "hop {hop} of turn {turn}");
+                assert!(poll(&mut ledger).is_none(), "hop {hop} of turn {turn}");
             }
         }
         ledger.put(piece(b"c"));
-        assert!(poll(&mut ledger, 9).is_some(), "no turn was due");
+        assert!(poll(&mut ledger).is_some(), "no turn was due");
         // What comes within a turn waits for its end.
         ledger.put(piece(b"d"));
-        assert!(poll(&mut ledger, 9).is_none());
+        assert!(poll(&mut ledger).is_none());
     }
 
     #[test]
@@ -501,7 +434,7 @@ mod tests {
             pieces += 1;
         }
         assert!(pieces < MOST_WAITING / size_of::<Piece>());
-        while poll(&mut ledger, 9).is_some() {}
+        while poll(&mut ledger).is_some() {}
         assert_eq!(ledger.inbox.bytes, 0);
     }
 }

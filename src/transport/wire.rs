@@ -8,22 +8,19 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
-use http::{Method, Request, Uri};
-use hyper::client::conn::http1;
+use http::{HeaderMap, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls::ClientConfig;
 
+use crate::transport::course::{Course, Outcome};
 use crate::transport::dial::{self, Dial, Dialler, Origin, Route};
-use crate::transport::drive::{Course, Driven, Outcome, Parcel, drive};
 use crate::transport::lanes::Lanes;
-use crate::transport::live::chain;
+use crate::transport::line::{Line, Message};
 use crate::transport::reader::Reader;
-use crate::transport::relay::Relay;
 use crate::transport::stamped::Shared;
 pub use crate::transport::stamped::Tick;
 use crate::transport::trust::Bundle;
@@ -148,18 +145,6 @@ pub struct Wire {
     lanes: Lanes,
 }
 
-/// An HTTP/1.1 connection.
-#[derive(Debug)]
-struct Line {
-    sender: http1::SendRequest<Parcel>,
-    driven: Driven,
-    ledger: Shared,
-    relay: Arc<Relay>,
-    waker: Waker,
-    clock: Clock,
-    since: Instant,
-}
-
 /// Exchanges that share a connection. Servers commonly allow 100 to 250
 /// (RFC 9113, section 6.5.2, recommends no less than 100).
 pub const STREAMS_PER_LANE: usize = 64;
@@ -170,9 +155,6 @@ const IDLE_KEPT: Duration = Duration::from_secs(90);
 /// That a connection had been closed already shows so soon after the request's last byte: one round trip, and
 /// those of this world take less.
 const CLOSED_SHOWS: Duration = Duration::from_millis(500);
-
-/// What an answer's head may take, and as much as one read gives to hyper.
-const BUFFER: usize = 16 * 1024;
 
 /// What one attempt on one connection gave.
 pub(super) struct Attempt {
@@ -333,14 +315,7 @@ impl Wire {
             // A server that has closed it meanwhile has said so: over TLS with bytes of its own, which must not be
             // taken for the beginning of an answer. If nothing can be read, sending will tell.
             let _ = self.dialler.reader.look();
-            loop {
-                line.ledger.lock().grant(true);
-                line.driven.poll(&mut Context::from_waker(Waker::noop()));
-                if line.driven.over || !line.ledger.lock().refused() {
-                    break;
-                }
-            }
-            if !line.driven.over && line.sender.is_ready() {
+            if line.is_ready() {
                 return Some(line);
             }
         }
@@ -352,14 +327,9 @@ impl Wire {
         if self.settings.fresh || outcome.stopped || outcome.end != End::Complete {
             return;
         }
-        // The body may have ended before the connection was ready for the next request.
-        let cx = &mut Context::from_waker(Waker::noop());
-        line.ledger.lock().grant(false);
-        line.driven.poll(cx);
-        if line.driven.over || !line.sender.is_ready() {
+        if !line.is_ready() {
             return;
         }
-        line.relay.rest();
         line.since = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.entry(origin).or_default().push(line);
@@ -386,26 +356,11 @@ impl Wire {
         let dialled = Box::pin(dialling).await?;
         sent.dial = Some(dialled.dial);
         {
-            let mut ledger = ledger.lock();
+            let ledger = ledger.lock();
             sent.bytes_out += ledger.bytes_out;
             sent.bytes_in += ledger.bytes_in;
-            ledger.gate();
         }
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER)
-            .handshake(dialled.stream)
-            .await
-            .map_err(|error| chain(&error))?;
-        let relay = Relay::new();
-        Ok(Box::new(Line {
-            sender,
-            driven: Driven::new(connection),
-            ledger,
-            waker: Waker::from(Arc::clone(&relay)),
-            relay,
-            clock: dialled.clock,
-            since: Instant::now(),
-        }))
+        Ok(Box::new(Line::new(dialled.stream, ledger, dialled.clock)))
     }
 
     async fn attempt(
@@ -417,19 +372,12 @@ impl Wire {
         hear: &mut impl Hearing,
         start: Instant,
     ) -> Result<Attempt, String> {
-        line.ledger.lock().begin();
-        let sent = Arc::new(OnceLock::new());
-        let parcel = Parcel::new(request.body, Arc::clone(&sent), line.ledger.clone());
+        let absolute = uri.to_string();
         let target = match route {
-            Route::Forward { .. } => uri.clone(),
-            _ => uri
-                .path_and_query()
-                .map_or("/", |path| path.as_str())
-                .parse()
-                .map_err(|error| format!("{uri}: {error}"))?,
+            Route::Forward { .. } => absolute.as_str(),
+            _ => uri.path_and_query().map_or("/", |path| path.as_str()),
         };
-        let mut message = message(request.method, target, request.headers, parcel)?;
-        let headers = message.headers_mut();
+        let mut headers = fields(request.headers)?;
         if !headers.contains_key(HOST)
             && let Some(authority) = uri.authority()
         {
@@ -444,17 +392,17 @@ impl Wire {
         {
             headers.insert(PROXY_AUTHORIZATION, auth.clone());
         }
-        let response = line.sender.send_request(message);
+        let message = Message::new(request.method, target, headers, request.body)?;
+        line.ledger.lock().begin();
+        let ledger = line.ledger.clone();
         let course = Course {
             start,
             limits: self.settings.limits,
-            ledger: &line.ledger,
-            reader: None,
-            relay: &line.relay,
-            waker: &line.waker,
+            ledger: &ledger,
         };
-        let outcome = drive(Some(&mut line.driven), response, course, hear).await;
-        Ok(Attempt::of(outcome, &sent, &line.ledger, line.clock))
+        let mut sent = None;
+        let outcome = line.exchange(message, course, hear, &mut sent).await;
+        Ok(Attempt::of(outcome, sent, &ledger, line.clock))
     }
 }
 
@@ -469,14 +417,14 @@ impl Attempt {
 
     pub(super) fn of(
         outcome: Outcome,
-        sent: &OnceLock<Instant>,
+        sent: Option<Instant>,
         ledger: &Shared,
         clock: Clock,
     ) -> Attempt {
         let ledger = ledger.lock();
         Attempt {
             outcome,
-            sent: sent.get().copied(),
+            sent,
             bytes_out: ledger.bytes_out,
             bytes_in: ledger.bytes_in,
             reads: ledger.reads,
@@ -489,18 +437,9 @@ impl Attempt {
     }
 }
 
-/// The message as both versions send it.
-pub(super) fn message(
-    method: &'static str,
-    target: Uri,
-    headers: Vec<(String, String)>,
-    body: Parcel,
-) -> Result<Request<Parcel>, String> {
-    let mut message = Request::new(body);
-    *message.method_mut() =
-        Method::from_bytes(method.as_bytes()).map_err(|error| format!("{method}: {error}"))?;
-    *message.uri_mut() = target;
-    let all = message.headers_mut();
+/// The header fields as both versions send them.
+pub(super) fn fields(headers: Vec<(String, String)>) -> Result<HeaderMap, String> {
+    let mut all = HeaderMap::with_capacity(headers.len() + 3);
     for (name, value) in headers {
         // A value may be a secret: only its name is told.
         let value = HeaderValue::from_str(&value)
@@ -513,5 +452,5 @@ pub(super) fn message(
         // As reqwest writes it for `check`.
         all.insert(ACCEPT, HeaderValue::from_static("*/*"));
     }
-    Ok(message)
+    Ok(all)
 }

@@ -41,5 +41,6 @@ mod streams;
 mod stub_server;
 mod tidy;
 mod wire;
+mod wire_http1;
 mod wire_leave;
 mod wire_reading;

@@ -56,7 +56,7 @@ fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }
 
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         idle: Duration::from_secs(20),
         ..Limits::CHECK
@@ -91,7 +91,7 @@ pub(crate) struct Ear<F = fn(usize) -> ControlFlow<()>> {
     at_part: F,
 }
 
-fn ear() -> Ear {
+pub(crate) fn ear() -> Ear {
     listening(|_| ControlFlow::Continue(()))
 }
 
@@ -115,6 +115,10 @@ impl<F: FnMut(usize) -> ControlFlow<()>> Hearing for Ear<F> {
 }
 
 impl<F> Ear<F> {
+    pub(crate) fn head(&self) -> Option<&Head> {
+        self.head.as_ref().map(|(head, _)| head)
+    }
+
     pub(crate) fn text(&self) -> String {
         let all: Vec<u8> = self
             .parts

@@ -327,10 +327,15 @@ async fn a_burst_asks_no_more_of_a_connection_than_its_server_allows() {
     let few = |server: &mut http2::Builder<TokioExecutor>| {
         server.max_concurrent_streams(3);
     };
-    let url = serve_http2(few, |_: Request<Incoming>| async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let body = http_body_util::Full::new(Bytes::from_static(b"data: x"));
-        Ok::<_, Infallible>(Response::new(body))
+    // Nobody is answered before all have asked.
+    let asked = Arc::new(tokio::sync::Barrier::new(10));
+    let url = serve_http2(few, move |_: Request<Incoming>| {
+        let asked = Arc::clone(&asked);
+        async move {
+            asked.wait().await;
+            let body = http_body_util::Full::new(Bytes::from_static(b"data: x"));
+            Ok::<_, Infallible>(Response::new(body))
+        }
     });
     let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
     let answers: Vec<_> = (0..10)
