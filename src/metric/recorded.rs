@@ -78,6 +78,11 @@ impl Recorded {
         self.few.is_empty() && self.many.as_ref().is_none_or(|many| many.is_empty())
     }
 
+    /// How many values were recorded.
+    pub fn len(&self) -> u64 {
+        self.few.len() as u64 + self.many.as_ref().map_or(0, |many| many.len())
+    }
+
     /// Forgets all. It keeps its memory where that was of use: who had many may have many again.
     pub fn clear(&mut self) {
         self.few.clear();
@@ -97,6 +102,20 @@ impl Recorded {
             put(&mut made, *value, 1);
         }
         Cow::Owned(made)
+    }
+
+    /// The smallest values with at least these shares (0 to 1) of all below them or at them; `None` where nothing was
+    /// recorded.
+    pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[u64; N]> {
+        if let Some(many) = self.many.as_ref().filter(|many| !many.is_empty()) {
+            return Some(shares.map(|share| many.value_at_quantile(share).min(many.max())));
+        }
+        let mut sorted = self.few.clone();
+        sorted.sort_unstable();
+        let last = sorted.len().checked_sub(1)?;
+        // The product must not go up to the next whole number for the sake of its last bit.
+        let rank = |share: f64| (share * sorted.len() as f64 * (1.0 - 1e-12)).ceil() as usize;
+        Some(shares.map(|share| sorted[rank(share).saturating_sub(1).min(last)]))
     }
 
     /// The least and the greatest value that are not told apart, and how many there were.
@@ -174,6 +193,20 @@ mod tests {
                     nothing.add(&sum);
                     assert_eq!(told(&nothing), told(&plain), "nothing and {count}");
                 }
+            }
+            let shares = [0.0, 0.07, 0.5, 0.95, 1.0];
+            let quantiles = plain.quantiles(shares);
+            assert_eq!(quantiles.is_some(), count > 0);
+            for (one, other) in recorded
+                .quantiles(shares)
+                .iter()
+                .flatten()
+                .zip(quantiles.iter().flatten())
+            {
+                assert!(
+                    one.abs_diff(*other) <= other / 1000,
+                    "{one} and {other} of {count}"
+                );
             }
             let total: u64 = recorded.ranges().map(|(_, _, count)| count).sum();
             assert_eq!(total, count);

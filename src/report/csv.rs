@@ -73,24 +73,23 @@ pub fn series(
 }
 
 fn quantiles(part: &LaneSecond) -> String {
-    let ttft = part.tally.measured(Measure::Ttft);
-    let count = ttft.as_ref().map_or(0, |histogram| histogram.len());
-    let mut out = format!(",{count}");
-    for (histogram, quantiles) in [
-        (ttft, &[0.5, 0.95, 1.0][..]),
-        (part.tally.measured(Measure::Itl), &[0.5, 0.95]),
-        (part.tally.measured(Measure::E2e), &[0.5, 0.95]),
-    ] {
-        for quantile in quantiles {
-            let at = histogram.as_ref().map(|histogram| {
-                let micros = histogram.value_at_quantile(*quantile).min(histogram.max());
-                Duration::from_micros(micros)
-            });
-            out.push(',');
-            out.push_str(&ms(at));
-        }
+    fn of<const N: usize>(part: &LaneSecond, measure: Measure, shares: [f64; N]) -> String {
+        let recorded = part.tally.recorded(measure);
+        let found = recorded.and_then(|recorded| recorded.quantiles(shares));
+        let micros = found.map_or([None; N], |found| found.map(Some));
+        micros
+            .map(|micros| format!(",{}", ms(micros.map(Duration::from_micros))))
+            .concat()
     }
-    out
+    let ttft = part.tally.recorded(Measure::Ttft);
+    let count = ttft.map_or(0, |recorded| recorded.len());
+    [
+        format!(",{count}"),
+        of(part, Measure::Ttft, [0.5, 0.95, 1.0]),
+        of(part, Measure::Itl, [0.5, 0.95]),
+        of(part, Measure::E2e, [0.5, 0.95]),
+    ]
+    .concat()
 }
 
 /// Milliseconds to a microsecond; empty where there is none.
@@ -234,7 +233,7 @@ mod tests {
         let rows = series(0, &second, "2026-11-21T08:15:07.000Z", &lanes(), &as_is);
         assert_eq!(
             rows,
-            "0,7,2026-11-21T08:15:07.000Z,1.000,'=(redacted),,5,4,1,0,0,2,0,0,0,3,20.015,30.015,30.015,,,,\n"
+            "0,7,2026-11-21T08:15:07.000Z,1.000,'=(redacted),,5,4,1,0,0,2,0,0,0,3,20.000,30.000,30.000,,,,\n"
         );
         let columns = |line: &str| line.trim_end().split(',').count();
         assert_eq!(columns(&rows), columns(SERIES));

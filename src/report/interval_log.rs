@@ -6,13 +6,15 @@
 //! (https://github.com/HdrHistogram/HdrHistogram, HistogramLogProcessor.java, `-outputValueUnitRatio`). With
 //! microseconds they would all show times a thousand times too short.
 
-use std::io::{self, Write};
+use std::fmt::Write;
+use std::io;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flate2::{Compress, Compression, FlushCompress, Status};
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use hdrhistogram::serialization::{Serializer, V2Serializer};
-use hdrhistogram::{Counter, Histogram};
+use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
 use crate::load::measure::Measure;
 use crate::metric::recorded::Recorded;
@@ -26,23 +28,32 @@ const MAX_IN: f64 = 1e6;
 /// to another (Python's `HdrHistogram.add`) refuse a wider one; the encoding leaves out what is empty.
 const DAY: u64 = 86_400_000_000_000;
 
-/// The cookie of a histogram that is compressed (`V2CompressedEncodingCookieBase | 0x10`,
-/// AbstractHistogram.java).
+/// The cookies of a histogram and of one that is compressed (`V2EncodingCookieBase` and
+/// `V2CompressedEncodingCookieBase`, with 0x10, AbstractHistogram.java).
+const ENCODED: u32 = 0x1c84_9313;
 const COMPRESSED: u32 = 0x1c84_9314;
 
-/// Writes the lines of a log. Keeps its memory from one second to the next: made anew for each histogram, the
-/// buffers and the compressor's tables cost more than all else that `load` does in a second of few streams.
+/// Three significant digits take 2,048 counts to begin with, and half as many for each time that the values double.
+const DIGITS: u32 = 3;
+const HALF: u32 = 10;
+
+/// Writes the lines of a log. Keeps its memory from one second to the next, and writes what was recorded and nothing of
+/// what is empty: by way of a histogram of this range (300 kB) and the crate's encoder, a second of one stream took more
+/// processor time than any part of the measuring.
 pub struct IntervalLog {
-    serializer: Compressed,
-    nanos: Histogram<u64>,
+    counts: Vec<(u64, u64)>,
+    encoded: Vec<u8>,
+    compress: Compress,
+    packed: Vec<u8>,
 }
 
 impl Default for IntervalLog {
     fn default() -> IntervalLog {
         IntervalLog {
-            serializer: Compressed::default(),
-            nanos: Histogram::new_with_bounds(1, DAY, 3)
-                .expect("three digits from 1 are in its range"),
+            counts: Vec::new(),
+            encoded: Vec::new(),
+            compress: Compress::new(Compression::fast(), true),
+            packed: Vec::new(),
         }
     }
 }
@@ -60,7 +71,7 @@ impl IntervalLog {
             .with_base_time(base)
             .with_max_value_divisor(MAX_IN);
         // Writing to memory cannot fail.
-        let _ = builder.begin_log_with(&mut out, &mut self.serializer);
+        let _ = builder.begin_log_with(&mut out, &mut V2Serializer::new());
         out.extend_from_slice(
             b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
         );
@@ -69,83 +80,111 @@ impl IntervalLog {
 
     /// The lines of a second that began at `since` after the base of the log.
     pub fn lines(&mut self, second: &Second, since: Duration, lanes: &[LaneName]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut builder = IntervalLogWriterBuilder::new();
-        builder.with_max_value_divisor(MAX_IN);
-        let Ok(mut writer) = builder.begin_log_with(&mut out, &mut self.serializer) else {
-            return Vec::new();
-        };
+        let mut out = String::new();
         for (lane, part) in lanes.iter().zip(&second.lanes) {
             for measure in Measure::ALL {
                 let Some(recorded) = part.tally.recorded(measure) else {
                     continue;
                 };
-                fill(&mut self.nanos, recorded);
-                let name = tag(lane, measure);
-                // In memory, and within the range of the histogram: neither can fail.
-                let _ = writer.write_histogram(&self.nanos, since, second.length, Tag::new(&name));
+                let (tag, longest) = (tag(lane, measure), self.count(recorded));
+                // In memory: nothing of it can fail.
+                if self.pack().is_ok() {
+                    let _ = write!(
+                        out,
+                        "Tag={tag},{:.3},{:.3},{:.3},",
+                        since.as_secs_f64(),
+                        second.length.as_secs_f64(),
+                        longest as f64 / MAX_IN,
+                    );
+                    STANDARD.encode_string(&self.packed, &mut out);
+                    out.push('\n');
+                }
             }
         }
-        drop(writer);
-        // The head has said it.
-        let repeated = out
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        out.drain(..repeated);
-        out
+        out.into_bytes()
     }
-}
 
-/// The crate's encoding, compressed as the crate's own serializer does it, but quickly and with tables that are
-/// kept: that one fills a third of a megabyte with zeros for each histogram.
-struct Compressed {
-    plain: V2Serializer,
-    encoded: Vec<u8>,
-    compress: Compress,
-    packed: Vec<u8>,
-}
-
-impl Default for Compressed {
-    fn default() -> Compressed {
-        Compressed {
-            plain: V2Serializer::new(),
-            encoded: Vec::new(),
-            compress: Compress::new(Compression::fast(), true),
-            packed: Vec::new(),
+    /// Counts the same durations in nanoseconds; the longest. Exact where few were recorded, and below 2,048 µs, where a
+    /// bucket is one microsecond wide; else a bucket's middle, so that the rounding of both histograms stays below a
+    /// thousandth each.
+    fn count(&mut self, micros: &Recorded) -> u64 {
+        self.counts.clear();
+        let mut longest = 0;
+        for (low, high, count) in micros.ranges() {
+            let middle = low.saturating_mul(1000).midpoint(high.saturating_mul(1000));
+            let nanos = middle.min(DAY);
+            longest = nanos.max(longest);
+            self.counts.push((index(nanos), count));
         }
+        self.counts.sort_unstable();
+        longest
     }
-}
 
-impl Serializer for Compressed {
-    type SerializeError = io::Error;
-
-    fn serialize<T: Counter, W: Write>(
-        &mut self,
-        histogram: &Histogram<T>,
-        writer: &mut W,
-    ) -> Result<usize, io::Error> {
-        self.encoded.clear();
-        self.plain
-            .serialize(histogram, &mut self.encoded)
-            .map_err(io::Error::other)?;
-        self.packed.clear();
+    /// Encodes what was counted and compresses it: the format's second version
+    /// (https://github.com/HdrHistogram/HdrHistogram, AbstractHistogram.java, `encodeIntoByteBuffer`).
+    fn pack(&mut self) -> io::Result<()> {
+        let encoded = &mut self.encoded;
+        encoded.clear();
+        encoded.extend_from_slice(&ENCODED.to_be_bytes());
+        // How long the counts are: not known yet. And the offset of the first, which is none.
+        encoded.extend_from_slice(&[0; 8]);
+        encoded.extend_from_slice(&DIGITS.to_be_bytes());
+        encoded.extend_from_slice(&1u64.to_be_bytes());
+        encoded.extend_from_slice(&DAY.to_be_bytes());
+        // What to multiply values with.
+        encoded.extend_from_slice(&1f64.to_be_bytes());
+        let head = encoded.len();
+        let mut next = 0;
+        for same in self.counts.chunk_by(|one, other| one.0 == other.0) {
+            let at = same[0].0;
+            match at - next {
+                0 => {}
+                // One that is empty is written as it is, several by how many they are.
+                1 => number(0, encoded),
+                empty => number(-(empty as i64), encoded),
+            }
+            let count: u64 = same.iter().map(|(_, count)| count).sum();
+            number(i64::try_from(count).map_err(io::Error::other)?, encoded);
+            next = at + 1;
+        }
+        let length = u32::try_from(encoded.len() - head).map_err(io::Error::other)?;
+        encoded[4..8].copy_from_slice(&length.to_be_bytes());
+        let packed = &mut self.packed;
+        packed.clear();
+        packed.extend_from_slice(&COMPRESSED.to_be_bytes());
+        packed.extend_from_slice(&[0; 4]);
         // What cannot be compressed grows by a few bytes for each 16 kB or more.
-        self.packed
-            .reserve(self.encoded.len() + self.encoded.len() / 1024 + 64);
+        packed.reserve(encoded.len() + encoded.len() / 1024 + 64);
         self.compress.reset();
-        let done =
-            self.compress
-                .compress_vec(&self.encoded, &mut self.packed, FlushCompress::Finish)?;
+        let done = self
+            .compress
+            .compress_vec(encoded, packed, FlushCompress::Finish)?;
         if done != Status::StreamEnd {
             return Err(io::Error::other("the compressed histogram did not fit"));
         }
-        let length = u32::try_from(self.packed.len()).map_err(io::Error::other)?;
-        writer.write_all(&COMPRESSED.to_be_bytes())?;
-        writer.write_all(&length.to_be_bytes())?;
-        writer.write_all(&self.packed)?;
-        Ok(self.packed.len() + 8)
+        let length = u32::try_from(packed.len() - 8).map_err(io::Error::other)?;
+        packed[4..8].copy_from_slice(&length.to_be_bytes());
+        Ok(())
     }
+}
+
+/// Where a histogram of three digits from 1 keeps a value (AbstractHistogram.java, `countsArrayIndex`).
+fn index(value: u64) -> u64 {
+    let doubled = u64::BITS - (value >> (HALF + 1)).leading_zeros();
+    (u64::from(doubled) << HALF) + (value >> doubled)
+}
+
+/// A signed number, small ones in few bytes (ZigZagEncoding.java).
+fn number(number: i64, out: &mut Vec<u8>) {
+    let mut left = ((number << 1) ^ (number >> 63)) as u64;
+    for _ in 0..8 {
+        if left < 0x80 {
+            break;
+        }
+        out.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    out.push(left as u8);
 }
 
 /// `target@region:measure`, without what a tag must not hold. Two lanes stay two.
@@ -164,21 +203,11 @@ fn tag(lane: &LaneName, measure: Measure) -> String {
     format!("{name}:{}", measure.id())
 }
 
-/// The same durations in nanoseconds. Exact where few were recorded, and below 2,048 µs, where a bucket is one microsecond
-/// wide; else a bucket's middle, so that the rounding of both histograms stays below a thousandth each.
-fn fill(nanos: &mut Histogram<u64>, micros: &Recorded) {
-    nanos.reset();
-    for (low, high, count) in micros.ranges() {
-        let middle = low.saturating_mul(1000).midpoint(high.saturating_mul(1000));
-        nanos.saturating_record_n(middle, count);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use base64::Engine;
-    use hdrhistogram::serialization::Deserializer;
+    use hdrhistogram::Histogram;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    use hdrhistogram::serialization::{Deserializer, Serializer};
 
     use crate::load::tally::Tally;
     use crate::report::interval_log::*;
@@ -230,7 +259,7 @@ mod tests {
                 }
                 LogEntry::Interval(interval) => interval,
             };
-            let bytes = base64::engine::general_purpose::STANDARD
+            let bytes = STANDARD
                 .decode(interval.encoded_histogram())
                 .expect("base64");
             let histogram: Histogram<u64> = Deserializer::new()
@@ -259,5 +288,42 @@ mod tests {
                 (name("mantle:itl"), 4500),
             ]
         );
+    }
+
+    #[test]
+    fn the_encoding_is_the_crates_own() {
+        let day = u64::try_from(Duration::from_secs(86_400).as_micros()).unwrap();
+        let one_by_one = [0, 1, 2, 2, 3, 2047, 2048, 2049, 100_000, 100_001, day, day];
+        let many = (0..5000).map(|n: u64| n * n * 1999 % day);
+        let mut log = IntervalLog::default();
+        for (values, times) in [
+            (one_by_one.to_vec(), 1),
+            (one_by_one.to_vec(), 100),
+            (many.collect(), 1),
+            (vec![7, 9], 1 << 55),
+            (vec![0], 1),
+        ] {
+            let mut recorded = Recorded::default();
+            for value in values {
+                recorded.record(value, times);
+            }
+            let mut nanos = Histogram::<u64>::new_with_bounds(1, DAY, 3).unwrap();
+            for (low, high, count) in recorded.ranges() {
+                let middle = (low * 1000).midpoint(high * 1000);
+                nanos.record_n(middle.min(DAY), count).unwrap();
+            }
+            let mut expected = Vec::new();
+            V2Serializer::new()
+                .serialize(&nanos, &mut expected)
+                .unwrap();
+            let longest = log.count(&recorded);
+            log.pack().unwrap();
+            assert_eq!(log.encoded, expected, "{times}");
+            assert!(nanos.equivalent(longest, nanos.max()));
+            let unpacked: Histogram<u64> = Deserializer::new()
+                .deserialize(&mut log.packed.as_slice())
+                .unwrap();
+            assert_eq!(unpacked, nanos);
+        }
     }
 }

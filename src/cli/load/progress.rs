@@ -153,9 +153,11 @@ impl Drop for LoadProgress {
 
 /// `12.0/s  8 in flight  TTFT p50 210 p95 480 ms  0 errors  $0.12`
 fn words(tally: &Tally, under_way: u64, rate: f64, cost: Option<f64>) -> String {
-    let ttft = tally.measured(Measure::Ttft).map(|histogram| {
-        let ms = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-        format!("  TTFT p50 {:.0} p95 {:.0} ms", ms(0.5), ms(0.95))
+    let ttft = tally.recorded(Measure::Ttft);
+    let ttft = ttft.and_then(|ttft| ttft.quantiles([0.5, 0.95]));
+    let ttft = ttft.map(|micros| {
+        let [half, most] = micros.map(|micros| micros as f64 / 1000.0);
+        format!("  TTFT p50 {half:.0} p95 {most:.0} ms")
     });
     let cost = cost.map(|cost| format!("  ${cost:.2}"));
     format!(
