@@ -37,10 +37,10 @@ pub(super) struct Line {
     ready: bool,
 }
 
-/// A request as it is written.
-#[derive(Debug)]
+/// A request as it is written; a clone shares its bytes. `Debug` does not exist: the head holds secrets.
+#[derive(Clone)]
 pub(super) struct Message {
-    head: Vec<u8>,
+    head: Bytes,
     body: Bytes,
 }
 
@@ -67,6 +67,7 @@ impl Message {
             head.write_all(b"\r\n")
         };
         write().map_err(|error: io::Error| chain(&error))?;
+        let head = head.into();
         Ok(Message { head, body })
     }
 }
@@ -110,7 +111,7 @@ impl Line {
     ) -> Outcome {
         self.ready = false;
         let stream = &mut self.stream;
-        let mut writing = Writing::Bytes(Bytes::from(message.head).chain(message.body));
+        let mut writing = Writing::Bytes(message.head.chain(message.body));
         let mut answer = Answer::default();
         let mut watch = pin!(Watch::new(&course));
         let outcome = std::future::poll_fn(|cx| {

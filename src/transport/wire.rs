@@ -249,13 +249,7 @@ impl Wire {
         hear: &mut impl Hearing,
         sent: &mut Sent,
     ) -> Result<Attempt, String> {
-        // As reqwest reads it, so that both clients write the same path.
-        let url = reqwest::Url::parse(&request.url)
-            .map_err(|error| format!("{}: {error}", request.url))?;
-        let uri: Uri = url
-            .as_str()
-            .parse()
-            .map_err(|error| format!("{url}: {error}"))?;
+        let uri = address(&request.url)?;
         let origin = Origin::of(&uri)?;
         let route = dial::route(&uri, &self.settings.proxies);
         if self.settings.version == HttpVersion::Two {
@@ -272,34 +266,27 @@ impl Wire {
             );
             return Box::pin(sending).await;
         }
-        let kept = if self.settings.fresh {
+        let message = written(request, &uri, &route)?;
+        let mut kept = if self.settings.fresh {
             None
         } else {
             self.take(&origin)
         };
-        if let Some(mut line) = kept {
-            let copy = Outgoing {
-                method: request.method,
-                url: String::new(),
-                headers: request.headers.clone(),
-                body: request.body.clone(),
+        loop {
+            let (mut line, reused) = match kept.take() {
+                Some(line) => (line, true),
+                None => (self.open(&origin, &route, sent).await?, false),
             };
-            let attempt = self
-                .attempt(&mut line, copy, &uri, &route, hear, sent.start)
-                .await?;
-            if !attempt.found_closed() {
-                self.keep(origin, line, &attempt.outcome);
-                return Ok(attempt);
+            let sending = self.attempt(&mut line, message.clone(), hear, sent.start);
+            let attempt = sending.await;
+            if reused && attempt.found_closed() {
+                sent.redialled = true;
+                sent.bytes_out += attempt.bytes_out;
+                continue;
             }
-            sent.redialled = true;
-            sent.bytes_out += attempt.bytes_out;
+            self.keep(origin, line, &attempt.outcome);
+            return Ok(attempt);
         }
-        let mut line = self.open(&origin, &route, sent).await?;
-        let attempt = self
-            .attempt(&mut line, request, &uri, &route, hear, sent.start)
-            .await?;
-        self.keep(origin, line, &attempt.outcome);
-        Ok(attempt)
     }
 
     /// A connection that lies idle, the one that was used last.
@@ -366,33 +353,10 @@ impl Wire {
     async fn attempt(
         &self,
         line: &mut Line,
-        request: Outgoing,
-        uri: &Uri,
-        route: &Route,
+        message: Message,
         hear: &mut impl Hearing,
         start: Instant,
-    ) -> Result<Attempt, String> {
-        let absolute = uri.to_string();
-        let target = match route {
-            Route::Forward { .. } => absolute.as_str(),
-            _ => uri.path_and_query().map_or("/", |path| path.as_str()),
-        };
-        let mut headers = fields(request.headers)?;
-        if !headers.contains_key(HOST)
-            && let Some(authority) = uri.authority()
-        {
-            // Without the name and password that an authority may hold.
-            let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-            let host = HeaderValue::from_str(host).map_err(|error| format!("{uri}: {error}"))?;
-            headers.insert(HOST, host);
-        }
-        if let Route::Forward {
-            auth: Some(auth), ..
-        } = route
-        {
-            headers.insert(PROXY_AUTHORIZATION, auth.clone());
-        }
-        let message = Message::new(request.method, target, headers, request.body)?;
+    ) -> Attempt {
         line.ledger.lock().begin();
         let ledger = line.ledger.clone();
         let course = Course {
@@ -402,8 +366,40 @@ impl Wire {
         };
         let mut sent = None;
         let outcome = line.exchange(message, course, hear, &mut sent).await;
-        Ok(Attempt::of(outcome, sent, &ledger, line.clock))
+        Attempt::of(outcome, sent, &ledger, line.clock)
     }
+}
+
+/// A URL as reqwest reads it, so that both clients write the same path.
+fn address(url: &str) -> Result<Uri, String> {
+    let read = reqwest::Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
+    let uri = read.as_str().parse();
+    uri.map_err(|error| format!("{read}: {error}"))
+}
+
+/// A request as HTTP/1.1 writes it on a route.
+fn written(request: Outgoing, uri: &Uri, route: &Route) -> Result<Message, String> {
+    let absolute = uri.to_string();
+    let target = match route {
+        Route::Forward { .. } => absolute.as_str(),
+        _ => uri.path_and_query().map_or("/", |path| path.as_str()),
+    };
+    let mut headers = fields(request.headers)?;
+    if !headers.contains_key(HOST)
+        && let Some(authority) = uri.authority()
+    {
+        // Without the name and password that an authority may hold.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(host).map_err(|error| format!("{uri}: {error}"))?;
+        headers.insert(HOST, host);
+    }
+    if let Route::Forward {
+        auth: Some(auth), ..
+    } = route
+    {
+        headers.insert(PROXY_AUTHORIZATION, auth.clone());
+    }
+    Message::new(request.method, target, headers, request.body)
 }
 
 impl Attempt {
