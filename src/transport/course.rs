@@ -3,13 +3,14 @@
 //! Knows neither's bytes.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
 use http::header::{DATE, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::transport::Limits;
@@ -22,7 +23,8 @@ pub(super) struct Outcome {
     pub(super) end: End,
     /// Whoever heard wanted no more.
     pub(super) stopped: bool,
-    pub(super) answered: bool,
+    /// Something of an answer came, if only of its head.
+    pub(super) heard: bool,
 }
 
 /// What the parts of an exchange share while it lasts.
@@ -107,7 +109,8 @@ impl Watch {
             return None;
         }
         *this.set = true;
-        while this.alarm.as_mut().poll(cx).is_ready() {
+        // Whatever else the task has done in its turn: without its budget the alarm would neither be looked at nor set.
+        while pin!(unconstrained(this.alarm.as_mut())).poll(cx).is_ready() {
             let since = heard().map_or(*this.begun, |read| read.max(*this.begun));
             let idle = since + course.limits.idle;
             let total = course.start + course.limits.total;
@@ -131,7 +134,7 @@ impl Watch {
             return Some(Outcome {
                 end,
                 stopped: false,
-                answered,
+                heard: answered,
             });
         }
         None

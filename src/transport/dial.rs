@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{Ready, ready};
+use std::future::{self, Ready};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Uri};
@@ -368,7 +368,7 @@ impl Service<Uri> for Given {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        ready(
+        future::ready(
             self.0
                 .take()
                 .map(TokioIo::new)
@@ -405,16 +405,18 @@ async fn tunnel(
     Ok(through.into_inner())
 }
 
+/// Gives no more at once than one read has brought. TLS's own would ask again as long as there is room.
 impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Stream>,
+        mut self: Pin<&mut Stream>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, into),
-            Stream::Secure(secure) => Pin::new(secure).poll_read(cx, into),
-        }
+        let came = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let taken = came.len().min(into.remaining());
+        into.put_slice(&came[..taken]);
+        self.consume(taken);
+        Poll::Ready(Ok(()))
     }
 }
 

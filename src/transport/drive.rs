@@ -165,7 +165,7 @@ where
             let outcome = |end, stopped| Outcome {
                 end,
                 stopped,
-                answered,
+                heard: answered,
             };
             match step {
                 Step::Moved => moved = true,

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 answer in its bytes: where its head ends, and which of what follows is its body (RFC 9112).
 //!
 //! Pure: no socket, no clock. Heads are parsed by `httparse`; what a body's length goes by, and the chunks, are here. As
-//! strict as hyper, which Codex and `check` use: what it would not read, is not read here either.
+//! strict as hyper, which Codex and `check` use, but that fields behind the last chunk are passed over unread.
 
 /// What the head of an answer may take with the interim ones before it, in bytes.
 pub(super) const LONGEST_HEAD: usize = 64 * 1024;
@@ -13,6 +13,9 @@ const FIELDS: usize = 100;
 /// hyper's numbers.
 const EXTENSIONS: u32 = 16 * 1024;
 const TRAILERS: u32 = 16 * 1024;
+
+/// What a chunk's size may take with the zeros before it and the spaces behind it, in bytes.
+const SIZE: u32 = 1024;
 
 /// Why an answer cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,33 +41,41 @@ pub(super) struct AnswerHead {
     pub(super) body: Body,
     /// The server keeps the connection open after the body's end.
     pub(super) kept: bool,
-    /// Bytes from the first of its status line to the first behind it.
+    /// Bytes up to its end, interim heads before it included.
     pub(super) len: usize,
 }
 
-/// The first head in these bytes that is not an interim one (1xx); `None` where more has to come.
-pub(super) fn head(bytes: &[u8]) -> Result<Option<AnswerHead>, Malformed> {
+/// What the bytes of an answer begin with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Head(AnswerHead),
+    /// More has to come. So many bytes are of interim heads (1xx), which say nothing.
+    Part(usize),
+}
+
+/// The first head in these bytes that is not an interim one.
+pub(super) fn head(bytes: &[u8]) -> Result<Found, Malformed> {
     let mut begin = 0;
     loop {
         let mut space = [httparse::EMPTY_HEADER; FIELDS];
         let mut answer = httparse::Response::new(&mut space);
         let len = match answer.parse(&bytes[begin..]).map_err(Malformed::Head)? {
             httparse::Status::Complete(len) => len,
-            httparse::Status::Partial if bytes.len() >= LONGEST_HEAD => {
-                return Err(Malformed::LongHead);
-            }
-            httparse::Status::Partial => return Ok(None),
+            httparse::Status::Partial => return Ok(Found::Part(begin)),
         };
         begin += len;
         let status = answer.code.unwrap_or_default();
+        if status < 100 {
+            return Err(Malformed::Head(httparse::Error::Status));
+        }
         // 101 ends HTTP on this connection: nobody asked for that, and nothing behind it is read.
-        if (100..200).contains(&status) && status != 101 {
+        if status < 200 && status != 101 {
             continue;
         }
         let old = answer.version == Some(0);
         let fields = answer.headers;
         let body = Body::of(status, old, fields)?;
-        return Ok(Some(AnswerHead {
+        return Ok(Found::Head(AnswerHead {
             status,
             body,
             kept: body != Body::ToTheEnd && status != 101 && is_kept(old, fields),
@@ -181,6 +192,8 @@ pub(super) struct Chunks {
     at: At,
     /// The size of this chunk as far as it was read, then what is left of the chunk.
     left: u64,
+    /// Bytes of this size.
+    size: u32,
     extensions: u32,
     trailers: u32,
 }
@@ -210,6 +223,7 @@ impl Chunks {
         Chunks {
             at: At::Size,
             left: 0,
+            size: 0,
             extensions: 0,
             trailers: 0,
         }
@@ -240,6 +254,16 @@ impl Chunks {
     /// Where the byte behind this one stands.
     fn step(&mut self, byte: u8) -> Result<At, Malformed> {
         let wrong = |what| Err(Malformed::Chunk(what));
+        if matches!(self.at, At::Size | At::Digits | At::Space) {
+            self.size = if self.at == At::Size {
+                0
+            } else {
+                self.size + 1
+            };
+            if self.size >= SIZE {
+                return wrong("its size never ends");
+            }
+        }
         Ok(match (self.at, byte) {
             (At::Size | At::Digits, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = (byte as char).to_digit(16).unwrap_or_default();
@@ -291,6 +315,13 @@ mod tests {
 
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
 
+    fn whole(found: Found) -> AnswerHead {
+        match found {
+            Found::Head(head) => head,
+            Found::Part(_) => panic!("more has to come"),
+        }
+    }
+
     /// The body, whether it is whole, and what is behind it, of an answer that comes in pieces.
     fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, bool, Vec<u8>), Malformed> {
         let mut before = Vec::new();
@@ -301,8 +332,11 @@ mod tests {
             if body.is_none() {
                 before.extend_from_slice(piece);
                 match head(&before)? {
-                    None => continue,
-                    Some(found) => {
+                    Found::Part(interim) => {
+                        before.drain(..interim);
+                        continue;
+                    }
+                    Found::Head(found) => {
                         body = Some(found.body);
                         came = &before[found.len..];
                     }
@@ -341,7 +375,7 @@ mod tests {
     #[test]
     fn what_a_body_goes_by() {
         let all = |fields: &str| head(format!("{fields}\r\n\r\n").as_bytes());
-        let body = |fields: &str| all(fields).map(|found| found.unwrap().body);
+        let body = |fields: &str| all(fields).map(|found| whole(found).body);
         let chunked = Ok(Body::Chunks(Chunks::new()));
         for (fields, expected) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 3", Ok(Body::Length(3))),
@@ -408,20 +442,15 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(all(fields).unwrap().unwrap().kept, kept, "{fields}");
+            assert_eq!(whole(all(fields).unwrap()).kept, kept, "{fields}");
         }
     }
 
     #[test]
-    fn heads_have_an_end_and_their_names_are_in_lower_case() {
+    fn names_are_in_lower_case_and_fields_have_a_number() {
         let found = head(b"HTTP/1.1 200 OK\r\nX-One: a\r\nx-one: \xff b \r\n\r\n").unwrap();
         let field = |value: &str| ("x-one".to_owned(), value.to_owned());
-        assert_eq!(found.unwrap().fields, [field("a"), field("\u{fffd} b")]);
-        let mut long = b"HTTP/1.1 200 OK\r\nx: ".to_vec();
-        long.resize(LONGEST_HEAD - 1, b'x');
-        assert_eq!(head(&long), Ok(None));
-        long.push(b'x');
-        assert_eq!(head(&long), Err(Malformed::LongHead));
+        assert_eq!(whole(found).fields, [field("a"), field("\u{fffd} b")]);
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(FIELDS + 1));
         assert_eq!(
             head(many.as_bytes()),
@@ -454,6 +483,12 @@ mod tests {
             let flood = flood.repeat(EXTENSIONS as usize);
             assert!(read(&[CHUNKED.as_bytes(), flood.as_bytes()]).is_err());
         }
+        for size in ["0".repeat(3000), format!("5{}", " ".repeat(3000))] {
+            let text = format!("{size}\r\nhello\r\n0\r\n\r\n");
+            assert!(read(&[CHUNKED.as_bytes(), text.as_bytes()]).is_err());
+        }
+        let padded = format!("{}0\r\n\r\n", "0000000005    \r\nhello\r\n".repeat(3000));
+        assert!(read(&[CHUNKED.as_bytes(), padded.as_bytes()]).unwrap().1);
         let trailers = format!("0\r\n{}", "t: 1\r\n".repeat(TRAILERS as usize));
         assert!(read(&[CHUNKED.as_bytes(), trailers.as_bytes()]).is_err());
     }

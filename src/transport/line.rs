@@ -7,6 +7,7 @@
 //! Never retries, never follows redirects, and asks for nothing that would change the connection (no upgrade, no
 //! `Expect`).
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, Write};
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
@@ -16,10 +17,11 @@ use std::time::Instant;
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
 use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::task::unconstrained;
 
 use crate::transport::course::{self, Course, Outcome, Watch};
 use crate::transport::dial::Stream;
-use crate::transport::framing::{self, Body};
+use crate::transport::framing::{self, Body, Found, LONGEST_HEAD, Malformed};
 use crate::transport::live::chain;
 use crate::transport::stamped::Shared;
 use crate::transport::wire::{Clock, Hearing};
@@ -96,8 +98,13 @@ impl Line {
     /// Whether another request can be written: the last exchange ended as it should, and nothing has come since, not
     /// even the end.
     pub(super) fn is_ready(&mut self) -> bool {
+        let quiet = poll_fn(|cx| {
+            let came = Pin::new(&mut self.stream).poll_fill_buf(cx);
+            Poll::Ready(came.is_pending())
+        });
+        // Without its budget the task would be told that nothing came.
         let cx = &mut Context::from_waker(Waker::noop());
-        self.ready && Pin::new(&mut self.stream).poll_fill_buf(cx).is_pending()
+        self.ready && pin!(unconstrained(quiet)).poll(cx) == Poll::Ready(true)
     }
 
     /// One exchange: writes the request, hears the answer. `sent` is set when the last byte of the request was given to
@@ -114,7 +121,7 @@ impl Line {
         let mut writing = Writing::Bytes(message.head.chain(message.body));
         let mut answer = Answer::default();
         let mut watch = pin!(Watch::new(&course));
-        let outcome = std::future::poll_fn(|cx| {
+        let outcome = poll_fn(|cx| {
             if writing.go_on(stream, cx) {
                 *sent = course.ledger.lock().written();
             }
@@ -135,11 +142,22 @@ impl Line {
                     return Poll::Ready(outcome);
                 }
             }
+            if moved && matches!((&writing, &*stream), (Writing::Done, Stream::Secure(_))) {
+                // TLS may have to answer what it read. Where that fails, reading tells.
+                let _ = Pin::new(&mut *stream).poll_flush(cx);
+            }
             let heard = || course.ledger.lock().latest.map(|arrival| arrival.read);
             let over = watch
                 .as_mut()
                 .check(cx, &course, moved, heard, answer.body.is_some());
-            over.map_or(Poll::Pending, Poll::Ready)
+            match (over, &writing) {
+                (None, _) => Poll::Pending,
+                // Nobody can answer what was not asked.
+                (Some(_), Writing::Failed(error)) if answer.body.is_none() => {
+                    Poll::Ready(answer.broken(unwritten(error)))
+                }
+                (Some(over), _) => Poll::Ready(over),
+            }
         })
         .await;
         self.ready = answer.left_ready && matches!(writing, Writing::Done);
@@ -184,11 +202,17 @@ impl Writing {
     }
 }
 
+fn unwritten(error: &io::Error) -> String {
+    format!("the request could not be written: {error}")
+}
+
 /// What has come of an answer.
 #[derive(Default)]
 struct Answer {
     /// The head, as long as it is not whole.
     head: Vec<u8>,
+    /// Bytes of the interim heads before it.
+    interim: usize,
     body: Option<Body>,
     /// Bytes of the body that were heard.
     kept: usize,
@@ -202,7 +226,7 @@ impl Answer {
         Outcome {
             end,
             stopped,
-            answered: self.body.is_some(),
+            heard: self.body.is_some() || self.interim + self.head.len() > 0,
         }
     }
 
@@ -221,9 +245,7 @@ impl Answer {
             (Some(_), _) => {
                 self.broken("the server closed the connection within its answer".to_owned())
             }
-            (None, Writing::Failed(error)) => {
-                self.broken(format!("the request could not be written: {error}"))
-            }
+            (None, Writing::Failed(error)) => self.broken(unwritten(error)),
             (None, _) if self.head.is_empty() => {
                 self.broken("the server closed the connection before it answered".to_owned())
             }
@@ -243,10 +265,23 @@ impl Answer {
         if self.body.is_some() {
             return self.hear_body(came, course, hear);
         }
+        // No line has ended: nothing to be read, unless it is the first that comes.
+        let open = !self.head.is_empty() && !came.contains(&b'\n');
         self.head.extend_from_slice(came);
-        let found = match framing::head(&self.head) {
-            Ok(None) => return ControlFlow::Continue(()),
-            Ok(Some(found)) => found,
+        let found = match open {
+            true => Ok(Found::Part(0)),
+            false => framing::head(&self.head),
+        };
+        let found = match found {
+            Ok(Found::Head(found)) => found,
+            Ok(Found::Part(interim)) => {
+                self.head.drain(..interim);
+                self.interim += interim;
+                if self.interim + self.head.len() < LONGEST_HEAD {
+                    return ControlFlow::Continue(());
+                }
+                return ControlFlow::Break(self.broken(Malformed::LongHead.to_string()));
+            }
             Err(error) => return ControlFlow::Break(self.broken(error.to_string())),
         };
         let (at, read) = course.times();

@@ -127,7 +127,6 @@ impl Ledger {
         self.bytes_in = 0;
         self.bytes_out = 0;
         self.written = None;
-        self.handed.clear();
     }
 
     /// The last byte of a request waits to be written: `sent` is set when it is.

@@ -282,6 +282,7 @@ impl Wire {
             if reused && attempt.found_closed() {
                 sent.redialled = true;
                 sent.bytes_out += attempt.bytes_out;
+                sent.bytes_in += attempt.bytes_in;
                 continue;
             }
             self.keep(origin, line, &attempt.outcome);
@@ -407,8 +408,7 @@ impl Attempt {
     /// later, somebody may have worked on: it is a failure, and asked again it would be paid twice.
     fn found_closed(&self) -> bool {
         let soon = self.sent.is_none_or(|sent| sent.elapsed() < CLOSED_SHOWS);
-        let unheard = !self.outcome.answered && self.bytes_in == 0;
-        soon && unheard && matches!(self.outcome.end, End::Refused { .. })
+        soon && !self.outcome.heard && matches!(self.outcome.end, End::Refused { .. })
     }
 
     pub(super) fn of(

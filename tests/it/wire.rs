@@ -477,7 +477,7 @@ async fn an_answer_may_be_split_anywhere() {
     assert_eq!(came.load(Ordering::SeqCst), 1);
 }
 
-fn trusting() -> Vec<trust::Bundle> {
+pub(crate) fn trusting() -> Vec<trust::Bundle> {
     let path = certificate("ca.pem");
     trust::bundles(&|name| (name == "AWS_CA_BUNDLE").then_some(path.as_str())).unwrap()
 }

@@ -2,18 +2,20 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sameturn::transport::live::Live;
-use sameturn::transport::wire::{HttpVersion, Wire};
+use sameturn::transport::wire::{Hearing, HttpVersion, Wire, WireSettings};
 use sameturn::transport::{Outgoing, Transport};
 use sameturn::turn::exchange::{End, Head};
 
+use crate::network::serving;
 use crate::stub_server::Stub;
-use crate::wire::{heard, limits, settings};
+use crate::wire::{heard, limits, settings, trusting};
 
 fn wire() -> Wire {
     Wire::new(Arc::new(settings(HttpVersion::One))).unwrap()
@@ -28,7 +30,10 @@ fn post(url: &str, body: usize) -> Outgoing {
             ("x-two".to_owned(), "a".to_owned()),
             ("x-two".to_owned(), "b".to_owned()),
         ],
-        body: Bytes::from("x".repeat(body)),
+        body: match body {
+            2 => Bytes::from_static(b"{}"),
+            _ => Bytes::from("x".repeat(body)),
+        },
     }
 }
 
@@ -146,6 +151,7 @@ async fn answers_are_read_as_hyper_reads_them() {
         ("HTTP/1.1 200 OK\r\nx: 1\r\n folded\r\n\r\nab", "refused"),
         ("HTTP/1.1 200 OK\r\nx: 1", "refused"),
         ("HTTP/2 200 OK\r\n\r\nab", "refused"),
+        ("HTTP/1.1 099 X\r\n\r\nab", "refused"),
         ("HTTP/1.1 99 X\r\n\r\nab", "refused"),
         ("SSH-2.0-OpenSSH_9.6\r\n", "refused"),
         ("", "refused"),
@@ -212,7 +218,7 @@ fn server(serve: Serve) -> (String, Arc<AtomicUsize>) {
 }
 
 /// Reads a request with a body of two bytes, or to the client's end.
-fn request(stream: &mut TcpStream) -> std::io::Result<()> {
+fn request(stream: &mut impl Read) -> std::io::Result<()> {
     let mut text = Vec::new();
     let mut one = [0];
     while !text.ends_with(b"\r\n\r\n{}") {
@@ -312,5 +318,88 @@ async fn a_refusal_is_heard_though_the_request_was_not_read() {
         );
         // Half of a request stands on it.
         assert_eq!(came.load(Ordering::SeqCst), nth);
+    }
+}
+
+/// TLS says so with bytes of its own, which are none of an answer.
+#[tokio::test]
+async fn a_reused_connection_that_tls_closes_is_replaced_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "https://localhost:{}/v1",
+        listener.local_addr().unwrap().port()
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let connection = rustls::ServerConnection::new(serving()).unwrap();
+                let mut secure = rustls::StreamOwned::new(connection, stream);
+                request(&mut secure)?;
+                secure.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab")?;
+                request(&mut secure)?;
+                secure.conn.send_close_notify();
+                secure.flush()
+            });
+        }
+    });
+    let trusted = WireSettings::new(HttpVersion::One, limits(), &trusting(), true).unwrap();
+    let wire = Wire::new(Arc::new(trusted)).unwrap();
+    for again in [false, true] {
+        let (sent, ear) = heard(&wire, &url).await;
+        assert_eq!((sent.end, sent.redialled), (End::Complete, again));
+        assert_eq!(ear.text(), "ab");
+    }
+}
+
+/// Keeps nothing.
+struct Deaf;
+
+impl Hearing for Deaf {
+    fn head(&mut self, _: &Head, _: Duration) {}
+
+    fn bytes(&mut self, _: Duration, _: Duration, _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+#[tokio::test]
+async fn a_flood_ends_at_its_limit() {
+    const FLOODS: [Serve; 3] = [
+        |stream| {
+            request(stream)?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            loop {
+                stream.write_all(&[b'x'; 65_536])?;
+            }
+        },
+        |stream| {
+            request(stream)?;
+            loop {
+                stream.write_all("HTTP/1.1 100 Continue\r\n\r\n".repeat(999).as_bytes())?;
+            }
+        },
+        |stream| {
+            request(stream)?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            loop {
+                stream.write_all(&[b'0'; 65_536])?;
+            }
+        },
+    ];
+    let total = Duration::from_millis(200);
+    for (nth, flood) in FLOODS.into_iter().enumerate() {
+        let (url, _) = server(flood);
+        let mut settings = settings(HttpVersion::One);
+        settings.limits.total = total;
+        settings.limits.body = usize::MAX;
+        let wire = Wire::new(Arc::new(settings)).unwrap();
+        let mut ear = Deaf;
+        let sent = wire.send(post(&url, 2), &mut ear).await;
+        match (nth, &sent.end) {
+            (0, End::TooLong { after }) => assert_eq!(*after, total),
+            (1, End::Refused { reason }) => assert!(reason.contains("longer than"), "{reason}"),
+            (2, End::Dropped { reason }) => assert!(reason.contains("never ends"), "{reason}"),
+            (_, other) => panic!("{nth}: {other:?}"),
+        }
     }
 }
