@@ -351,13 +351,14 @@ async fn a_reused_connection_that_tls_closes_is_replaced_too() {
     }
 }
 
-/// Keeps nothing.
+/// Keeps nothing, and is slower than a server: there is always more to hear.
 struct Deaf;
 
 impl Hearing for Deaf {
     fn head(&mut self, _: &Head, _: Duration) {}
 
     fn bytes(&mut self, _: Duration, _: Duration, _: &[u8]) -> ControlFlow<()> {
+        std::thread::sleep(Duration::from_micros(50));
         ControlFlow::Continue(())
     }
 }
@@ -394,7 +395,9 @@ async fn a_flood_ends_at_its_limit() {
         settings.limits.body = usize::MAX;
         let wire = Wire::new(Arc::new(settings)).unwrap();
         let mut ear = Deaf;
-        let sent = wire.send(post(&url, 2), &mut ear).await;
+        let sending = wire.send(post(&url, 2), &mut ear);
+        let sent = tokio::time::timeout(Duration::from_secs(20), sending);
+        let sent = sent.await.expect("an end");
         match (nth, &sent.end) {
             (0, End::TooLong { after }) => assert_eq!(*after, total),
             (1, End::Refused { reason }) => assert!(reason.contains("longer than"), "{reason}"),
