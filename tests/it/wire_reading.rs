@@ -18,10 +18,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sameturn::transport::Outgoing;
-use sameturn::transport::wire::{Hearing, HttpVersion, Sent, Wire};
+use sameturn::transport::wire::{Hearing, HttpVersion, Sent, Wire, WireSettings};
 use sameturn::turn::exchange::{End, Head};
 
-use crate::wire::settings;
+use crate::network::serving;
+use crate::wire::{limits, settings, trusting};
 
 /// Serves each connection on a thread of its own.
 fn server(serve: fn(TcpStream) -> std::io::Result<()>) -> String {
@@ -152,9 +153,28 @@ where
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
+    serve_http2_by("http", configure, serve)
+}
+
+/// The same by `http` or `https`.
+#[cfg(target_os = "linux")]
+fn serve_http2_by<S, F, B>(
+    scheme: &'static str,
+    configure: fn(&mut http2::Builder<TokioExecutor>),
+    serve: S,
+) -> String
+where
+    S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}/v1/x", listener.local_addr().unwrap());
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("{scheme}://localhost:{port}/v1/x");
+    let mut tls = Arc::unwrap_or_clone(serving());
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
@@ -165,10 +185,15 @@ where
                 let mut server = http2::Builder::new(TokioExecutor::new());
                 configure(&mut server);
                 let service = service_fn(serve.clone());
+                let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     // As far away as servers are.
                     tokio::time::sleep(Duration::from_millis(20)).await;
-                    server.serve_connection(TokioIo::new(socket), service).await
+                    if scheme == "http" {
+                        return server.serve_connection(TokioIo::new(socket), service).await;
+                    }
+                    let secure = acceptor.accept(socket).await.unwrap();
+                    server.serve_connection(TokioIo::new(secure), service).await
                 });
             }
         });
@@ -236,8 +261,16 @@ impl Hearing for Times {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_head_does_not_get_the_time_of_what_came_after_it() {
+    for scheme in ["http", "https"] {
+        heads_and_bodies_have_times_of_their_own(scheme).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn heads_and_bodies_have_times_of_their_own(scheme: &'static str) {
     let (release, released) = tokio::sync::watch::channel(0);
-    let url = serve_http2(
+    let url = serve_http2_by(
+        scheme,
         |_| {},
         move |request: Request<Incoming>| {
             let mut released = released.clone();
@@ -252,7 +285,8 @@ async fn a_head_does_not_get_the_time_of_what_came_after_it() {
             }
         },
     );
-    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let trusted = WireSettings::new(HttpVersion::Two, limits(), &trusting(), true).unwrap();
+    let wire = Arc::new(Wire::new(Arc::new(trusted)).unwrap());
     let answers: Vec<_> = (0..3)
         .map(|number| {
             let (wire, url) = (Arc::clone(&wire), format!("{url}?{number}"));
@@ -282,7 +316,7 @@ async fn a_head_does_not_get_the_time_of_what_came_after_it() {
     }
     // Three heads, and their bodies.
     for (earlier, later) in came.iter().zip(&came[2..]) {
-        assert!(*later - *earlier > APART / 2, "{came:?}");
+        assert!(*later - *earlier > APART / 2, "{scheme}: {came:?}");
     }
 }
 
