@@ -1,7 +1,8 @@
 //! An HTTP/1.1 answer in its bytes: where its head ends, and which of what follows is its body (RFC 9112).
 //!
 //! Pure: no socket, no clock. Heads are parsed by `httparse`; what a body's length goes by, and the chunks, are here. As
-//! strict as hyper, which Codex and `check` use, but that fields behind the last chunk are passed over unread.
+//! strict as hyper, which Codex and `check` use, but that fields behind the last chunk are passed over unread, and a head
+//! or a chunk's size may not be as long.
 
 /// What the head of an answer may take with the interim ones before it, in bytes.
 pub(super) const LONGEST_HEAD: usize = 64 * 1024;

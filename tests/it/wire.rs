@@ -40,7 +40,7 @@ fn server(
 }
 
 /// Reads one request with a body of two bytes, or says that the client has gone.
-fn request(stream: &mut TcpStream) -> std::io::Result<String> {
+pub(crate) fn request(stream: &mut impl Read) -> std::io::Result<String> {
     let mut text = Vec::new();
     let mut one = [0];
     while !text.ends_with(b"\r\n\r\n{}") {
