@@ -31,9 +31,10 @@ pub fn is_secret_header(name: &str) -> bool {
 
 /// What a credential looks like.
 struct Shape {
-    /// Small letters, one of which each text of this shape holds whatever its case. To look for them costs
-    /// little; to compile all expressions took a third of a start.
+    /// Small letters, one of which each text of this shape holds whatever its case, and how long it is at least. To look
+    /// for them costs little; to compile all expressions took a third of a start.
     words: &'static [&'static str],
+    least: usize,
     pattern: String,
     compiled: OnceLock<Regex>,
 }
@@ -42,15 +43,21 @@ impl Shape {
     fn new(words: &'static [&'static str], pattern: String) -> Shape {
         Shape {
             words,
+            least: 0,
             pattern,
             compiled: OnceLock::new(),
         }
     }
 
+    fn of_at_least(self, least: usize) -> Shape {
+        Shape { least, ..self }
+    }
+
     /// Whether a text may have it; `lower` is the text in small letters.
     fn may_be_in(&self, lower: &str) -> bool {
         // Ignoring case, the expressions take `ſ` for an s and the sign of Kelvin for a k.
-        !lower.is_ascii() || self.words.iter().any(|word| lower.contains(word))
+        !lower.is_ascii()
+            || lower.len() >= self.least && self.words.iter().any(|word| lower.contains(word))
     }
 
     fn regex(&self) -> &Regex {
@@ -67,7 +74,22 @@ impl Shape {
 static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
     const FIELD: &str = "(?:secret_?access_?key|session_?token|access_?token|refresh_?token|\
                          client_?secret|security_?token|id_?token|access_?key_?id)";
-    const FIELDS: &[&str] = &["key", "token", "secret"];
+    const FIELDS: &[&str] = &[
+        "access_key",
+        "accesskey",
+        "session_token",
+        "sessiontoken",
+        "access_token",
+        "accesstoken",
+        "refresh_token",
+        "refreshtoken",
+        "client_secret",
+        "clientsecret",
+        "security_token",
+        "securitytoken",
+        "id_token",
+        "idtoken",
+    ];
     const SCHEME: &str = "(?:bearer |basic |aws4-hmac-sha256 )?";
     const PLAIN: &str = r#"(?:[^"\\]|\\.)+"#;
     const ESCAPED: &str = r#"(?:[^"\\]|\\[^"])+"#;
@@ -89,7 +111,9 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         shape(
             &["bearer"],
             r"(?i)\b(bearer\s+)[a-z0-9._~+/=*-]{16,}".to_owned(),
-        ),
+        )
+        // Longer than "bearer from" and the name of a variable, which each run says.
+        .of_at_least(23),
         // Parameters of a presigned URL.
         shape(
             &["x-amz-"],
@@ -301,7 +325,8 @@ mod tests {
             "authorization", "AUTHORIZATION: ", "Bearer ", "BEARER\t", "accessToken", "session_token=", "id_toKen=",
             "ſecurity_token=", "\"", "\\", ":", "=", "%3D", " ", "refreshTOKEN\":\"", "<SecretAccessKey>", "é", "client_secret=",
             "X-Amz-Signature", "x-amz-credential=", "Signature=", "sk-", "0123456789abcdef", "AKIA", "ASIAIOSFODNN7EXAMPLE",
-            "bedrock-api-key-", "ABSK", "eyJhbGciOi.eyJzdWIiOi.c2ln",
+            "bedrock-api-key-", "ABSK", "eyJhbGciOi.eyJzdWIiOi.c2ln", "clientsecret", "SecurityToken", "idToken=", "sessionToken",
+            "access_token", "refresh_token=", "access_key_id=", "secret_accesskey", "<accesskeyid>",
         ]), 0..8)) {
             let text = parts.concat();
             let lower = text.to_ascii_lowercase();
