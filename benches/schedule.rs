@@ -87,11 +87,17 @@ fn histogram(criterion: &mut Criterion) {
             own.reset();
         });
     });
-    group.bench_function("p99", |bencher| {
-        bencher.iter(|| black_box(&full).value_at_quantile(black_box(0.99)));
+    // As a report takes them.
+    let quantiles = [0.5, 0.9, 0.95, 0.99, 0.999];
+    group.bench_function("five-quantiles-hdrhistogram", |bencher| {
+        bencher.iter(|| quantiles.map(|one| black_box(&full).value_at_quantile(one)));
     });
-    group.bench_function("p99-with-interval", |bencher| {
-        bencher.iter(|| estimate(black_box(&full), black_box(0.99)).expect("enough"));
+    let recorded = Recorded::from(full.clone());
+    group.bench_function("five-quantiles-with-intervals", |bencher| {
+        bencher.iter(|| {
+            let ordered = black_box(&recorded).distribution();
+            quantiles.map(|one| estimate(&ordered, one).expect("enough"))
+        });
     });
     group.finish();
 }

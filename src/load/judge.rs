@@ -113,16 +113,16 @@ fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
         Term::Latency {
             metric, statistic, ..
         } => {
-            let histogram = tally.measured(measure(*metric))?;
+            let recorded = tally.measured(measure(*metric))?;
             // Gaps of one answer are alike: a slow answer has many. Only answers are independent.
             let independent = match metric {
-                Metric::Itl => tally.counts.whole.min(histogram.len()),
-                _ => histogram.len(),
+                Metric::Itl => tally.counts.whole.min(recorded.len()),
+                _ => recorded.len(),
             };
             let micros = Duration::from_micros;
             match statistic {
                 Statistic::Quantile(quantile) => {
-                    let found = estimate_of(&histogram, *quantile, independent)?;
+                    let found = estimate_of(&recorded, *quantile, independent)?;
                     Some(Measured::duration(
                         micros(found.low),
                         micros(found.value),
@@ -130,17 +130,16 @@ fn measured(term: &Term, tally: &Tally) -> Option<Measured> {
                     ))
                 }
                 Statistic::Max => {
-                    // The highest that its bucket holds.
-                    let most = histogram.max();
-                    let low = histogram.lowest_equivalent(most);
-                    Some(Measured::duration(micros(low), micros(most), micros(most)))
+                    let last = recorded.steps().last()?;
+                    let (low, most) = (micros(last.low), micros(last.high));
+                    Some(Measured::duration(low, most, most))
                 }
                 Statistic::Mean => {
                     if independent < MEAN_OF {
                         return None;
                     }
-                    let half = Z975 * histogram.stdev() / (independent as f64).sqrt();
-                    let mean = histogram.mean();
+                    let half = Z975 * recorded.stdev() / (independent as f64).sqrt();
+                    let mean = recorded.mean();
                     Some(Measured {
                         low: (mean - half).max(0.0) / 1e6,
                         value: mean / 1e6,

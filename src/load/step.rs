@@ -84,7 +84,7 @@ fn unloaded(measured: f64, tally: &Tally) -> bool {
     let partly = counts.whole > 0 && !tally.errors.is_empty();
     let seconds = tally
         .measured(Measure::E2e)
-        .map_or(0.0, |histogram| histogram.mean() / 1e6);
+        .map_or(0.0, |times| times.mean() / 1e6);
     let under_way = counts.requests as f64 / measured * seconds;
     counts.requests > 0 && !refused && !partly && under_way < MEETING
 }

@@ -2,7 +2,6 @@
 //!
 //! Core. Its size does not depend on how many requests it has seen.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::load::measure::Measure;
 use crate::load::sample::Sample;
 use crate::load::trust::LATE_START;
 use crate::load::window::{Third, Window};
+use crate::metric::distribution::Distribution;
 use crate::metric::recorded::Recorded;
 
 /// No duration is longer than this, in microseconds: a day.
@@ -196,14 +196,14 @@ impl Tally {
         (!recorded.is_empty()).then_some(recorded)
     }
 
-    /// The same as a histogram.
-    pub fn measured(&self, measure: Measure) -> Option<Cow<'_, Histogram<u64>>> {
-        self.recorded(measure).map(Recorded::histogram)
+    /// The same in order.
+    pub fn measured(&self, measure: Measure) -> Option<Distribution> {
+        self.recorded(measure).map(Recorded::distribution)
     }
 
     /// Output tokens per second of each answer, in thousandths; `None` where there are none.
-    pub fn token_rate(&self) -> Option<Cow<'_, Histogram<u64>>> {
-        (!self.token_rate.is_empty()).then(|| self.token_rate.histogram())
+    pub fn token_rate(&self) -> Option<&Recorded> {
+        (!self.token_rate.is_empty()).then_some(&self.token_rate)
     }
 
     /// Takes over a histogram that was written down.

@@ -67,24 +67,23 @@ impl Share {
         }
         // `chance`: so many may come of one hiccup.
         let p99 = |tally: &Tally, measure, limit: Duration, chance: u64| {
-            let histogram = tally.measured(measure)?;
-            if let Some(found) = estimate(&histogram, 0.99) {
+            let recorded = tally.measured(measure)?;
+            if let Some(found) = estimate(&recorded, 0.99) {
                 // Where it could as well be less, it is not said.
                 return Some(Duration::from_micros(found.low));
             }
             // Too few for a percentile may still be enough to tell that more than one in a hundred is late.
             let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-            let late = histogram.len() - histogram.count_between(0, limit);
-            let late = late.saturating_sub(chance);
+            let late = recorded.above(limit).saturating_sub(chance);
             // One of a handful may be chance.
-            let told = (late > 1).then(|| share(late, histogram.len())).flatten();
+            let told = (late > 1).then(|| share(late, recorded.len())).flatten();
             let late = told.filter(|late| late.low > 0.01);
-            late.map(|_| Duration::from_micros(histogram.value_at_quantile(0.99)))
+            late.map(|_| Duration::from_micros(recorded.quantile(0.99)))
         };
         // What happens to a worker happens to all its lanes: the same moments are in each. And one hiccup makes several
         // moments late.
         let read_lag = tallies.iter().filter_map(|tally| {
-            let moments = tally.measured(Measure::ReadLag)?.len();
+            let moments = tally.recorded(Measure::ReadLag)?.len();
             let between = Duration::from_micros(tally.counts.read_lag_us / moments);
             let of_one = HICCUP.as_micros().checked_div(between.as_micros());
             let chance = of_one.map_or(0, |of_one| u64::try_from(of_one).unwrap_or(u64::MAX));

@@ -4,7 +4,7 @@
 //! Wilson. Samples must be independent for the figure to hold, which requests to a busy server are only
 //! nearly. Never gives an interval that the samples are too few for.
 
-use hdrhistogram::Histogram;
+use crate::metric::distribution::Distribution;
 
 /// The chance outside an interval, on either side.
 const TAIL: f64 = 0.025;
@@ -25,19 +25,19 @@ pub struct Estimate {
     pub high: u64,
 }
 
-/// A quantile (above 0, below 1) of what a histogram recorded; `None` where the run is too short for
+/// A quantile (above 0, below 1) of what was recorded; `None` where the run is too short for
 /// an interval of two sides: p50 takes 6 samples, p95 takes 72, p99 takes 368, p99.9 takes 3,688.
 ///
-/// The ends are those of the histogram's buckets, so its rounding is inside the interval.
-pub fn estimate(histogram: &Histogram<u64>, quantile: f64) -> Option<Estimate> {
-    estimate_of(histogram, quantile, histogram.len())
+/// The ends are those of its steps, so its rounding is inside the interval.
+pub fn estimate(recorded: &Distribution, quantile: f64) -> Option<Estimate> {
+    estimate_of(recorded, quantile, recorded.len())
 }
 
 /// The same where samples come in groups whose members are alike, and only the groups are independent of each other:
-/// a quantile of as many samples as there are groups, each as wide as its share of the histogram. That is right where
+/// a quantile of as many samples as there are groups, each as wide as its share of what was recorded. That is right where
 /// members of a group of equal size are all the same, and wider than need be where they differ.
-pub fn estimate_of(histogram: &Histogram<u64>, quantile: f64, groups: u64) -> Option<Estimate> {
-    let count = histogram.len();
+pub fn estimate_of(recorded: &Distribution, quantile: f64, groups: u64) -> Option<Estimate> {
+    let count = recorded.len();
     let groups = groups.min(count);
     let (low, high) = ranks(groups, quantile)?;
     let scaled = |rank: u64| u128::from(rank) * u128::from(count);
@@ -53,18 +53,17 @@ pub fn estimate_of(histogram: &Histogram<u64>, quantile: f64, groups: u64) -> Op
         high: 0,
     };
     let mut before = 0;
-    for step in histogram.iter_recorded() {
-        let upto = before + step.count_at_value();
+    for step in recorded.steps() {
+        let upto = before + step.count;
         let holds = |rank: u64| before < rank && rank <= upto;
-        let value = step.value_iterated_to();
         if holds(low) {
-            estimate.low = histogram.lowest_equivalent(value);
+            estimate.low = step.low;
         }
         if holds(rank) {
-            estimate.value = histogram.highest_equivalent(value);
+            estimate.value = step.high;
         }
         if holds(high) {
-            estimate.high = histogram.highest_equivalent(value);
+            estimate.high = step.high;
             break;
         }
         before = upto;
@@ -177,11 +176,11 @@ pub fn share(hits: u64, count: u64) -> Option<Share> {
 
 #[cfg(test)]
 mod tests {
-    use hdrhistogram::Histogram;
     use proptest::prelude::*;
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
+    use crate::metric::distribution::Distribution;
     use crate::metric::estimate::{Estimate, estimate, estimate_of, ranks, share};
 
     /// By scipy 1.17.1: `l` the smallest k with `binom.cdf(k, n, p) > 0.025`, `u` one more than the
@@ -245,12 +244,8 @@ mod tests {
         assert_eq!(share(2, 1), None);
     }
 
-    fn of(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
-        let mut histogram = Histogram::new(3).expect("three digits");
-        for value in values {
-            histogram.record(value).expect("it grows");
-        }
-        histogram
+    fn of(values: impl IntoIterator<Item = u64>) -> Distribution {
+        Distribution::of_values(values)
     }
 
     #[test]
@@ -284,17 +279,13 @@ mod tests {
         let runs = 1500;
         let quantiles: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
         let mut inside = [0; 4];
-        let mut histogram: Histogram<u64> = Histogram::new(3).expect("three digits");
         for _ in 0..runs {
-            histogram.clear();
-            for _ in 0..400 {
-                // Exponential of mean 100 ms in microseconds.
-                let value = -100_000.0 * (1.0 - random.random::<f64>()).ln();
-                histogram.record(value as u64).expect("it grows");
-            }
+            // Exponential of mean 100 ms in microseconds.
+            let value = |_| (-100_000.0 * (1.0 - random.random::<f64>()).ln()) as u64;
+            let recorded = of((0..400).map(value));
             for (quantile, inside) in quantiles.iter().zip(&mut inside) {
                 let truth = -100_000.0 * (1.0 - *quantile).ln();
-                let got = estimate(&histogram, *quantile).expect("400 are enough");
+                let got = estimate(&recorded, *quantile).expect("400 are enough");
                 assert!(got.low <= got.value && got.value <= got.high);
                 *inside += u32::from(got.low as f64 <= truth && truth <= got.high as f64 + 1.0);
             }
@@ -312,15 +303,12 @@ mod tests {
         let truth = -100_000.0 * 0.1_f64.ln();
         let (mut by_samples, mut by_groups) = (0, 0);
         for _ in 0..400 {
-            let mut histogram: Histogram<u64> = Histogram::new(3).expect("three digits");
             // 100 answers with 64 gaps each, all of an answer alike.
-            for _ in 0..100 {
-                let value = -100_000.0 * (1.0 - random.random::<f64>()).ln();
-                histogram.record_n(value as u64, 64).expect("it grows");
-            }
+            let value = |_| (-100_000.0 * (1.0 - random.random::<f64>()).ln()) as u64;
+            let recorded = of((0..100).map(value).flat_map(|gap| [gap; 64]));
             let inside = |one: Estimate| one.low as f64 <= truth && truth <= one.high as f64 + 1.0;
-            by_samples += u32::from(estimate(&histogram, 0.9).is_some_and(inside));
-            by_groups += u32::from(estimate_of(&histogram, 0.9, 100).is_some_and(inside));
+            by_samples += u32::from(estimate(&recorded, 0.9).is_some_and(inside));
+            by_groups += u32::from(estimate_of(&recorded, 0.9, 100).is_some_and(inside));
         }
         assert!(
             by_groups >= 376 && by_samples < 200,

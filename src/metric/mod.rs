@@ -2,6 +2,7 @@
 //!
 //! Core. Times come in as durations; nothing here reads a clock or knows what was measured.
 
+pub mod distribution;
 pub mod estimate;
 pub mod latency;
 pub mod recorded;

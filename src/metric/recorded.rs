@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use hdrhistogram::Histogram;
 
+use crate::metric::distribution::Distribution;
+
 /// Up to so many values are kept as they are.
 const FEW: usize = 1024;
 
@@ -89,6 +91,14 @@ impl Recorded {
         match self.many.as_deref_mut() {
             Some(many) if many.len() > FEW as u64 => many.reset(),
             _ => self.many = None,
+        }
+    }
+
+    /// All of it in order, to three digits.
+    pub fn distribution(&self) -> Distribution {
+        match &self.many {
+            Some(many) => Distribution::of_histogram(many),
+            None => Distribution::of_values(self.few.iter().copied()),
         }
     }
 

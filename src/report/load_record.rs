@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use crate::load::measure::Measure;
 use crate::load::price::Price;
 use crate::load::result::{Ending, LaneResult, LoadResult};
 use crate::load::tally::Tally;
+use crate::metric::distribution::Distribution;
 use crate::metric::estimate;
 use crate::report::load_objective::{SearchRecord, TermRecord};
 
@@ -189,11 +189,11 @@ pub struct HarnessRecord {
 }
 
 impl Spread {
-    /// The distribution in a histogram; `scale` of its units make one of ours.
-    pub fn of(histogram: &Histogram<u64>, scale: f64) -> Spread {
+    /// The figures of a distribution; `scale` of its units make one of ours.
+    pub fn of(recorded: &Distribution, scale: f64) -> Spread {
         let shown = |value: u64| value as f64 / scale;
         let told = |quantile| {
-            let estimate = estimate::estimate(histogram, quantile)?;
+            let estimate = estimate::estimate(recorded, quantile)?;
             let interval = [shown(estimate.low), shown(estimate.high)];
             Some((shown(estimate.value), interval))
         };
@@ -202,10 +202,10 @@ impl Spread {
         let value = |one: Option<(f64, [f64; 2])>| one.map(|one| one.0);
         let interval = |one: Option<(f64, [f64; 2])>| one.map(|one| one.1);
         Spread {
-            n: histogram.len(),
-            min: shown(histogram.min()),
-            mean: histogram.mean() / scale,
-            max: shown(histogram.max()),
+            n: recorded.len(),
+            min: shown(recorded.min()),
+            mean: recorded.mean() / scale,
+            max: shown(recorded.max()),
             p50: value(p50),
             p90: value(p90),
             p95: value(p95),
@@ -227,7 +227,7 @@ const MICROS: f64 = 1000.0;
 fn spread(tally: &Tally, measure: Measure) -> Option<Spread> {
     tally
         .measured(measure)
-        .map(|histogram| Spread::of(&histogram, MICROS))
+        .map(|recorded| Spread::of(&recorded, MICROS))
 }
 
 /// The word for how a run ended.
@@ -363,7 +363,7 @@ impl TargetRecord {
                 .collect(),
             output_tokens_per_s_of_a_request: tally
                 .token_rate()
-                .map(|rate| Spread::of(&rate, 1000.0)),
+                .map(|rate| Spread::of(&rate.distribution(), 1000.0)),
             counts: tally
                 .counts
                 .clone()

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use proptest::prelude::*;
 
 use crate::catalog::price::Rates;
@@ -10,6 +9,7 @@ use crate::load::measure::Measure;
 use crate::load::price::Price;
 use crate::load::result::{Ending, Harness, LaneResult, LoadResult, Verdict};
 use crate::load::tally::Tally;
+use crate::metric::distribution::Distribution;
 use crate::plan::shard::Shard;
 use crate::report::load_record::LoadRecord;
 use crate::report::merge::{MergeError, Options, merge};
@@ -140,22 +140,9 @@ fn shard(index: u32, of: u32, ones: &[&One]) -> ShardRecord {
     read
 }
 
-fn spread_of(tallies: &[Tally], measure: Measure) -> Vec<Vec<(u64, u64)>> {
-    let of = |histogram: &Histogram<u64>| {
-        let steps = histogram.iter_recorded();
-        steps
-            .map(|step| (step.value_iterated_to(), step.count_at_value()))
-            .collect()
-    };
-    tallies
-        .iter()
-        .map(|tally| {
-            tally
-                .measured(measure)
-                .map(|all| of(&all))
-                .unwrap_or_default()
-        })
-        .collect()
+fn spread_of(tallies: &[Tally], measure: Measure) -> Vec<Option<Distribution>> {
+    let measured = tallies.iter().map(|tally| tally.measured(measure));
+    measured.collect()
 }
 
 fn one() -> impl Strategy<Value = (u32, One)> {

@@ -336,11 +336,11 @@ impl LaneRecord {
             histograms: Measure::ALL
                 .into_iter()
                 .filter_map(|measure| {
-                    let written = write(&*tally.measured(measure)?);
+                    let written = write(&tally.recorded(measure)?.histogram());
                     Some((measure.id().to_owned(), written))
                 })
                 .collect(),
-            token_rate: tally.token_rate().map(|rate| write(&rate)),
+            token_rate: tally.token_rate().map(|rate| write(&rate.histogram())),
         }
     }
 
