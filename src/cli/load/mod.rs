@@ -61,8 +61,8 @@ pub fn run(args: &LoadArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let args = of_specimen.as_ref().unwrap_or(args);
     let settings = settings::resolve(args, args.seed.map_or_else(nonce, |_| 0))?;
     lint::warn(ui, &settings.warnings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // The load has threads of its own: see `Engine`.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the runtime did not start")?;

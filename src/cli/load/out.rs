@@ -293,6 +293,9 @@ fn files(
     }
 }
 
+/// Workers tell each second. After so long without any the record is looked at nevertheless.
+const UNHEARD: Duration = Duration::from_millis(1500);
+
 /// As many problems are told at most.
 const MOST_PROBLEMS: usize = 8;
 
@@ -349,7 +352,7 @@ impl Out {
             store.begin(begun);
         }
         loop {
-            match heard.recv_timeout(Duration::from_millis(500)) {
+            match heard.recv_timeout(UNHEARD) {
                 Ok(Heard::Samples(samples)) => {
                     self.write(|store| store.samples(&samples));
                     if self.keeps {
