@@ -31,9 +31,10 @@ pub fn is_secret_header(name: &str) -> bool {
 
 /// What a credential looks like.
 struct Shape {
-    /// Small letters, one of which each text of this shape holds whatever its case, and how long it is at least. To look
-    /// for them costs little; to compile all expressions took a third of a start.
+    /// Small letters, one of which each text of this shape holds whatever its case. To look for them costs
+    /// little; to compile all expressions took a third of a start.
     words: &'static [&'static str],
+    /// How long each text of this shape is at least, in bytes.
     least: usize,
     pattern: String,
     compiled: OnceLock<Regex>,

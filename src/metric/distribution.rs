@@ -37,6 +37,18 @@ impl Step {
     }
 }
 
+/// What a histogram has recorded, from the least to the greatest.
+pub fn steps(histogram: &Histogram<u64>) -> impl Iterator<Item = Step> {
+    histogram.iter_recorded().map(|step| {
+        let value = step.value_iterated_to();
+        Step {
+            low: histogram.lowest_equivalent(value),
+            high: histogram.highest_equivalent(value),
+            count: step.count_at_value(),
+        }
+    })
+}
+
 /// Values to three digits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Distribution {
@@ -61,16 +73,8 @@ impl Distribution {
 
     /// Of a histogram of three digits.
     pub fn of_histogram(histogram: &Histogram<u64>) -> Distribution {
-        let steps = histogram.iter_recorded().map(|step| {
-            let value = step.value_iterated_to();
-            Step {
-                low: histogram.lowest_equivalent(value),
-                high: histogram.highest_equivalent(value),
-                count: step.count_at_value(),
-            }
-        });
         Distribution {
-            steps: steps.collect(),
+            steps: steps(histogram).collect(),
             len: histogram.len(),
         }
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use hdrhistogram::Histogram;
 
-use crate::metric::distribution::Distribution;
+use crate::metric::distribution::{Distribution, steps};
 
 /// Up to so many values are kept as they are.
 const FEW: usize = 1024;
@@ -131,13 +131,8 @@ impl Recorded {
     /// The least and the greatest value that are not told apart, and how many there were.
     pub fn ranges(&self) -> impl Iterator<Item = (u64, u64, u64)> {
         let few = self.few.iter().map(|value| (*value, *value, 1));
-        let many = self.many.iter().flat_map(|many| {
-            many.iter_recorded().map(|step| {
-                let value = step.value_iterated_to();
-                let low = many.lowest_equivalent(value);
-                (low, many.highest_equivalent(value), step.count_at_value())
-            })
-        });
+        let many = self.many.iter().flat_map(|many| steps(many));
+        let many = many.map(|step| (step.low, step.high, step.count));
         few.chain(many)
     }
 }
