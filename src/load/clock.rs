@@ -137,6 +137,7 @@ mod tests {
             most_under_way: 1,
             good: Arc::new(|_, _| true),
             keep_samples: false,
+            watched: false,
             stop: watch::channel(Stop::No).1,
         };
         let round = Round::new(settings, 3);

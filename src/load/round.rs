@@ -72,6 +72,8 @@ pub struct RoundSettings {
     pub good: Good,
     /// Whether each sample is told.
     pub keep_samples: bool,
+    /// Whether somebody looks on, and is to see each second when it has passed.
+    pub watched: bool,
     pub stop: watch::Receiver<Stop>,
 }
 
@@ -263,6 +265,7 @@ mod tests {
             most_under_way: 1,
             good: Arc::new(|_, _| true),
             keep_samples: false,
+            watched: false,
             stop: watch::channel(Stop::No).1,
         };
         Round::new(settings, 1)

@@ -223,7 +223,7 @@ mod tests {
             }
             !bottleneck(&Share::of(std::iter::once(&tally), &[])).is_empty()
         };
-        let (often, seldom) = (Duration::from_micros(7_300), Duration::from_millis(117));
+        let (often, seldom) = (Duration::from_micros(7_300), Duration::from_millis(467));
         assert!(!told(300, 14, often) && told(300, 25, often));
         assert!(!told(85, 1, seldom) && told(85, 4, seldom));
     }

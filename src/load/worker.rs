@@ -21,8 +21,13 @@ use crate::load::trust::{Busy, LATE_START};
 use crate::load::window::Window;
 use crate::transport::wire::{Tick, Wire, WireSettings};
 
-/// How often a worker tells what it has measured.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// What a worker has measured it tells by the second.
+pub const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// But where it has little to do, and nobody looks on, so many seconds together: to wake who writes them down took a
+/// twentieth of the processor time of one stream.
+pub const TOLD_LATE: Duration = Duration::from_secs(5);
+/// As many requests, begun in a second or under way at its end, are little to do.
+const LITTLE: u32 = 8;
 /// As many conversations wait for a place at most; each takes some dozens of bytes, and what is behind them would begin
 /// too late to say anything.
 const MOST_WAITING: usize = 100_000;
@@ -171,7 +176,7 @@ impl Worker {
             self.open_slots(most, &mut tasks);
         }
         // At whole seconds of the round, so that what the workers tell can be put side by side.
-        let mut told = Duration::ZERO;
+        let mut told = Told::default();
         let first = self.round.settings.origin + TOLD_EVERY * (whole_seconds(self.round.now()) + 1);
         let mut seconds = interval_at(first.into(), TOLD_EVERY);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -224,7 +229,7 @@ impl Worker {
                 Some(ended) = tasks.join_next() => panicked += u64::from(is_panic(&ended)),
                 _ = seconds.tick() => {
                     self.tell_interval(&mut told);
-                    if busy.is_none() && over(told) {
+                    if busy.is_none() && over(told.until) {
                         busy = Some(so_far());
                     }
                 }
@@ -233,6 +238,7 @@ impl Worker {
         // What still seems to run has been cut, or a panic has left it behind.
         self.desk.books().cut();
         self.tell_interval(&mut told);
+        told.all(&self.tell);
         // Nobody listens only when the program ends.
         let _ = self.tell.send(Heard::Ended {
             worker: self.index,
@@ -296,9 +302,9 @@ impl Worker {
         panicked
     }
 
-    fn tell_interval(&self, told: &mut Duration) {
+    fn tell_interval(&self, told: &mut Told) {
         let until = self.round.now();
-        let from = std::mem::replace(told, until);
+        let from = std::mem::replace(&mut told.until, until);
         let mut books = self.desk.books();
         let settings = &self.round.settings;
         books.lag(&self.wire.ticks(), settings.origin, &settings.window);
@@ -313,7 +319,8 @@ impl Worker {
         books.started.fill(0);
         let samples = std::mem::take(&mut books.samples);
         drop(books);
-        let _ = self.tell.send(Heard::Interval {
+        let requests = under_way.iter().chain(&started).sum();
+        told.kept.push(Heard::Interval {
             worker: self.index,
             from,
             until,
@@ -324,8 +331,41 @@ impl Worker {
         let mut samples = samples.into_iter().peekable();
         while samples.peek().is_some() {
             let some: Vec<Sample> = samples.by_ref().take(SAMPLES).collect();
-            let _ = self.tell.send(Heard::Samples(some));
+            told.kept.push(Heard::Samples(some));
         }
+        // A wait that a provider asked for is said while it lasts.
+        let waits = (0..self.fleet.lanes.len()).any(|lane| self.fleet.held(lane).is_some());
+        if settings.watched || waits || told.is_due(requests) {
+            told.all(&self.tell);
+        }
+    }
+}
+
+/// What a worker has told, or is about to.
+#[derive(Debug, Default)]
+struct Told {
+    /// What it covers, from the start of the round.
+    until: Duration,
+    /// In order; not told yet.
+    kept: Vec<Heard>,
+    /// Up to when all was told.
+    told: Duration,
+}
+
+impl Told {
+    /// Whether to tell what is kept, after a second with so many requests.
+    fn is_due(&self, requests: u32) -> bool {
+        // By whole seconds: a tick that comes a little earlier after its second than the last one must not miss its turn.
+        let seconds = self.until.as_secs().saturating_sub(self.told.as_secs());
+        requests > LITTLE || seconds >= TOLD_LATE.as_secs()
+    }
+
+    fn all(&mut self, tell: &Sender<Heard>) {
+        for heard in self.kept.drain(..) {
+            // Nobody listens only when the program ends.
+            let _ = tell.send(heard);
+        }
+        self.told = self.until;
     }
 }
 
@@ -544,6 +584,34 @@ mod tests {
         };
         books.turn_away(&early, &window);
         assert_eq!(books.tallies[0].counts.cut, 1);
+    }
+
+    #[test]
+    fn what_few_requests_came_to_is_told_late_and_whole() {
+        let second = Duration::from_secs(1);
+        let (tell, heard) = std::sync::mpsc::channel();
+        let mut told = Told::default();
+        let mut all = Vec::new();
+        for (at, requests) in [
+            (1, 1),
+            (2, LITTLE),
+            (3, 0),
+            (4, 1),
+            (5, 1),
+            (6, LITTLE + 1),
+            (7, 1),
+        ] {
+            // Each a little earlier than the one before.
+            told.until = second * at + Duration::from_millis(10 - u64::from(at));
+            told.kept.push(Heard::Samples(Vec::new()));
+            if told.is_due(requests) {
+                told.all(&tell);
+            }
+            all.push(heard.try_iter().count());
+        }
+        assert_eq!(all, [0, 0, 0, 0, 5, 1, 0]);
+        told.all(&tell);
+        assert_eq!(heard.try_iter().count(), 1);
     }
 
     #[tokio::test]

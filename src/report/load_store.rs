@@ -18,8 +18,9 @@ use crate::report::store::{
 };
 
 /// How often `load.json` is written while the run goes on, at most: it reads all percentiles of all measures.
-/// What a run that is killed leaves in it is as old as that; `series.csv` and `intervals.hlog` are up to date.
-const WRITTEN_EVERY: Duration = Duration::from_secs(10);
+/// What a run that is killed leaves in it is as old as that; `series.csv` and `intervals.hlog` lack what workers have
+/// not told yet ([`TOLD_LATE`](crate::load::worker::TOLD_LATE)).
+const WRITTEN_EVERY: Duration = Duration::from_secs(30);
 
 /// A run of load being written.
 pub struct LoadStore {

@@ -49,10 +49,10 @@ const TICK: Duration = Duration::from_micros(7_300);
 
 /// It is due once in about so many reads, else a process that sleeps most of the time would be woken by little else: with
 /// one stream of 45 events a second, 137 ticks took more processor time than the stream.
-const READS: u32 = 16;
+const READS: u32 = 24;
 
-/// But at least once in so many times [`TICK`].
-const SELDOM: u32 = 32;
+/// But at least once in so many times [`TICK`]: nearly half a second.
+const SELDOM: u32 = 64;
 
 /// The timer is set within so much time, or set again.
 const SET_WITHIN: Duration = Duration::from_micros(200);
@@ -630,6 +630,6 @@ mod tests {
         let second = Duration::from_secs(1);
         let ticks = |reads| period(reads, second).div_duration_f64(TICK);
         let periods = [0, 1, 45, 90, 200, 500, 800, 1600, 100_000].map(ticks);
-        assert_eq!(periods, [32.0, 32.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 1.0]);
+        assert_eq!(periods, [64.0, 64.0, 64.0, 32.0, 16.0, 4.0, 4.0, 2.0, 1.0]);
     }
 }

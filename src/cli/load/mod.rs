@@ -437,6 +437,7 @@ impl Running {
             most_under_way: self.most_under_way,
             good: Arc::clone(&self.good),
             keep_samples: state.out.wants_samples(),
+            watched: progress.is_shown(),
             stop: self.stopped.clone(),
         };
         let round = Arc::new(Round::new(settings, self.fleet.lanes.len()));

@@ -23,6 +23,7 @@ use crate::load::round::{Heard, Round, Stop};
 use crate::load::sample::Sample;
 use crate::load::tally::Tally;
 use crate::load::trust::Busy;
+use crate::load::worker::{TOLD_EVERY, TOLD_LATE};
 use crate::plan::shard::Shard;
 use crate::report::csv::LaneName;
 use crate::report::load_fold::LoadFold;
@@ -293,8 +294,8 @@ fn files(
     }
 }
 
-/// Workers tell each second. After so long without any the record is looked at nevertheless.
-const UNHEARD: Duration = Duration::from_millis(1500);
+/// So much later than they are to tell, the record is looked at without them.
+const UNHEARD: Duration = Duration::from_millis(500);
 
 /// As many problems are told at most.
 const MOST_PROBLEMS: usize = 8;
@@ -351,8 +352,13 @@ impl Out {
         if let Some(store) = &mut self.store {
             store.begin(begun);
         }
+        let patience = UNHEARD
+            + match round.settings.watched {
+                true => TOLD_EVERY,
+                false => TOLD_LATE,
+            };
         loop {
-            match heard.recv_timeout(UNHEARD) {
+            match heard.recv_timeout(patience) {
                 Ok(Heard::Samples(samples)) => {
                     self.write(|store| store.samples(&samples));
                     if self.keeps {

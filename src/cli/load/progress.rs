@@ -114,6 +114,11 @@ impl LoadProgress {
         }
     }
 
+    /// Whether there is a terminal to show it.
+    pub fn is_shown(&self) -> bool {
+        self.shown.is_some()
+    }
+
     /// A lane sends nothing for so long, because its provider asked for it. Told once for each wait that is long.
     pub fn waits(&mut self, index: usize, wait: Duration) {
         let Some((name, told)) = self.waits.get_mut(index) else {
