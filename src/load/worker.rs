@@ -22,7 +22,7 @@ use crate::load::window::Window;
 use crate::transport::wire::{Tick, Wire, WireSettings};
 
 /// What a worker has measured it tells by the second.
-pub const TOLD_EVERY: Duration = Duration::from_secs(1);
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// But where it has little to do, and nobody looks on, so many seconds together: to wake who writes them down took a
 /// twentieth of the processor time of one stream.
 pub const TOLD_LATE: Duration = Duration::from_secs(5);
@@ -335,7 +335,7 @@ impl Worker {
         }
         // A wait that a provider asked for is said while it lasts.
         let waits = (0..self.fleet.lanes.len()).any(|lane| self.fleet.held(lane).is_some());
-        if settings.watched || waits || told.is_due(requests) {
+        if told.is_due(requests, settings.watched || waits) {
             told.all(&self.tell);
         }
     }
@@ -353,11 +353,11 @@ struct Told {
 }
 
 impl Told {
-    /// Whether to tell what is kept, after a second with so many requests.
-    fn is_due(&self, requests: u32) -> bool {
+    /// Whether to tell what is kept, after a second with so many requests; `at_once` where somebody is to see it.
+    fn is_due(&self, requests: u32, at_once: bool) -> bool {
         // By whole seconds: a tick that comes a little earlier after its second than the last one must not miss its turn.
         let seconds = self.until.as_secs().saturating_sub(self.told.as_secs());
-        requests > LITTLE || seconds >= TOLD_LATE.as_secs()
+        at_once || requests > LITTLE || seconds >= TOLD_LATE.as_secs()
     }
 
     fn all(&mut self, tell: &Sender<Heard>) {
@@ -592,24 +592,26 @@ mod tests {
         let (tell, heard) = std::sync::mpsc::channel();
         let mut told = Told::default();
         let mut all = Vec::new();
-        for (at, requests) in [
-            (1, 1),
-            (2, LITTLE),
-            (3, 0),
-            (4, 1),
-            (5, 1),
-            (6, LITTLE + 1),
-            (7, 1),
+        for (at, requests, at_once) in [
+            (1, 1, false),
+            (2, LITTLE, false),
+            (3, 0, false),
+            (4, 1, false),
+            (5, 1, false),
+            (6, LITTLE + 1, false),
+            (7, 1, false),
+            (8, 0, true),
+            (9, 1, false),
         ] {
             // Each a little earlier than the one before.
             told.until = second * at + Duration::from_millis(10 - u64::from(at));
             told.kept.push(Heard::Samples(Vec::new()));
-            if told.is_due(requests) {
+            if told.is_due(requests, at_once) {
                 told.all(&tell);
             }
             all.push(heard.try_iter().count());
         }
-        assert_eq!(all, [0, 0, 0, 0, 5, 1, 0]);
+        assert_eq!(all, [0, 0, 0, 0, 5, 1, 0, 2, 0]);
         told.all(&tell);
         assert_eq!(heard.try_iter().count(), 1);
     }

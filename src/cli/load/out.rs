@@ -23,7 +23,7 @@ use crate::load::round::{Heard, Round, Stop};
 use crate::load::sample::Sample;
 use crate::load::tally::Tally;
 use crate::load::trust::Busy;
-use crate::load::worker::{TOLD_EVERY, TOLD_LATE};
+use crate::load::worker::TOLD_LATE;
 use crate::plan::shard::Shard;
 use crate::report::csv::LaneName;
 use crate::report::load_fold::LoadFold;
@@ -294,8 +294,8 @@ fn files(
     }
 }
 
-/// So much later than they are to tell, the record is looked at without them.
-const UNHEARD: Duration = Duration::from_millis(500);
+/// Half a second after workers were to tell at the latest, the record is looked at without them.
+const UNHEARD: Duration = TOLD_LATE.saturating_add(Duration::from_millis(500));
 
 /// As many problems are told at most.
 const MOST_PROBLEMS: usize = 8;
@@ -352,13 +352,8 @@ impl Out {
         if let Some(store) = &mut self.store {
             store.begin(begun);
         }
-        let patience = UNHEARD
-            + match round.settings.watched {
-                true => TOLD_EVERY,
-                false => TOLD_LATE,
-            };
         loop {
-            match heard.recv_timeout(patience) {
+            match heard.recv_timeout(UNHEARD) {
                 Ok(Heard::Samples(samples)) => {
                     self.write(|store| store.samples(&samples));
                     if self.keeps {
