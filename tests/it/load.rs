@@ -299,6 +299,23 @@ fn refusals_are_counted_and_backed_off_from() {
 }
 
 #[test]
+fn a_long_wait_is_told_while_it_lasts_however_little_there_is_to_tell() {
+    let stub = Stub::json("429 Too Many Requests", "retry-after: 7\r\n", "{}");
+    let said = keyed()
+        .run(&at(
+            &stub.base_url,
+            &["--concurrency", "1", "--duration", "4s"],
+        ))
+        .exits(1);
+    // At the end too little of it is left to be told.
+    assert!(
+        said.stderr.contains("nothing is sent for"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
 fn who_cannot_be_reached_is_undetermined() {
     let said = keyed()
         .run(&at(
