@@ -8,6 +8,8 @@ pub mod dial;
 mod drive;
 mod framing;
 mod lanes;
+#[cfg(target_os = "linux")]
+mod lateness;
 mod line;
 pub mod live;
 pub mod memory;

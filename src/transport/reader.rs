@@ -6,9 +6,7 @@
 //! sockets of a worker are polled apart from its tasks, and read whenever a task touches one of them and the last
 //! look lies [`EVERY`] behind.
 //!
-//! How late that still is, a timer of the kernel tells that is polled among the sockets: it is due at known times,
-//! whatever this process does, and nothing joins or forgets them. What bytes themselves tell is less than the truth:
-//! after a pause, those that are joined have the time of the last.
+//! How late that still is, a timer tells that is polled among the sockets (see [`Lateness`]).
 //!
 //! Linux only: elsewhere `reader_elsewhere` reads when the task's turn has come.
 
@@ -27,14 +25,12 @@ use nix::sys::socket::{
     recvmsg, setsockopt, socket, sockopt,
 };
 use rustix::event::{Timespec, epoll};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
 use slab::Slab;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
+use crate::transport::lateness::Lateness;
 use crate::transport::stamped::{Arrival, Piece, READ, Shared, Tick};
 use crate::transport::wire::Clock;
 
@@ -44,25 +40,8 @@ const EVERY: Duration = Duration::from_micros(500);
 /// Sockets that one look tells of; more take another.
 const EVENTS: usize = 256;
 
-/// How often the timer is due at most: no part of the 10 or 20 ms that servers like to pace by.
-const TICK: Duration = Duration::from_micros(7_300);
-
-/// It is due once in about so many reads, else a process that sleeps most of the time would be woken by little else: with
-/// one stream of 45 events a second, 137 ticks took more processor time than the stream.
-const READS: u32 = 24;
-
-/// But at least once in so many times [`TICK`]: nearly half a second.
-const SELDOM: u32 = 64;
-
-/// The timer is set within so much time, or set again.
-const SET_WITHIN: Duration = Duration::from_micros(200);
-const TRIES: u32 = 10;
-
 /// What epoll calls the timer; sockets have small numbers.
 const TIMER: u64 = u64::MAX;
-
-/// Ticks that are kept for whoever asks: a minute's.
-const TICKS: usize = 8192;
 
 /// A worker's sockets. Its thread alone uses it, so the lock is always free.
 #[derive(Debug)]
@@ -81,14 +60,7 @@ struct State {
     /// To be woken when the lock is free again.
     wakers: Vec<Waker>,
     looked: Instant,
-    timer: OwnedFd,
-    /// When the timer is due next, and how long after that again.
-    due: Instant,
-    period: Duration,
-    /// When it was read last, and reads of sockets since then.
-    ticked: Instant,
-    reads: u32,
-    ticks: Vec<Tick>,
+    lateness: Lateness,
 }
 
 impl std::fmt::Debug for State {
@@ -113,13 +85,9 @@ impl Reader {
     /// runtime has no driver.
     pub(super) fn start(stamps: bool) -> io::Result<Arc<Reader>> {
         let polled = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
+        let lateness = Lateness::start()?;
         let event = epoll::EventData::new_u64(TIMER);
-        epoll::add(&polled, &timer, event, epoll::EventFlags::IN)?;
-        let due = set(&timer, TICK)?;
+        epoll::add(&polled, &lateness, event, epoll::EventFlags::IN)?;
         let polled = Arc::new(polled_by_runtime(polled, Interest::READABLE)?);
         let reader = Arc::new(Reader {
             epoll: Arc::clone(&polled),
@@ -130,12 +98,7 @@ impl Reader {
                 control: vec![0; 256],
                 wakers: Vec::new(),
                 looked: Instant::now(),
-                timer,
-                due,
-                period: TICK,
-                ticked: Instant::now(),
-                reads: 0,
-                ticks: Vec::new(),
+                lateness,
             }),
             watch: Mutex::new(None),
             _stamping: stamps.then(Stamping::begin),
@@ -190,7 +153,7 @@ impl Reader {
     pub(super) fn ticks(&self) -> Vec<Tick> {
         // Those that are due are of the time before.
         let _ = self.look();
-        std::mem::take(&mut self.lock().ticks)
+        self.lock().lateness.take()
     }
 
     /// Looks, if it is time to: whoever is about to take long calls this first.
@@ -266,7 +229,7 @@ impl State {
             for event in &*events {
                 let flags = event.flags;
                 if event.data.u64() == TIMER {
-                    ticked = self.tick();
+                    ticked = self.lateness.tick();
                     continue;
                 }
                 self.read(event.data.u64() as usize, flags.intersects(closing));
@@ -276,31 +239,6 @@ impl State {
             if events.len() < EVENTS {
                 break;
             }
-        }
-        Ok(())
-    }
-
-    /// Notes how late the timer is read.
-    fn tick(&mut self) -> io::Result<()> {
-        let mut count = [0; 8];
-        match rustix::io::read(&self.timer, &mut count) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-        let now = Instant::now();
-        let first = self.due;
-        let count = u32::try_from(u64::from_ne_bytes(count)).unwrap_or(u32::MAX);
-        self.due = first + self.period * count;
-        let room = TICKS - self.ticks.len();
-        self.ticks
-            .extend(ticks(first, self.period, count, now).take(room));
-        // Whoever was away has read less than came: that is no reason to ask less often.
-        let time = (now - std::mem::replace(&mut self.ticked, now)).min(self.period);
-        let period = period(std::mem::take(&mut self.reads), time);
-        if period != self.period {
-            self.due = set(&self.timer, period)?;
-            self.period = period;
         }
         Ok(())
     }
@@ -322,7 +260,7 @@ impl State {
                     break;
                 }
                 Ok((n, stamp)) => {
-                    self.reads = self.reads.saturating_add(1);
+                    self.lateness.note_read();
                     read.full = ledger.put(piece(&self.bytes[..n], stamp, read.clock));
                     // Less than there was room for: the socket is drained. What arrives after our read comes with an
                     // edge of its own.
@@ -339,47 +277,6 @@ impl State {
         }
         self.wakers.extend(ledger.waker());
     }
-}
-
-/// How often the timer is to be due, after so many reads in a time.
-fn period(reads: u32, time: Duration) -> Duration {
-    let wanted = time * READS / reads.max(1);
-    let mut period = TICK;
-    while period * 2 <= wanted && period < TICK * SELDOM {
-        period *= 2;
-    }
-    period
-}
-
-/// Sets the timer; when it is due first.
-fn set(timer: &OwnedFd, period: Duration) -> io::Result<Instant> {
-    let every = Timespec::try_from(period).expect("some milliseconds are few");
-    let ticking = Itimerspec {
-        it_interval: every,
-        it_value: every,
-    };
-    let mut tries = 0;
-    loop {
-        let before = Instant::now();
-        timerfd_settime(timer, TimerfdTimerFlags::empty(), &ticking)?;
-        tries += 1;
-        // Interrupted in between it would seem late for good. Where each call takes so long, it is.
-        if before.elapsed() < SET_WITHIN || tries == TRIES {
-            return Ok(before + period);
-        }
-    }
-}
-
-/// So many ticks that are read together, each late by its own time.
-fn ticks(first: Instant, period: Duration, count: u32, now: Instant) -> impl Iterator<Item = Tick> {
-    (0..count).map(move |nth| {
-        let due = first + period * nth;
-        Tick {
-            due,
-            late: now.saturating_duration_since(due),
-            after: period,
-        }
-    })
 }
 
 /// What a read brought, with its times.
@@ -548,20 +445,8 @@ impl Drop for Bound {
 
 #[cfg(test)]
 mod tests {
-    use std::thread::sleep;
-
     use crate::transport::reader::*;
     use crate::transport::stamped::MOST_WAITING;
-
-    #[test]
-    fn ticks_that_were_missed_together_are_late_by_less_and_less() {
-        let first = Instant::now();
-        let now = first + TICK * 2 + Duration::from_millis(1);
-        let late: Vec<Duration> = ticks(first, TICK, 3, now).map(|tick| tick.late).collect();
-        let ms = Duration::from_millis(1);
-        assert_eq!(late, [TICK * 2 + ms, TICK + ms, ms]);
-        assert_eq!(ticks(first, TICK, 0, now).count(), 0);
-    }
 
     /// A socket at a reader, whose other end is given.
     async fn bound(reader: &Arc<Reader>) -> (Bound, Shared, TcpStream) {
@@ -588,48 +473,5 @@ mod tests {
         let waits = ledger.lock().waiting();
         assert!(waits <= MOST_WAITING + READ + 100, "{waits}");
         drop(bound);
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_was_away_knows_for_how_long() {
-        let reader = Reader::start(false).unwrap();
-        let (_bound, _ledger, mut server) = bound(&reader).await;
-        for much in [false, true] {
-            let until = Instant::now() + Duration::from_secs(20);
-            while (reader.lock().period > TICK) == much {
-                assert!(Instant::now() < until, "asked as often as ever");
-                if much {
-                    server.write_all(b"x").unwrap();
-                    reader.look().unwrap();
-                } else {
-                    tokio::time::sleep(TICK).await;
-                }
-            }
-            reader.ticks();
-            let period = reader.lock().period;
-            let away = Duration::from_millis(500);
-            sleep(away);
-            let ticks = reader.ticks();
-            // The first that was due after it went.
-            let longest = ticks.iter().map(|tick| tick.late).max().unwrap();
-            assert!(longest + period >= away, "{much}: {longest:?}");
-            let mut two = ticks.windows(2);
-            assert!(
-                two.all(|two| two[1].due == two[0].due + period),
-                "{much}: {ticks:?}"
-            );
-            assert!(
-                ticks.len() as u128 >= away.as_nanos() / period.as_nanos(),
-                "{much}"
-            );
-        }
-    }
-
-    #[test]
-    fn few_reads_are_asked_for_seldom() {
-        let second = Duration::from_secs(1);
-        let ticks = |reads| period(reads, second).div_duration_f64(TICK);
-        let periods = [0, 1, 45, 90, 200, 500, 800, 1600, 100_000].map(ticks);
-        assert_eq!(periods, [64.0, 64.0, 64.0, 32.0, 16.0, 4.0, 4.0, 2.0, 1.0]);
     }
 }
