@@ -299,6 +299,15 @@ fn foreseen(
             model.regions.join(", ")
         ));
     }
+    if target.regions.is_empty()
+        && let Some(other) = target::endpoint::region_in_arn(&target.model)
+        && other != region
+    {
+        warnings.push(format!(
+            "`{}` is in {other}, but {region} is asked for it",
+            target.model
+        ));
+    }
     let from_file = target.endpoint.is_some() && !target.regions.is_empty();
     if !from_file
         && let Some(url) = &chosen.url

@@ -202,6 +202,18 @@ impl<'de> Deserializer<'de> for Value<'de> {
         }
     }
 
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        self.number(&up_to(u8::MAX), visitor)
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        self.number(&up_to(u16::MAX), visitor)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        self.number(&up_to(u32::MAX), visitor)
+    }
+
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         self.number("a whole number, 0 or more", visitor)
     }
@@ -308,9 +320,13 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 char bytes byte_buf unit unit_struct newtype_struct
+        i8 i16 i32 i64 i128 u128 f32 char bytes byte_buf unit unit_struct newtype_struct
         tuple tuple_struct identifier
     }
+}
+
+fn up_to(most: impl fmt::Display) -> String {
+    format!("a whole number from 0 to {most}")
 }
 
 struct Items<'de>(std::slice::Iter<'de, Node>);

@@ -34,6 +34,12 @@ pub fn region_in_host(url: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// The region in an ARN, where it has one: `arn:aws:SERVICE:REGION:ACCOUNT:…`.
+pub fn region_in_arn(model: &str) -> Option<&str> {
+    let region = model.strip_prefix("arn:")?.split(':').nth(2)?;
+    (!region.is_empty()).then_some(region)
+}
+
 /// How regions begin: the partitions of botocore 1.44.5.
 const BEGINNINGS: [&str; 11] = [
     "us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx", "cn", "eusc",

@@ -3,6 +3,8 @@
 //! Core. Facts age: a model that the catalog does not know in a region is a warning, because the
 //! provider may serve it by now; what can never work is an error. A secret in the file is refused.
 
+use time::{Date, Month};
+
 use crate::catalog::Catalog;
 use crate::catalog::provider::{KeyEnv, Owner, Provider, glob};
 use crate::diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Place};
@@ -259,6 +261,17 @@ impl Lint<'_> {
     fn model(&mut self, target: &Target, provider: &Provider, at: Cursor<'_>) {
         let catalog = self.catalog;
         let id = &provider.id;
+        if let Some(named) = endpoint::region_in_arn(&target.model)
+            && !provider.regions.is_empty()
+            && let Some(other) = target.regions.iter().find(|region| **region != named)
+        {
+            let one = self.document.warning(
+                at.key("model").place(),
+                format!("the ARN is in {named}, but {other} is asked for it"),
+            );
+            let help = format!("write `regions: [{named}]`, or make a target per region");
+            self.found.push(one.help(help));
+        }
         let known: Vec<&str> = catalog
             .models
             .iter()
@@ -581,7 +594,18 @@ fn is_api_date(version: &str) -> bool {
         4 | 7 => c == '-',
         _ => c.is_ascii_digit(),
     };
-    date.len() == 10 && date.chars().enumerate().all(|(at, c)| shape(at, c))
+    date.len() == 10
+        && date.chars().enumerate().all(|(at, c)| shape(at, c))
+        && is_date(&date[..4], &date[5..7], &date[8..])
+}
+
+/// Whether the calendar has this day.
+fn is_date(year: &str, month: &str, day: &str) -> bool {
+    let date = || {
+        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+        Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
+    };
+    date().is_some()
 }
 
 /// Where a key about an owner stands, and what the provider says of it.

@@ -124,6 +124,14 @@ fn mistakes_in_the_form_of_a_scenario() {
             with("settings: { max_output_tokens: -1 }\nturns: [ { user: hi } ]\n"),
         ),
         (
+            "number-too-large",
+            with("retries: { most: 4294967296, on: [throttled] }\nturns: [ { user: hi } ]\n"),
+        ),
+        (
+            "text-for-count",
+            with("retries: { most: two, on: [throttled] }\nturns: [ { user: hi } ]\n"),
+        ),
+        (
             "text-for-list",
             with("tags: smoke\nturns: [ { user: hi } ]\n"),
         ),
@@ -441,6 +449,11 @@ fn mistakes_in_a_target_file() {
         (
             "endpoint-region",
             one("    regions: [us-east-1]\n    endpoint: https://vpce-1.bedrock-mantle.us-east-2.vpce.amazonaws.com/openai/v1\n"),
+        ),
+        (
+            "arn-region",
+            "targets: { a: { provider: bedrock-agentcore, model: 'arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/a-1', regions: [us-east-1] } }\n"
+                .to_string(),
         ),
         (
             "region-of-partition",

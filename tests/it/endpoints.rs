@@ -209,6 +209,32 @@ targets:
     assert!(warnings.contains("was not served in eu-west-1"));
 }
 
+#[test]
+fn an_arn_of_another_region_than_the_environments_is_foreseen() {
+    let stub = Stub::json("500 Oops", "", "{}");
+    let targets = "\
+targets:
+  runtime:
+    provider: bedrock-runtime
+    model: arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.openai.gpt-5.6-sol
+    dialect: chat
+    auth: { bearer_env: A_KEY }
+";
+    let address = stub.base_url.trim_end_matches("/v1").to_owned();
+    for (region, foreseen) in [("us-east-1", true), ("us-west-2", false)] {
+        let said = project(targets)
+            .variable("A_KEY", "a-key-for-tests")
+            .variable("AWS_REGION", region)
+            .variable("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &address)
+            .run(&CHECK)
+            .exits(1);
+        let warned = said
+            .stderr
+            .contains("is in us-west-2, but us-east-1 is asked for it");
+        assert_eq!(warned, foreseen, "{}", said.stderr);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_and_parameters_are_signed_over_and_secrets_stay_out() {
     let mock = mock().await;

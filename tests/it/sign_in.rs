@@ -587,6 +587,10 @@ fn mistakes_about_dated_apis_are_placed() {
             one(&format!("{endpoint}    api_version: v1\n")),
         ),
         (
+            "azure-no-day",
+            one(&format!("{endpoint}    api_version: 2025-02-29\n")),
+        ),
+        (
             "azure-fine",
             one(&format!("{endpoint}    api_version: 2025-04-01-preview\n")),
         ),
