@@ -105,6 +105,30 @@ fn what_a_load_has_cost_is_told_where_a_price_is_known() {
     assert_eq!(listed["requests"], 4);
 }
 
+/// What a load says before it spends, with one more variable.
+fn foreseen(variable: &str, value: &str) -> String {
+    let targets = "targets:\n  runtime: { provider: bedrock-runtime, model: us.openai.gpt-5.6-sol, \
+                   regions: [us-east-1], auth: { bearer_env: A_KEY } }\n";
+    let project = Project::new()
+        .file("sameturn.yaml", targets)
+        .variable("A_KEY", "not-a-real-key-0123456789")
+        .variable(variable, value);
+    project.run(&["load", "--requests", "1"]).exits(2).stderr
+}
+
+#[test]
+fn the_providers_own_fips_host_has_its_list_price_and_another_host_has_not() {
+    let said = foreseen("AWS_USE_FIPS_ENDPOINT", "true");
+    assert!(said.contains("bedrock-runtime-fips."), "{said}");
+    assert!(said.contains("$4.40 input"), "{said}");
+    let said = foreseen(
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+        "https://gateway.example",
+    );
+    assert!(said.contains("gateway.example"), "{said}");
+    assert!(!said.contains("$4.40 input"), "{said}");
+}
+
 #[test]
 fn what_was_refused_has_cost_nothing() {
     let stub = Stub::start(

@@ -14,8 +14,11 @@ pub fn prices(columns: &[Column], settings: &LoadSettings) -> anyhow::Result<Vec
         if let Some(rates) = target.price {
             return Some(Price::own(rates));
         }
-        // What stands at another address may charge otherwise.
-        let own = target.endpoint.is_none() && column.target.endpoint_from.is_none();
+        // What stands at another address may charge otherwise. The provider's own FIPS host does not.
+        let named = column.target.endpoint_from.as_ref();
+        let elsewhere =
+            named.is_some_and(|from| Some(from) != column.target.provider.fips_env.as_ref());
+        let own = target.endpoint.is_none() && !elsewhere;
         if !own || column.target.mocked {
             return None;
         }
