@@ -303,9 +303,9 @@ fn foreseen(
         && let Some(other) = target::endpoint::region_in_arn(&target.model)
         && other != region
     {
+        // Not the ARN itself: it holds an account id.
         warnings.push(format!(
-            "`{}` is in {other}, but {region} is asked for it",
-            target.model
+            "the ARN of the model is in {other}, but {region} is asked for it"
         ));
     }
     let from_file = target.endpoint.is_some() && !target.regions.is_empty();

@@ -3,7 +3,8 @@
 //! Core. Facts age: a model that the catalog does not know in a region is a warning, because the
 //! provider may serve it by now; what can never work is an error. A secret in the file is refused.
 
-use time::{Date, Month};
+use time::Date;
+use time::format_description::well_known::Iso8601;
 
 use crate::catalog::Catalog;
 use crate::catalog::provider::{KeyEnv, Owner, Provider, glob};
@@ -267,7 +268,7 @@ impl Lint<'_> {
         {
             let one = self.document.warning(
                 at.key("model").place(),
-                format!("the ARN is in {named}, but {other} is asked for it"),
+                format!("the ARN of the model is in {named}, but {other} is asked for it"),
             );
             let help = format!("write `regions: [{named}]`, or make a target per region");
             self.found.push(one.help(help));
@@ -596,16 +597,7 @@ fn is_api_date(version: &str) -> bool {
     };
     date.len() == 10
         && date.chars().enumerate().all(|(at, c)| shape(at, c))
-        && is_date(&date[..4], &date[5..7], &date[8..])
-}
-
-/// Whether the calendar has this day.
-fn is_date(year: &str, month: &str, day: &str) -> bool {
-    let date = || {
-        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-        Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
-    };
-    date().is_some()
+        && Date::parse(date, &Iso8601::DATE).is_ok()
 }
 
 /// Where a key about an owner stands, and what the provider says of it.

@@ -474,4 +474,28 @@ mod tests {
         assert!(waits <= MOST_WAITING + READ + 100, "{waits}");
         drop(bound);
     }
+
+    #[tokio::test]
+    async fn who_was_away_learns_it_and_who_reads_much_is_told_more_often() {
+        let reader = Reader::start(false).unwrap();
+        let (_bound, _ledger, mut server) = bound(&reader).await;
+        let away = Duration::from_millis(500);
+        std::thread::sleep(away);
+        let ticks = reader.ticks();
+        let first = ticks.first().unwrap();
+        assert!(first.late + first.after >= away, "{first:?}");
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut seldom = first.after;
+        loop {
+            assert!(Instant::now() < until, "told each {seldom:?} at most");
+            server.write_all(b"x").unwrap();
+            let Some(tick) = reader.ticks().pop() else {
+                continue;
+            };
+            if tick.after < seldom {
+                break;
+            }
+            seldom = tick.after;
+        }
+    }
 }

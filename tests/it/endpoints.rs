@@ -232,6 +232,7 @@ targets:
             .stderr
             .contains("is in us-west-2, but us-east-1 is asked for it");
         assert_eq!(warned, foreseen, "{}", said.stderr);
+        assert!(!said.stderr.contains("123456789012"), "{}", said.stderr);
     }
 }
 
