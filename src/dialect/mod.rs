@@ -17,6 +17,7 @@ pub mod model_list;
 pub mod responses;
 mod shallow;
 pub mod stream;
+mod template;
 pub mod wire;
 
 use std::fmt;

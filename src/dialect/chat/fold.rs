@@ -14,6 +14,7 @@ use crate::dialect::chat::strand::{Field, Fragments, Kind, Strand};
 use crate::dialect::failure::Envelope;
 use crate::dialect::shallow::view;
 use crate::dialect::stream::{OutputKind, Outputs};
+use crate::dialect::template::Template;
 use crate::dialect::wire::{Payload, WireEvent};
 use crate::turn::trace::{Stop, Timing, TurnTrace, Usage};
 
@@ -41,7 +42,19 @@ pub struct ChatFold {
     /// `[DONE]` came.
     done: bool,
     timing: Timing,
+    template: Template<Place>,
 }
+
+/// Where the only text of a chunk belongs.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    choice: Option<u64>,
+    /// In [`Field::ALL`].
+    field: usize,
+}
+
+/// What differs from chunk to chunk and is not looked at.
+const FREE: [&str; 2] = ["created", "obfuscation"];
 
 impl Fold for ChatFold {
     const NAME: &'static str = "the Chat Completions API";
@@ -102,10 +115,17 @@ impl Fold for ChatFold {
         if self.done || name == Some("error") {
             return None;
         }
+        if let Some((place, text)) = self.template.read(data) {
+            let choice = place.choice_of(text);
+            return Some(self.take_choice(&choice, at, false));
+        }
         let view: ChunkView<'_> = view(data)?;
         let choice = view.choice()?;
         self.timing.first_event.get_or_insert(at);
         self.take_meta(&view.meta());
+        if let Some((place, text)) = Place::of(&choice) {
+            self.template.learn(data, text, &FREE, || place);
+        }
         Some(self.take_choice(&choice, at, false))
     }
 
@@ -191,6 +211,8 @@ impl ChatFold {
         // The tier that was used is known at the end.
         if !meta.tier.is_empty() && self.service_tier.as_deref() != Some(meta.tier) {
             self.service_tier = Some(meta.tier.to_owned());
+            // A chunk that is like one of before would change it again.
+            self.template.forget();
         }
         if meta.usage.is_some() {
             self.usage = meta.usage;
@@ -329,6 +351,31 @@ impl ChatFold {
     }
 }
 
+impl Place {
+    /// The place of the only text of a choice, and the text; `None` where there are several or none.
+    fn of<'a>(choice: &Choice<'a>) -> Option<(Place, &'a str)> {
+        let mut texts = (0..).zip(choice.texts).filter(|(_, text)| !text.is_empty());
+        let (field, text) = texts.next()?;
+        let choice = choice.index;
+        texts
+            .next()
+            .is_none()
+            .then_some((Place { choice, field }, text))
+    }
+
+    /// The choice that brings this text here and nothing else.
+    fn choice_of(self, text: &str) -> Choice<'_> {
+        let mut texts = [""; 4];
+        texts[self.field] = text;
+        Choice {
+            index: self.choice,
+            reason: "",
+            texts,
+            rest: &Value::Null,
+        }
+    }
+}
+
 fn is_call(strand: &Strand) -> bool {
     matches!(strand.kind, Kind::Call(_))
 }
@@ -352,5 +399,45 @@ fn stop(reason: &str, calls: bool) -> Option<Stop> {
         "length" => Some(Stop::Length),
         "content_filter" => Some(Stop::ContentFilter),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dialect::chat::fold::*;
+
+    fn chunk(tier: &str, delta: &str, pad: &str) -> String {
+        format!(
+            r#"{{"id":"c","created":1,"service_tier":"{tier}","choices":[{{"index":0,"delta":{{{delta}}}}}],"obfuscation":"{pad}"}}"#
+        )
+    }
+
+    /// Or the figures for speed say nothing.
+    #[test]
+    fn chunks_that_repeat_each_other_are_not_parsed() {
+        let mut fold = ChatFold::default();
+        let mut take = |chunk: &str| fold.take_data(None, chunk, Duration::ZERO);
+        assert!(take(&chunk("default", r#""content":"one""#, "x")).is_some());
+        let like = chunk("default", r#""content":"two""#, "yz");
+        assert!(fold.template.read(&like).is_some());
+    }
+
+    #[test]
+    fn of_several_texts_none_is_the_only_one() {
+        let mut fold = ChatFold::default();
+        let both = chunk("default", r#""reasoning":"one","content":"one""#, "x");
+        assert!(fold.take_data(None, &both, Duration::ZERO).is_some());
+        assert!(fold.template.read(&both).is_none());
+    }
+
+    /// The second has an escape, so that it is no template itself.
+    #[test]
+    fn a_tier_that_changes_back_changes_back() {
+        let mut fold = ChatFold::default();
+        for (tier, text) in [("default", "one"), ("flex", r"\n"), ("default", "two")] {
+            let chunk = chunk(tier, &format!(r#""content":"{text}""#), "");
+            assert!(fold.take_data(None, &chunk, Duration::ZERO).is_some());
+            assert_eq!(fold.service_tier.as_deref(), Some(tier));
+        }
     }
 }

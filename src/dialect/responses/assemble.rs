@@ -15,6 +15,7 @@ use crate::dialect::responses::item::{content, has_output, is_item, some_text, t
 use crate::dialect::responses::slot::{Channel, Piece, Slot, items};
 use crate::dialect::shallow::{FieldValue, Shallow, View, view, whole};
 use crate::dialect::stream::{OutputKind, Outputs};
+use crate::dialect::template::Template;
 use crate::dialect::wire::WireEvent;
 use crate::turn::trace::{Content, Item, Stop, Timing, TurnTrace, Usage};
 
@@ -32,6 +33,7 @@ pub struct Assembler {
     /// An event carried output.
     output: bool,
     timing: Timing,
+    template: Template<Place>,
 }
 
 /// How a turn ended, by its last response object.
@@ -64,6 +66,39 @@ struct TextDelta<'a> {
     item_id: Option<&'a str>,
     output_index: Option<u64>,
     part: u64,
+}
+
+/// Where the text of a delta belongs.
+#[derive(Debug)]
+struct Place {
+    channel: Channel,
+    item_id: Option<String>,
+    output_index: Option<u64>,
+    part: u64,
+}
+
+/// What differs from delta to delta and is not looked at.
+const FREE: [&str; 2] = ["sequence_number", "obfuscation"];
+
+impl Place {
+    fn of(delta: &TextDelta<'_>) -> Place {
+        Place {
+            channel: delta.channel,
+            item_id: delta.item_id.map(str::to_owned),
+            output_index: delta.output_index,
+            part: delta.part,
+        }
+    }
+
+    fn delta<'a>(&'a self, text: &'a str) -> TextDelta<'a> {
+        TextDelta {
+            channel: self.channel,
+            text,
+            item_id: self.item_id.as_deref(),
+            output_index: self.output_index,
+            part: self.part,
+        }
+    }
 }
 
 /// A delta event as far as it matters.
@@ -193,12 +228,14 @@ impl Fold for Assembler {
         if self.terminal.is_some() {
             return None;
         }
-        let view: DeltaView<'_> = view(data)?;
-        let delta = view.text_delta()?;
-        self.timing.first_event.get_or_insert(at);
-        let outputs = self.take_delta(&delta, at);
-        self.output |= outputs.any();
-        Some(outputs)
+        let mut template = std::mem::take(&mut self.template);
+        let outputs = match template.read(data) {
+            Some((place, text)) => Some(self.take_delta(&place.delta(text), at)),
+            None => self.take_view(data, at, &mut template),
+        };
+        self.template = template;
+        self.output |= outputs.is_some_and(Outputs::any);
+        outputs
     }
 
     fn take_whole(&mut self, event: &WireEvent) -> Outputs {
@@ -280,6 +317,20 @@ impl Fold for Assembler {
 }
 
 impl Assembler {
+    /// A delta that is like none before.
+    fn take_view(
+        &mut self,
+        data: &str,
+        at: Duration,
+        template: &mut Template<Place>,
+    ) -> Option<Outputs> {
+        let view: DeltaView<'_> = view(data)?;
+        let delta = view.text_delta()?;
+        self.timing.first_event.get_or_insert(at);
+        template.learn(data, delta.text, &FREE, || Place::of(&delta));
+        Some(self.take_delta(&delta, at))
+    }
+
     fn take_meta(&mut self, response: &Value) {
         let newest = |old: &mut Option<String>, key: &str| {
             if let Some(text) = some_text(response, key) {
@@ -497,5 +548,23 @@ fn stop(terminal: &Terminal) -> Option<Stop> {
             _ => None,
         },
         Outcome::Failed | Outcome::Pending | Outcome::Unfinished => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dialect::responses::assemble::*;
+
+    /// Or the figures for speed say nothing.
+    #[test]
+    fn deltas_that_repeat_each_other_are_not_parsed() {
+        let delta = |number: u64, text: &str| {
+            format!(
+                r#"{{"type":"response.output_text.delta","sequence_number":{number},"output_index":0,"delta":"{text}"}}"#
+            )
+        };
+        let mut fold = Assembler::default();
+        fold.take_data(None, &delta(9, "one"), Duration::ZERO);
+        assert!(fold.template.read(&delta(10, "two")).is_some());
     }
 }

@@ -284,6 +284,70 @@ fn indexes(most: usize) -> impl Strategy<Value = Vec<prop::sample::Index>> {
     prop::collection::vec(any::<prop::sample::Index>(), 0..most)
 }
 
+/// A delta, one of a few that are alike.
+#[derive(Debug, Clone)]
+struct Alike {
+    kind: usize,
+    item: u64,
+    tier: usize,
+    number: u64,
+    text: String,
+    pad: String,
+    last: bool,
+}
+
+fn alike() -> impl Strategy<Value = Vec<Alike>> {
+    let text = prop_oneof![4 => "[a-c \u{e9}]{0,3}", 1 => r#"["\\\n\u{1}]"#];
+    let pad = prop_oneof![9 => "[a-c]{0,2}", 1 => Just("\n".to_owned())];
+    let own = (0_u64..1000, text, pad, prop::bool::weighted(0.05));
+    let run = prop::collection::vec(own, 1..6);
+    (0_usize..4, 0_u64..3, 0_usize..3, run).prop_map(|(kind, item, tier, run)| {
+        let run = run.into_iter();
+        run.map(|(number, text, pad, last)| Alike {
+            kind,
+            item,
+            tier,
+            number,
+            text,
+            pad,
+            last,
+        })
+        .collect()
+    })
+}
+
+impl Alike {
+    fn of(&self, dialect: Dialect) -> Value {
+        let Alike {
+            item, number, text, ..
+        } = self;
+        if dialect == Dialect::Responses {
+            let kind = [
+                "output_text",
+                "reasoning_text",
+                "refusal",
+                "function_call_arguments",
+            ][self.kind];
+            let (step, field) = if self.last {
+                ("done", "text")
+            } else {
+                ("delta", "delta")
+            };
+            return json!({"type": format!("response.{kind}.{step}"), "sequence_number": number, field: text,
+                "item_id": format!("i{item}"), "output_index": item, "content_index": self.tier, "obfuscation": self.pad});
+        }
+        let field = ["content", "reasoning_content", "refusal", "reasoning"][self.kind];
+        let finish = if self.last {
+            json!("stop")
+        } else {
+            Value::Null
+        };
+        let tier = ["default", "flex", ""][self.tier];
+        json!({"id": "c1", "created": number, "service_tier": tier, "obfuscation": self.pad,
+            "choices": [{"index": item, "delta": {field: text}, "finish_reason": finish}]})
+    }
+}
+
 proptest! {
     #[test]
     fn any_split_of_a_turn(dialect in dialect(), cuts in indexes(20), end in end()) {
@@ -323,6 +387,28 @@ proptest! {
             body[place] = byte;
         }
         same(dialect, &exchange(200, content_type(dialect), &split(&body, &cuts), end));
+    }
+
+    /// Deltas that are like the one before, nearly like it, or like one before that.
+    #[test]
+    fn events_that_repeat_each_other(
+        chat: bool,
+        runs in prop::collection::vec(alike(), 1..6),
+        edit in prop::option::of((any::<prop::sample::Index>(), 0_usize..3, r#"[0-9"\\\\,:{}n é]{0,2}"#)),
+    ) {
+        let dialect = if chat { Dialect::Chat } else { Dialect::Responses };
+        let events = runs.iter().flatten();
+        let mut reads: Vec<String> = events.map(|event| format!("data: {}\n\n", event.of(dialect))).collect();
+        if let Some((place, cut, with)) = edit {
+            let read = place.index(reads.len());
+            let read = &mut reads[read];
+            let bounds: Vec<usize> = read.char_indices().map(|(at, _)| at).collect();
+            let start = place.index(bounds.len());
+            let end = (start + cut).min(bounds.len() - 1);
+            read.replace_range(bounds[start]..bounds[end], &with);
+        }
+        let reads: Vec<Vec<u8>> = reads.into_iter().map(String::into_bytes).collect();
+        same(dialect, &exchange(200, content_type(dialect), &reads, End::Complete));
     }
 
     #[test]
