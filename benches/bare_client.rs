@@ -275,7 +275,7 @@ fn wire(asked: &Arc<Asked>, taken: &Arc<AtomicUsize>) -> Vec<One> {
                     .build()
                     .unwrap();
                 runtime.block_on(async {
-                    let wire = Arc::new(Wire::new(settings).unwrap());
+                    let wire = Arc::new(Wire::new(settings, Arc::default()).unwrap());
                     let streams: Vec<_> = (0..streams)
                         .map(|_| {
                             let (asked, taken) = (Arc::clone(&asked), Arc::clone(&taken));

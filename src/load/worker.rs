@@ -19,6 +19,7 @@ use crate::load::sample::{Phase, Sample};
 use crate::load::tally::Tally;
 use crate::load::trust::{Busy, LATE_START};
 use crate::load::window::Window;
+use crate::transport::moderation::Moderation;
 use crate::transport::wire::{Tick, Wire, WireSettings};
 
 /// What a worker has measured it tells by the second.
@@ -115,12 +116,15 @@ pub fn start(
     settings: Arc<WireSettings>,
     mut orders: UnboundedReceiver<Order>,
 ) -> std::io::Result<JoinHandle<()>> {
+    let moderation = Arc::new(Moderation::default());
+    let resting = Arc::clone(&moderation);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(move || resting.rest())
         .build()?;
     let wire = {
         let _context = runtime.enter();
-        Arc::new(Wire::new(settings)?)
+        Arc::new(Wire::new(settings, moderation)?)
     };
     std::thread::Builder::new()
         .name(format!("load-{index}"))
@@ -172,6 +176,8 @@ impl Worker {
         // Starts with the time at which they came here.
         let mut waiting: VecDeque<(Start, Duration)> = VecDeque::new();
         let mut open = matches!(self.round.settings.arriving, Arriving::Open);
+        // Starts of a schedule are to be on time.
+        self.wire.moderate(!open);
         if let Arriving::Closed { most, .. } = self.round.settings.arriving {
             self.open_slots(most, &mut tasks);
         }

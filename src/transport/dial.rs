@@ -207,6 +207,8 @@ impl Dialler {
         ledger: Shared,
         limit: Duration,
     ) -> Result<Dialled, String> {
+        // What a connection takes is measured by when we hear of it.
+        let _pressing = self.reader.press();
         let end = Instant::now() + limit;
         let dialled = timeout(limit, self.connect(origin, route, tls, stamps, ledger, end)).await;
         match dialled {

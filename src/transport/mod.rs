@@ -13,6 +13,7 @@ mod lateness;
 mod line;
 pub mod live;
 pub mod memory;
+pub mod moderation;
 #[cfg_attr(not(target_os = "linux"), path = "reader_elsewhere.rs")]
 mod reader;
 mod stamped;

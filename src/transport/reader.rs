@@ -31,6 +31,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
 use crate::transport::lateness::Lateness;
+use crate::transport::moderation::{Moderation, Pressing};
 use crate::transport::stamped::{Arrival, Piece, READ, Shared, Tick};
 use crate::transport::wire::Clock;
 
@@ -49,6 +50,7 @@ pub(super) struct Reader {
     epoll: Arc<AsyncFd<OwnedFd>>,
     state: Mutex<State>,
     watch: Mutex<Option<AbortHandle>>,
+    moderation: Arc<Moderation>,
     /// Where the kernel's times are wanted.
     _stamping: Option<Stamping>,
 }
@@ -83,7 +85,7 @@ struct Read {
 impl Reader {
     /// A reader without sockets, for the runtime whose context this is called in. Errors: no file is left, or the
     /// runtime has no driver.
-    pub(super) fn start(stamps: bool) -> io::Result<Arc<Reader>> {
+    pub(super) fn start(stamps: bool, moderation: Arc<Moderation>) -> io::Result<Arc<Reader>> {
         let polled = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let lateness = Lateness::start()?;
         let event = epoll::EventData::new_u64(TIMER);
@@ -101,6 +103,7 @@ impl Reader {
                 lateness,
             }),
             watch: Mutex::new(None),
+            moderation,
             _stamping: stamps.then(Stamping::begin),
         });
         let task = tokio::spawn(watch(polled, Arc::downgrade(&reader)));
@@ -146,6 +149,7 @@ impl Reader {
             clock,
             stream,
             room: None,
+            pressing: None,
         })
     }
 
@@ -170,12 +174,22 @@ impl Reader {
         self.gather(self.lock())
     }
 
+    /// Lets the worker not rest until the answer is dropped.
+    pub(super) fn press(&self) -> Pressing {
+        self.moderation.press()
+    }
+
+    /// Whether the worker may rest at all.
+    pub(super) fn moderate(&self, allowed: bool) {
+        self.moderation.allow(allowed);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gather(&self, mut state: std::sync::MutexGuard<'_, State>) -> io::Result<()> {
-        let looked = state.look(&self.epoll);
+        let looked = state.look(&self.epoll, &self.moderation);
         let mut wakers = std::mem::take(&mut state.wakers);
         drop(state);
         wakers.drain(..).for_each(Waker::wake);
@@ -211,7 +225,7 @@ async fn watch(polled: Arc<AsyncFd<OwnedFd>>, reader: Weak<Reader>) {
 }
 
 impl State {
-    fn look(&mut self, polled: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    fn look(&mut self, polled: &AsyncFd<OwnedFd>, moderation: &Moderation) -> io::Result<()> {
         const NOW: Timespec = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
@@ -219,6 +233,7 @@ impl State {
         let closing = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         let mut space = [const { MaybeUninit::uninit() }; EVENTS];
         // What comes while it looks waits for the next look: a flood must not keep it here.
+        let mut found = 0;
         for _ in 0..=self.sockets.len() / EVENTS {
             let events = match epoll::wait(polled.get_ref(), &mut space, Some(&NOW)) {
                 Ok((events, _)) => events,
@@ -232,9 +247,11 @@ impl State {
                     ticked = self.lateness.tick();
                     continue;
                 }
+                found += 1;
                 self.read(event.data.u64() as usize, flags.intersects(closing));
             }
             self.looked = Instant::now();
+            moderation.looked(self.looked, found, self.sockets.len());
             ticked?;
             if events.len() < EVENTS {
                 break;
@@ -375,6 +392,8 @@ pub(super) struct Bound {
     stream: Arc<TcpStream>,
     /// Tells when there is room to write; made when there was none for the first time.
     room: Option<AsyncFd<Arc<TcpStream>>>,
+    /// While there is none.
+    pressing: Option<Pressing>,
 }
 
 impl Bound {
@@ -411,8 +430,13 @@ impl Bound {
             match written {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome),
+                outcome => {
+                    self.pressing = None;
+                    self.reader.moderation.wrote();
+                    return Poll::Ready(outcome);
+                }
             }
+            self.pressing.get_or_insert_with(|| self.reader.press());
             let room = match &mut self.room {
                 Some(room) => room,
                 none => none.insert(polled_by_runtime(
@@ -445,6 +469,7 @@ impl Drop for Bound {
 
 #[cfg(test)]
 mod tests {
+    use crate::transport::moderation::{MANY, SELDOM};
     use crate::transport::reader::*;
     use crate::transport::stamped::MOST_WAITING;
 
@@ -461,7 +486,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_takes_stays_in_the_kernel() {
-        let reader = Reader::start(false).unwrap();
+        let reader = Reader::start(false, Arc::default()).unwrap();
         let (bound, ledger, mut server) = bound(&reader).await;
         server.set_nonblocking(true).unwrap();
         let mut written = 0;
@@ -477,7 +502,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_was_away_learns_it_and_who_reads_much_is_told_more_often() {
-        let reader = Reader::start(false).unwrap();
+        let reader = Reader::start(false, Arc::default()).unwrap();
         let (_bound, _ledger, mut server) = bound(&reader).await;
         let away = Duration::from_millis(500);
         std::thread::sleep(away);
@@ -499,5 +524,68 @@ mod tests {
             }
             seldom = tick.after;
         }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_found_many_sockets_may_rest_until_it_writes() {
+        let moderation: Arc<Moderation> = Arc::default();
+        let reader = Reader::start(false, Arc::clone(&moderation)).unwrap();
+        reader.moderate(true);
+        let may_rest = || {
+            reader.look().unwrap();
+            let state = reader.lock();
+            moderation.left(state.looked).is_some()
+        };
+        let mut all = Vec::new();
+        for _ in 0..MANY * SELDOM {
+            all.push(bound(&reader).await);
+        }
+        for (speak, rests) in [
+            (MANY - 1, false),
+            (MANY, true),
+            (MANY + 1, false),
+            (MANY, true),
+        ] {
+            for (_, _, server) in all.iter_mut().take(speak) {
+                server.write_all(b"x").unwrap();
+            }
+            // On loopback what is written is there.
+            assert_eq!(may_rest(), rests, "{speak} of {}", MANY * SELDOM);
+        }
+        let rested = reader.lock().looked;
+        let written = [IoSlice::new(b"x")];
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(all[0].0.poll_write(&mut cx, &written).is_ready());
+        assert_eq!(moderation.left(rested), None);
+    }
+
+    #[tokio::test]
+    async fn nobody_rests_while_somebody_waits_for_room_to_write() {
+        let moderation: Arc<Moderation> = Arc::default();
+        let reader = Reader::start(false, Arc::clone(&moderation)).unwrap();
+        reader.moderate(true);
+        let (mut bound, _ledger, mut server) = bound(&reader).await;
+        let mut cx = Context::from_waker(Waker::noop());
+        let much = vec![b'x'; 1 << 20];
+        while bound.poll_write(&mut cx, &[IoSlice::new(&much)]).is_ready() {}
+        let now = Instant::now();
+        moderation.looked(now, MANY, MANY * SELDOM);
+        assert_eq!(moderation.left(now), None);
+        let mut took = 0;
+        let mut room = vec![0; 1 << 20];
+        let until = Instant::now() + Duration::from_secs(20);
+        while bound
+            .poll_write(&mut cx, &[IoSlice::new(b"x")])
+            .is_pending()
+        {
+            assert!(
+                Instant::now() < until,
+                "no room after {took} bytes were taken"
+            );
+            took += std::io::Read::read(&mut server, &mut room).unwrap();
+            tokio::task::yield_now().await;
+        }
+        moderation.looked(now, MANY, MANY * SELDOM);
+        assert!(moderation.left(now).is_some());
     }
 }

@@ -10,16 +10,17 @@ use std::time::Instant;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
+use crate::transport::moderation::{Moderation, Pressing};
 use crate::transport::stamped::{Arrival, Piece, READ, Shared, Tick};
 use crate::transport::wire::Clock;
 
-/// Nothing: sockets are read by their tasks.
+/// Nothing but the face: sockets are read by their tasks, and nobody looks at many.
 #[derive(Debug)]
-pub(super) struct Reader;
+pub(super) struct Reader(Arc<Moderation>);
 
 impl Reader {
-    pub(super) fn start(_: bool) -> io::Result<Arc<Reader>> {
-        Ok(Arc::new(Reader))
+    pub(super) fn start(_: bool, moderation: Arc<Moderation>) -> io::Result<Arc<Reader>> {
+        Ok(Arc::new(Reader(moderation)))
     }
 
     pub(super) fn bind(
@@ -45,6 +46,14 @@ impl Reader {
 
     pub(super) fn look(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    pub(super) fn press(&self) -> Pressing {
+        self.0.press()
+    }
+
+    pub(super) fn moderate(&self, allowed: bool) {
+        self.0.allow(allowed);
     }
 }
 

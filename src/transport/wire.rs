@@ -20,6 +20,7 @@ use crate::transport::course::{Course, Outcome};
 use crate::transport::dial::{self, Dial, Dialler, Origin, Route};
 use crate::transport::lanes::Lanes;
 use crate::transport::line::{Line, Message};
+use crate::transport::moderation::Moderation;
 use crate::transport::reader::Reader;
 use crate::transport::stamped::Shared;
 pub use crate::transport::stamped::Tick;
@@ -173,15 +174,24 @@ pub(super) struct Attempt {
 }
 
 impl Wire {
-    /// A worker's wire, without a connection yet, for the runtime whose context this is called in. Errors: the
-    /// process may open no more files.
-    pub fn new(settings: Arc<WireSettings>) -> std::io::Result<Wire> {
+    /// A worker's wire, without a connection yet, for the runtime whose context this is called in. Where the thread of the
+    /// runtime does not call [`Moderation::rest`] before it parks, it never rests. Errors: the process may open no more
+    /// files.
+    pub fn new(settings: Arc<WireSettings>, moderation: Arc<Moderation>) -> std::io::Result<Wire> {
         Ok(Wire {
-            dialler: Dialler::new(Reader::start(settings.kernel_stamps)?),
+            dialler: Dialler::new(Reader::start(settings.kernel_stamps, moderation)?),
             settings,
             idle: Mutex::default(),
             lanes: Lanes::default(),
         })
+    }
+
+    /// Whether what this worker is to do on time, sending and hearing apart, can be late by a millisecond: then it may
+    /// [rest](Moderation) where much comes in.
+    pub fn moderate(&self, allowed: bool) {
+        // There all that comes for the streams of a connection within a rest would have one time.
+        let apart = self.settings.version == HttpVersion::One;
+        self.dialler.reader.moderate(allowed && apart);
     }
 
     /// How late this worker was to read what was there, at moments that a timer tells, closer to each other where more is read,

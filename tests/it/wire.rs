@@ -72,7 +72,7 @@ pub(crate) fn settings(version: HttpVersion) -> WireSettings {
 fn wire(with: impl FnOnce(&mut WireSettings)) -> Wire {
     let mut settings = settings(HttpVersion::One);
     with(&mut settings);
-    Wire::new(Arc::new(settings)).unwrap()
+    Wire::new(Arc::new(settings), Arc::default()).unwrap()
 }
 
 fn post(url: &str) -> Outgoing {
@@ -507,7 +507,7 @@ async fn tls_trusts_the_bundles_and_is_timed() {
 
     let mut trusted = WireSettings::new(HttpVersion::One, limits(), &trusting(), true).unwrap();
     trusted.proxies = Matcher::builder().all("http://127.0.0.1:9").build();
-    let wire = Wire::new(Arc::new(trusted)).unwrap();
+    let wire = Wire::new(Arc::new(trusted), Arc::default()).unwrap();
     let sent = wire.send(get(&url), &mut ear).await;
     assert_eq!(
         sent.end,
@@ -533,7 +533,7 @@ async fn proxies_tunnel_tls_and_forward_the_rest() {
         .all(format!("http://127.0.0.1:{}", proxy.port))
         .no("direct.example")
         .build();
-    let tunnelled = Wire::new(Arc::new(with)).unwrap();
+    let tunnelled = Wire::new(Arc::new(with), Arc::default()).unwrap();
     let mut ear = ear();
     let sent = tunnelled
         .send(get("https://provider.example/v1/models"), &mut ear)
@@ -601,7 +601,7 @@ async fn http2_shares_connections_up_to_a_limit_and_queues_nobody() {
             );
         }
     });
-    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two)), Arc::default()).unwrap());
     let begun = Instant::now();
     let all: Vec<_> = (0..ALL)
         .map(|_| {
@@ -658,7 +658,7 @@ async fn a_stream_that_hangs_meets_its_limit_though_another_on_its_connection_is
     let idle = Duration::from_millis(300);
     settings.limits.idle = idle;
     settings.limits.total = Duration::from_secs(10);
-    let wire = Arc::new(Wire::new(Arc::new(settings)).unwrap());
+    let wire = Arc::new(Wire::new(Arc::new(settings), Arc::default()).unwrap());
     let lively = {
         let (wire, url) = (Arc::clone(&wire), format!("{url}/lively"));
         tokio::spawn(async move { heard(&wire, &url).await.0 })

@@ -18,7 +18,7 @@ use crate::stub_server::Stub;
 use crate::wire::{heard, limits, request, settings, trusting};
 
 fn wire() -> Wire {
-    Wire::new(Arc::new(settings(HttpVersion::One))).unwrap()
+    Wire::new(Arc::new(settings(HttpVersion::One)), Arc::default()).unwrap()
 }
 
 fn post(url: &str, body: usize) -> Outgoing {
@@ -330,7 +330,7 @@ async fn a_reused_connection_that_tls_closes_is_replaced_too() {
         }
     });
     let trusted = WireSettings::new(HttpVersion::One, limits(), &trusting(), true).unwrap();
-    let wire = Wire::new(Arc::new(trusted)).unwrap();
+    let wire = Wire::new(Arc::new(trusted), Arc::default()).unwrap();
     for again in [false, true] {
         let (sent, ear) = heard(&wire, &url).await;
         assert_eq!((sent.end, sent.redialled), (End::Complete, again));
@@ -380,7 +380,7 @@ async fn a_flood_ends_at_its_limit() {
         let mut settings = settings(HttpVersion::One);
         settings.limits.total = total;
         settings.limits.body = usize::MAX;
-        let wire = Wire::new(Arc::new(settings)).unwrap();
+        let wire = Wire::new(Arc::new(settings), Arc::default()).unwrap();
         let mut ear = Deaf;
         let sending = wire.send(post(&url, 2), &mut ear);
         let sent = tokio::time::timeout(Duration::from_secs(20), sending);

@@ -59,7 +59,7 @@ async fn no_request_is_lost_where_a_server_takes_its_leave() {
             });
         }
     });
-    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two)), Arc::default()).unwrap());
     let clients: Vec<_> = (0..60)
         .map(|_| {
             let (wire, url) = (Arc::clone(&wire), url.clone());
@@ -110,7 +110,7 @@ async fn a_stream_that_was_refused_is_asked_for_again_once() {
                 tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
             }
         });
-        let wire = Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap();
+        let wire = Wire::new(Arc::new(settings(HttpVersion::Two)), Arc::default()).unwrap();
         let (sent, _) = heard(&wire, &url).await;
         assert_eq!(sent.end == End::Complete, ends_well, "{reason}: {sent:?}");
         assert_eq!(sent.redialled, served == 2, "{reason}");

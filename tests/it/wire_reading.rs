@@ -104,7 +104,7 @@ async fn send(wire: &Wire, url: &str, body: usize, works: Duration) -> (Sent, us
 fn wire() -> Wire {
     let mut settings = settings(HttpVersion::One);
     settings.limits.body = usize::MAX;
-    Wire::new(Arc::new(settings)).unwrap()
+    Wire::new(Arc::new(settings), Arc::default()).unwrap()
 }
 
 const STREAMS: usize = 20;
@@ -218,7 +218,7 @@ async fn streams_that_share_a_connection_keep_their_times_too() {
             Ok(Response::new(StreamBody::new(Box::pin(events()))))
         },
     );
-    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two)), Arc::default()).unwrap());
     let streams: Vec<_> = (0..STREAMS)
         .map(|_| {
             let (wire, url) = (Arc::clone(&wire), url.clone());
@@ -286,7 +286,7 @@ async fn heads_and_bodies_have_times_of_their_own(scheme: &'static str) {
         },
     );
     let trusted = WireSettings::new(HttpVersion::Two, limits(), &trusting(), true).unwrap();
-    let wire = Arc::new(Wire::new(Arc::new(trusted)).unwrap());
+    let wire = Arc::new(Wire::new(Arc::new(trusted), Arc::default()).unwrap());
     let answers: Vec<_> = (0..3)
         .map(|number| {
             let (wire, url) = (Arc::clone(&wire), format!("{url}?{number}"));
@@ -343,7 +343,7 @@ async fn a_prompt_that_waits_for_a_window_is_sent_when_it_has_left() {
         let body = http_body_util::Full::new(Bytes::from(read.to_string()));
         Ok::<_, Infallible>(Response::new(body))
     });
-    let wire = Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap();
+    let wire = Wire::new(Arc::new(settings(HttpVersion::Two)), Arc::default()).unwrap();
     for (long, waits) in [(1_000, false), (200_000, true)] {
         let mut times = Times::default();
         let sent = wire.send(post(&url, long), &mut times).await;
@@ -371,7 +371,7 @@ async fn a_burst_asks_no_more_of_a_connection_than_its_server_allows() {
             Ok::<_, Infallible>(Response::new(body))
         }
     });
-    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two))).unwrap());
+    let wire = Arc::new(Wire::new(Arc::new(settings(HttpVersion::Two)), Arc::default()).unwrap());
     let answers: Vec<_> = (0..10)
         .map(|_| {
             let (wire, url) = (Arc::clone(&wire), url.clone());
