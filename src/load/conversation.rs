@@ -311,6 +311,10 @@ impl Hearing for Ear<'_> {
             false => ControlFlow::Break(()),
         }
     }
+
+    fn awaits_beginning(&self) -> bool {
+        self.listening.awaits_output()
+    }
 }
 
 /// A request that did not leave.

@@ -166,6 +166,11 @@ impl<'a> Listening<'a> {
         asked_by_head(self.head.as_ref().filter(|head| head.status == 429)?)
     }
 
+    /// Whether no output came yet, and some may.
+    pub fn awaits_output(&self) -> bool {
+        self.arrivals.first.is_none()
+    }
+
     /// Bytes of the body came; false where no more are wanted.
     pub fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> bool {
         self.reads = self.reads.saturating_add(1);
@@ -177,6 +182,10 @@ impl<'a> Listening<'a> {
                 // What is longer alone is decoded next, so that no more than a batch is ever held twice.
                 waiting.bytes.extend_from_slice(bytes);
                 waiting.reads.push((at, read_at, bytes.len()));
+                if self.arrivals.first.is_none() {
+                    // Whoever asks is to know at once that the first output came.
+                    waiting.decode(stream, &mut self.arrivals);
+                }
             }
             Body::Whole { bytes: kept, reads } => {
                 let room = self.manner.most - kept.len();
@@ -291,6 +300,26 @@ mod tests {
             assert_eq!(arrivals.first, Some(Duration::from_millis(100)));
             assert_eq!(arrivals.first_read, Some(Duration::from_millis(103)));
             assert_eq!(arrivals.gaps, vec![10_000; tokens as usize - 1]);
+        }
+    }
+
+    /// Or the second event would wait for a worker that hurries for the first.
+    #[test]
+    fn output_is_awaited_until_it_came() {
+        let mapping = Mapping::default();
+        let mut listening = Listening::new(manner(&mapping));
+        listening.head(Head {
+            status: 200,
+            headers: Vec::new(),
+            at: Duration::ZERO,
+        });
+        for (content, awaited) in [("", true), ("a", false), ("b", false)] {
+            assert_eq!(listening.awaits_output(), awaited || content == "a");
+            let chunk = format!(
+                "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n"
+            );
+            assert!(listening.bytes(Duration::ZERO, Duration::ZERO, chunk.as_bytes()));
+            assert_eq!(listening.awaits_output(), awaited);
         }
     }
 

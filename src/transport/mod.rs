@@ -3,6 +3,8 @@
 //!
 //! Shell. Decides nothing about what the bytes mean, never retries, never follows redirects.
 
+#[cfg_attr(not(target_os = "linux"), path = "awaited_elsewhere.rs")]
+mod awaited;
 mod course;
 pub mod dial;
 mod drive;

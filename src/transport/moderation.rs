@@ -5,15 +5,18 @@
 //! it waits for its sockets. The times of arrival are the kernel's and stay as they are, but that events of one socket
 //! within [`REST`] are joined and have the time of the last.
 //!
-//! Only where nothing is in a hurry: not after a look that found few sockets, or so many of all that each speaks every
-//! other moment; nor after something was written, while something connects or waits for room to write, nor where its
+//! The beginning of an answer ends a rest: TTFT is what people look at, and the first event is not to have the time of the
+//! second (see [`Awaited`]). And only where nothing is in a hurry: not after a look that found few sockets, or so many of all
+//! that each speaks every other moment; nor after something was written, while something connects or waits for room to write, nor where its
 //! user has starts to make on time. Knows nothing of what is read.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::transport::awaited::Awaited;
+
 /// How long after a look a flooded worker looks again. At half of it a thousand streams save half the wakes and a
-/// hundredth of the time, at twice of it no more than at once.
+/// twentieth of the time, at twice of it no more than at once.
 pub(super) const REST: Duration = Duration::from_millis(1);
 
 /// A look that found less than so many sockets is followed by no rest. One stream of tokens each 20 ms comes to 0.05 in
@@ -28,7 +31,11 @@ const SHORTEST: Duration = Duration::from_micros(50);
 
 /// When a worker may rest. Its thread alone uses it, so the lock is always free.
 #[derive(Debug, Default)]
-pub struct Moderation(Mutex<State>);
+pub struct Moderation {
+    state: Mutex<State>,
+    /// What ends a rest.
+    awaited: OnceLock<Arc<Awaited>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,8 +51,16 @@ impl Moderation {
     /// is of use and hurts nobody.
     pub fn rest(&self) {
         if let Some(left) = self.left(Instant::now()) {
-            std::thread::sleep(left);
+            match self.awaited.get() {
+                Some(awaited) => awaited.doze(left),
+                None => std::thread::sleep(left),
+            }
         }
+    }
+
+    /// Whose bytes end a rest. Of several the first counts: a worker has one reader.
+    pub(super) fn wake_for(&self, awaited: Arc<Awaited>) {
+        let _ = self.awaited.set(awaited);
     }
 
     /// For how long it may rest now.
@@ -81,7 +96,7 @@ impl Moderation {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -30,6 +30,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
+use crate::transport::awaited::Awaited;
 use crate::transport::lateness::Lateness;
 use crate::transport::moderation::{Moderation, Pressing};
 use crate::transport::stamped::{Arrival, Piece, READ, Shared, Tick};
@@ -51,12 +52,14 @@ pub(super) struct Reader {
     state: Mutex<State>,
     watch: Mutex<Option<AbortHandle>>,
     moderation: Arc<Moderation>,
+    awaited: Arc<Awaited>,
     /// Where the kernel's times are wanted.
     _stamping: Option<Stamping>,
 }
 
 struct State {
     sockets: Slab<Read>,
+    awaited: Arc<Awaited>,
     bytes: Box<[u8]>,
     control: Vec<u8>,
     /// To be woken when the lock is free again.
@@ -80,6 +83,8 @@ struct Read {
     ledger: Shared,
     /// Its inbox is full: what the kernel has told of it waits there.
     full: bool,
+    /// It is among [`Awaited`].
+    awaited: bool,
 }
 
 impl Reader {
@@ -91,10 +96,13 @@ impl Reader {
         let event = epoll::EventData::new_u64(TIMER);
         epoll::add(&polled, &lateness, event, epoll::EventFlags::IN)?;
         let polled = Arc::new(polled_by_runtime(polled, Interest::READABLE)?);
+        let awaited = Arc::new(Awaited::new()?);
+        moderation.wake_for(Arc::clone(&awaited));
         let reader = Arc::new(Reader {
             epoll: Arc::clone(&polled),
             state: Mutex::new(State {
                 sockets: Slab::new(),
+                awaited: Arc::clone(&awaited),
                 bytes: vec![0; READ].into_boxed_slice(),
                 // Room for more than the stamp alone: a message that does not fit is cut off.
                 control: vec![0; 256],
@@ -104,6 +112,7 @@ impl Reader {
             }),
             watch: Mutex::new(None),
             moderation,
+            awaited,
             _stamping: stamps.then(Stamping::begin),
         });
         let task = tokio::spawn(watch(polled, Arc::downgrade(&reader)));
@@ -140,6 +149,7 @@ impl Reader {
                 clock,
                 ledger: ledger.clone(),
                 full: false,
+                awaited: false,
             });
             key
         };
@@ -172,6 +182,17 @@ impl Reader {
     /// Reads what has come at all sockets.
     pub(super) fn look(&self) -> io::Result<()> {
         self.gather(self.lock())
+    }
+
+    /// Something was written to a socket: what comes next is the beginning of an answer, as long as nobody says otherwise.
+    fn wrote(&self, key: usize) {
+        self.moderation.wrote();
+        let mut state = self.lock();
+        if let Some(read) = state.sockets.get_mut(key)
+            && !read.awaited
+        {
+            read.awaited = self.awaited.add(&read.stream);
+        }
     }
 
     /// Lets the worker not rest until the answer is dropped.
@@ -291,6 +312,10 @@ impl State {
                     break;
                 }
             }
+        }
+        if read.awaited && !ledger.is_awaited() {
+            self.awaited.remove(&read.stream);
+            read.awaited = false;
         }
         self.wakers.extend(ledger.waker());
     }
@@ -432,7 +457,7 @@ impl Bound {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => {
                     self.pressing = None;
-                    self.reader.moderation.wrote();
+                    self.reader.wrote(self.key);
                     return Poll::Ready(outcome);
                 }
             }
@@ -461,7 +486,13 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         let mut state = self.reader.lock();
-        state.sockets.try_remove(self.key);
+        if state
+            .sockets
+            .try_remove(self.key)
+            .is_some_and(|read| read.awaited)
+        {
+            self.reader.awaited.remove(&self.stream);
+        }
         // Of a socket that is no longer open there is nothing to be told. It fails only where it was not polled.
         let _ = epoll::delete(self.reader.epoll.get_ref(), &*self.stream);
     }
@@ -560,6 +591,42 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(all[0].0.poll_write(&mut cx, &written).is_ready());
         assert_eq!(moderation.left(rested), None);
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_an_answer_ends_a_rest_and_what_follows_does_not() {
+        let reader = Reader::start(false, Arc::default()).unwrap();
+        let (mut bound, ledger, mut server) = bound(&reader).await;
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut answered = |bound: &Bound| {
+            server.write_all(b"x").unwrap();
+            let until = Instant::now() + Duration::from_secs(20);
+            while bound.stream.peek(&mut [0]).is_err() {
+                assert!(Instant::now() < until, "nothing came");
+            }
+        };
+        let rested = |long: Duration| {
+            let begun = Instant::now();
+            reader.awaited.doze(long);
+            begun.elapsed() >= long
+        };
+        let (short, long) = (Duration::from_millis(20), Duration::from_secs(20));
+        for _ in 0..2 {
+            assert!(bound.poll_write(&mut cx, &[IoSlice::new(b"x")]).is_ready());
+            ledger.lock().note_written(1, Instant::now());
+            assert!(rested(short), "nothing came");
+            answered(&bound);
+            assert!(!rested(long));
+            reader.look().unwrap();
+            assert!(rested(short), "all was read");
+            // It is known at the next read.
+            ledger.lock().calm();
+            for ends in [true, false] {
+                answered(&bound);
+                assert_eq!(rested(short), !ends);
+                reader.look().unwrap();
+            }
+        }
     }
 
     #[tokio::test]

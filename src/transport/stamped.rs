@@ -107,6 +107,8 @@ pub(super) struct Ledger {
     written: Option<Instant>,
     /// Requests whose last byte is handed over and waits to be written.
     handed: Vec<Arc<OnceLock<Instant>>>,
+    /// Something was written, and the beginning of the answer is waited for.
+    awaited: bool,
     /// Whether pieces are given in turns of their own, and how many polls the next one has to wait for.
     turns: bool,
     hold: u8,
@@ -224,9 +226,21 @@ impl Ledger {
         self.bytes_in += n as u64;
     }
 
-    fn note_written(&mut self, n: usize, begun: Instant) {
+    pub(super) fn note_written(&mut self, n: usize, begun: Instant) {
         self.bytes_out += n as u64;
         self.written = Some(begun);
+        self.awaited = true;
+    }
+
+    /// What comes next may wait for a moment, until something is written again.
+    pub(super) fn calm(&mut self) {
+        self.awaited = false;
+    }
+
+    /// Whether what comes next must be read at once.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited
     }
 
     /// All that was buffered has been written.

@@ -97,6 +97,11 @@ pub trait Hearing {
     /// A part of the body. `at` is by [`Sent::clock`], `read_at` is when the process had it. Where a read
     /// brought several events, all have its time. `Break` ends the exchange and closes its connection.
     fn bytes(&mut self, at: Duration, read_at: Duration, bytes: &[u8]) -> ControlFlow<()>;
+
+    /// Whether what comes next must have a time of its own, however many others the worker reads. Asked after each part.
+    fn awaits_beginning(&self) -> bool {
+        true
+    }
 }
 
 /// An exchange that is over. Durations are from `start` where nothing else is said.

@@ -173,26 +173,29 @@ fn recorded_arrivals_are_replayed_with_their_sizes() {
 
 #[test]
 fn an_objective_is_kept_broken_or_undecided() {
-    for (objective, requests, code) in [
-        ("ttft:p50<60s, errors<50%", "12", 0),
-        ("ttft:p50<1ms", "12", 1),
-        ("ttft:p99<60s", "12", 3),
+    for (objective, code) in [
+        ("ttft:p50<60s, errors<50%", 0),
+        ("ttft:p50<1ms", 1),
+        ("ttft:p99<60s", 3),
     ] {
         let said = Project::new().run(&[
             "load",
             "--target",
             "openai",
             "--requests",
-            requests,
+            "12",
             "--output-tokens",
             "3",
             "--slo",
             objective,
         ]);
-        let words = match code {
-            0 => "kept",
-            1 => "broken",
-            _ => "too few requests to tell",
+        // On a machine that is busy with other things, what is broken may be the client's fault, which it must then say.
+        let excused = code == 1 && said.stdout.contains("the client was the bottleneck");
+        let (code, words) = match code {
+            0 => (0, "kept"),
+            1 if !excused || said.stdout.contains("broken") => (1, "broken"),
+            1 => (3, "undecided"),
+            _ => (3, "too few requests to tell"),
         };
         let said = said.exits(code);
         assert!(said.stdout.contains(words), "{}", said.stdout);
