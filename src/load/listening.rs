@@ -166,7 +166,7 @@ impl<'a> Listening<'a> {
         asked_by_head(self.head.as_ref().filter(|head| head.status == 429)?)
     }
 
-    /// Whether no output came yet, and some may.
+    /// Whether no output came yet.
     pub fn awaits_output(&self) -> bool {
         self.arrivals.first.is_none()
     }

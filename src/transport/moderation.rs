@@ -5,10 +5,10 @@
 //! it waits for its sockets. The times of arrival are the kernel's and stay as they are, but that events of one socket
 //! within [`REST`] are joined and have the time of the last.
 //!
-//! The beginning of an answer ends a rest: TTFT is what people look at, and the first event is not to have the time of the
-//! second (see [`Awaited`]). And only where nothing is in a hurry: not after a look that found few sockets, or so many of all
-//! that each speaks every other moment; nor after something was written, while something connects or waits for room to write, nor where its
-//! user has starts to make on time. Knows nothing of what is read.
+//! The beginning of an answer ends a rest: TTFT is what people look at, and the first event is not to have the time of
+//! the second (see [`Awaited`]). And it rests only where nothing is in a hurry: not after a look that found few sockets,
+//! or so many of all that each speaks every other moment; nor after something was written, while something connects or
+//! waits for room to write, nor where its user has starts to make on time. Knows nothing of what is read.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
