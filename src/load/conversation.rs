@@ -492,7 +492,36 @@ fn told(
 
 #[cfg(test)]
 mod tests {
+    use crate::catalog;
+    use crate::dialect::Dialect;
+    use crate::dialect::agentcore::mapping::Mapping;
     use crate::load::conversation::*;
+
+    /// Or a worker never rests.
+    #[test]
+    fn a_beginning_is_awaited_until_there_is_output() {
+        let mapping = Mapping::default();
+        let mut ear = Ear {
+            listening: Listening::new(Manner {
+                dialect: Dialect::Chat,
+                mapping: &mapping,
+                provider: "openai",
+                failures: &catalog::shipped().failures,
+                streamed: true,
+                most: 1000,
+            }),
+        };
+        let head = Head {
+            status: 200,
+            headers: Vec::new(),
+            at: Duration::ZERO,
+        };
+        ear.head(&head, Duration::ZERO);
+        assert!(ear.awaits_beginning());
+        let chunk = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+        let heard = ear.bytes(Duration::ZERO, Duration::ZERO, chunk.as_bytes());
+        assert!(heard.is_continue() && !ear.awaits_beginning());
+    }
 
     #[test]
     fn no_tokens_beside_streamed_output_are_no_count() {

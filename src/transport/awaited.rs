@@ -21,14 +21,14 @@ impl Awaited {
         Ok(Awaited(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Does nothing until something came for one of them, or for so long.
-    pub(super) fn doze(&self, left: Duration) {
+    /// Does nothing until something came for one of them, or for so long. Whether something came.
+    pub(super) fn doze(&self, left: Duration) -> bool {
         let left = Timespec {
             tv_sec: left.as_secs().cast_signed(),
             tv_nsec: left.subsec_nanos().into(),
         };
         // An error ends it too.
-        let _ = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left));
+        poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left)).is_ok_and(|came| came > 0)
     }
 
     /// Whether it could be told.

@@ -8,8 +8,9 @@ use std::time::Duration;
 pub(super) struct Awaited;
 
 impl Awaited {
-    /// Does nothing for so long.
-    pub(super) fn doze(&self, left: Duration) {
+    /// Does nothing for so long. Whether something came: never.
+    pub(super) fn doze(&self, left: Duration) -> bool {
         std::thread::sleep(left);
+        false
     }
 }

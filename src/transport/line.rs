@@ -337,3 +337,82 @@ impl Answer {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::transport::Limits;
+    use crate::transport::line::*;
+    use crate::transport::reader::Reader;
+    use crate::transport::stamped::Socket;
+    use crate::turn::exchange::Head;
+
+    /// Wants the first two parts at once, and notes at which the worker still hurries.
+    struct Two {
+        ledger: Shared,
+        server: std::net::TcpStream,
+        hurried: Vec<bool>,
+    }
+
+    impl Hearing for Two {
+        fn head(&mut self, _: &Head, _: Duration) {
+            assert!(self.ledger.lock().is_awaited());
+            self.server.write_all(b"x").expect("a connection");
+        }
+
+        fn bytes(&mut self, _: Duration, _: Duration, _: &[u8]) -> ControlFlow<()> {
+            self.hurried.push(self.ledger.lock().is_awaited());
+            if self.hurried.len() < 4 {
+                self.server.write_all(b"x").expect("a connection");
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn awaits_beginning(&self) -> bool {
+            self.hurried.len() < 2
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_hurries_until_the_beginning_was_heard_and_again_for_the_next_answer() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let mut server = listener.accept().unwrap().0;
+        let reader = Reader::start(false, Arc::default()).unwrap();
+        let ledger = Shared::default();
+        let socket = Socket::new(stream, &reader, false, ledger.clone()).unwrap();
+        let mut line = Line::new(Stream::Plain(socket), ledger.clone(), Clock::Read);
+        for _ in 0..2 {
+            server
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n")
+                .unwrap();
+            let mut two = Two {
+                ledger: ledger.clone(),
+                server: server.try_clone().unwrap(),
+                hurried: Vec::new(),
+            };
+            let long = Duration::from_secs(20);
+            let course = Course {
+                start: Instant::now(),
+                limits: Limits {
+                    connect: long,
+                    idle: long,
+                    total: long,
+                    body: 100,
+                },
+                ledger: &ledger,
+            };
+            let message = Message::new("GET", "/", HeaderMap::new(), Bytes::new()).unwrap();
+            let outcome = line.exchange(message, course, &mut two, &mut None).await;
+            assert!(matches!(outcome.end, End::Complete), "{outcome:?}");
+            assert_eq!(two.hurried, [true, true, false, false]);
+            let mut asked = [0; 18];
+            server.read_exact(&mut asked).unwrap();
+        }
+    }
+}

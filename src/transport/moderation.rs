@@ -52,7 +52,9 @@ impl Moderation {
     pub fn rest(&self) {
         if let Some(left) = self.left(Instant::now()) {
             match self.awaited.get() {
-                Some(awaited) => awaited.doze(left),
+                Some(awaited) => {
+                    awaited.doze(left);
+                }
                 None => std::thread::sleep(left),
             }
         }

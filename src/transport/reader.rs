@@ -605,25 +605,20 @@ mod tests {
                 assert!(Instant::now() < until, "nothing came");
             }
         };
-        let rested = |long: Duration| {
-            let begun = Instant::now();
-            reader.awaited.doze(long);
-            begun.elapsed() >= long
-        };
-        let (short, long) = (Duration::from_millis(20), Duration::from_secs(20));
+        let ends_within = |millis| reader.awaited.doze(Duration::from_millis(millis));
         for _ in 0..2 {
             assert!(bound.poll_write(&mut cx, &[IoSlice::new(b"x")]).is_ready());
             ledger.lock().note_written(1, Instant::now());
-            assert!(rested(short), "nothing came");
+            assert!(!ends_within(20), "nothing came");
             answered(&bound);
-            assert!(!rested(long));
+            assert!(ends_within(20_000));
             reader.look().unwrap();
-            assert!(rested(short), "all was read");
+            assert!(!ends_within(20), "all was read");
             // It is known at the next read.
             ledger.lock().calm();
             for ends in [true, false] {
                 answered(&bound);
-                assert_eq!(rested(short), !ends);
+                assert_eq!(ends_within(20), ends);
                 reader.look().unwrap();
             }
         }
