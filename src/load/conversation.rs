@@ -497,7 +497,7 @@ mod tests {
     use crate::dialect::agentcore::mapping::Mapping;
     use crate::load::conversation::*;
 
-    /// Or a worker never rests.
+    /// Or a worker never rests, or goes on to hurry for what follows.
     #[test]
     fn a_beginning_is_awaited_until_there_is_output() {
         let mapping = Mapping::default();
@@ -518,9 +518,14 @@ mod tests {
         };
         ear.head(&head, Duration::ZERO);
         assert!(ear.awaits_beginning());
-        let chunk = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
-        let heard = ear.bytes(Duration::ZERO, Duration::ZERO, chunk.as_bytes());
-        assert!(heard.is_continue() && !ear.awaits_beginning());
+        for (content, awaited) in [("", true), ("a", false), ("b", false)] {
+            let chunk = format!(
+                "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n"
+            );
+            let heard = ear.bytes(Duration::ZERO, Duration::ZERO, chunk.as_bytes());
+            assert!(heard.is_continue());
+            assert_eq!(ear.awaits_beginning(), awaited, "{content}");
+        }
     }
 
     #[test]

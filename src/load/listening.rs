@@ -303,26 +303,6 @@ mod tests {
         }
     }
 
-    /// Or the second event would wait for a worker that hurries for the first.
-    #[test]
-    fn output_is_awaited_until_it_came() {
-        let mapping = Mapping::default();
-        let mut listening = Listening::new(manner(&mapping));
-        listening.head(Head {
-            status: 200,
-            headers: Vec::new(),
-            at: Duration::ZERO,
-        });
-        for (content, awaited) in [("", true), ("a", false), ("b", false)] {
-            assert_eq!(listening.awaits_output(), awaited || content == "a");
-            let chunk = format!(
-                "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n"
-            );
-            assert!(listening.bytes(Duration::ZERO, Duration::ZERO, chunk.as_bytes()));
-            assert_eq!(listening.awaits_output(), awaited);
-        }
-    }
-
     #[test]
     fn a_refusal_is_obeyed_by_its_head_but_not_for_ever() {
         let mapping = Mapping::default();

@@ -119,10 +119,7 @@ impl Line {
         self.ready = false;
         let stream = &mut self.stream;
         let mut writing = Writing::Bytes(message.head.chain(message.body));
-        let mut answer = Answer {
-            awaited: true,
-            ..Answer::default()
-        };
+        let mut answer = Answer::default();
         let mut watch = pin!(Watch::new(&course));
         let outcome = poll_fn(|cx| {
             if writing.go_on(stream, cx) {
@@ -222,8 +219,6 @@ struct Answer {
     /// The server keeps the connection open behind the body.
     stays: bool,
     left_ready: bool,
-    /// Its beginning is waited for.
-    awaited: bool,
 }
 
 impl Answer {
@@ -324,8 +319,7 @@ impl Answer {
                     if hear.bytes(at, read, &part[..fits]).is_break() {
                         return ControlFlow::Break(self.over(End::Complete, true));
                     }
-                    if self.awaited && !hear.awaits_beginning() {
-                        self.awaited = false;
+                    if !hear.awaits_beginning() {
                         course.ledger.lock().calm();
                     }
                     if fits < part.len() {

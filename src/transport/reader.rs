@@ -52,7 +52,6 @@ pub(super) struct Reader {
     state: Mutex<State>,
     watch: Mutex<Option<AbortHandle>>,
     moderation: Arc<Moderation>,
-    awaited: Arc<Awaited>,
     /// Where the kernel's times are wanted.
     _stamping: Option<Stamping>,
 }
@@ -102,7 +101,7 @@ impl Reader {
             epoll: Arc::clone(&polled),
             state: Mutex::new(State {
                 sockets: Slab::new(),
-                awaited: Arc::clone(&awaited),
+                awaited,
                 bytes: vec![0; READ].into_boxed_slice(),
                 // Room for more than the stamp alone: a message that does not fit is cut off.
                 control: vec![0; 256],
@@ -112,7 +111,6 @@ impl Reader {
             }),
             watch: Mutex::new(None),
             moderation,
-            awaited,
             _stamping: stamps.then(Stamping::begin),
         });
         let task = tokio::spawn(watch(polled, Arc::downgrade(&reader)));
@@ -187,11 +185,11 @@ impl Reader {
     /// Something was written to a socket: what comes next is the beginning of an answer, as long as nobody says otherwise.
     fn wrote(&self, key: usize) {
         self.moderation.wrote();
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if let Some(read) = state.sockets.get_mut(key)
             && !read.awaited
         {
-            read.awaited = self.awaited.add(&read.stream);
+            read.awaited = state.awaited.add(&read.stream);
         }
     }
 
@@ -486,13 +484,8 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         let mut state = self.reader.lock();
-        if state
-            .sockets
-            .try_remove(self.key)
-            .is_some_and(|read| read.awaited)
-        {
-            self.reader.awaited.remove(&self.stream);
-        }
+        state.sockets.try_remove(self.key);
+        state.awaited.remove(&self.stream);
         // Of a socket that is no longer open there is nothing to be told. It fails only where it was not polled.
         let _ = epoll::delete(self.reader.epoll.get_ref(), &*self.stream);
     }
@@ -513,6 +506,15 @@ mod tests {
         let ledger = Shared::default();
         let bound = Reader::bind(reader, stream, false, &ledger).unwrap();
         (bound, ledger, listener.accept().unwrap().0)
+    }
+
+    /// Sends a byte, which is there when this returns.
+    fn say(bound: &Bound, server: &mut TcpStream) {
+        server.write_all(b"x").unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while bound.stream.peek(&mut [0]).is_err() {
+            assert!(Instant::now() < until, "nothing came");
+        }
     }
 
     #[tokio::test]
@@ -578,11 +580,7 @@ mod tests {
             (MANY, true),
         ] {
             for (bound, _, server) in all.iter_mut().take(speak) {
-                server.write_all(b"x").unwrap();
-                let until = Instant::now() + Duration::from_secs(20);
-                while bound.stream.peek(&mut [0]).is_err() {
-                    assert!(Instant::now() < until, "nothing came");
-                }
+                say(bound, server);
             }
             assert_eq!(may_rest(), rests, "{speak} of {}", MANY * SELDOM);
         }
@@ -598,26 +596,20 @@ mod tests {
         let reader = Reader::start(false, Arc::default()).unwrap();
         let (mut bound, ledger, mut server) = bound(&reader).await;
         let mut cx = Context::from_waker(Waker::noop());
-        let mut answered = |bound: &Bound| {
-            server.write_all(b"x").unwrap();
-            let until = Instant::now() + Duration::from_secs(20);
-            while bound.stream.peek(&mut [0]).is_err() {
-                assert!(Instant::now() < until, "nothing came");
-            }
-        };
-        let ends_within = |millis| reader.awaited.doze(Duration::from_millis(millis));
+        let awaited = Arc::clone(&reader.lock().awaited);
+        let ends_within = |millis| awaited.doze(Duration::from_millis(millis));
         for _ in 0..2 {
             assert!(bound.poll_write(&mut cx, &[IoSlice::new(b"x")]).is_ready());
             ledger.lock().note_written(1, Instant::now());
             assert!(!ends_within(20), "nothing came");
-            answered(&bound);
+            say(&bound, &mut server);
             assert!(ends_within(20_000));
             reader.look().unwrap();
             assert!(!ends_within(20), "all was read");
             // It is known at the next read.
             ledger.lock().calm();
             for ends in [true, false] {
-                answered(&bound);
+                say(&bound, &mut server);
                 assert_eq!(ends_within(20), ends);
                 reader.look().unwrap();
             }
