@@ -49,11 +49,12 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
     let text = record.to_json();
     // What could not be kept can still be read.
     let kept = keep(&place, &run, &shown, text.as_bytes(), args.force).await;
-    let exit = match (&record.partial, verdict) {
+    let exit = match (&kept, &record.partial, verdict) {
+        (Err(_), ..) => Exit::BadInput,
         // It is not known what the missing ones would have said.
-        (Some(_), _) | (None, Verdict::Undetermined) => Exit::Undetermined,
-        (None, Verdict::Broken) => Exit::Findings,
-        (None, Verdict::Kept) => Exit::Ok,
+        (_, Some(_), _) | (_, None, Verdict::Undetermined) => Exit::Undetermined,
+        (_, None, Verdict::Broken) => Exit::Findings,
+        (_, None, Verdict::Kept) => Exit::Ok,
     };
     match args.format {
         Format::Json => ui.out(&text)?,
@@ -61,7 +62,7 @@ async fn merge(args: &MergeArgs, ui: &mut Ui) -> anyhow::Result<Exit> {
             let settings = load_console::Settings {
                 width: ui.width,
                 more: String::new(),
-                results: Some(shown),
+                results: kept.is_ok().then_some(shown),
                 exit_code: exit.code(),
             };
             ui.out(&load_console::render(&record, &settings))?;

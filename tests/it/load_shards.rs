@@ -220,6 +220,12 @@ fn a_merge_says_what_is_missing_and_counts_nothing_twice() {
         "{}",
         refused.stderr
     );
+    // Nor does the report point at what says something else.
+    assert!(
+        refused.stdout.ends_with("\nexit code 2\n"),
+        "{}",
+        refused.stdout
+    );
     let whole = merge(&results, "night", &["--force", "--format", "json"]).exits(0);
     assert_eq!(whole.json()["partial"], Value::Null);
     // Merged again it is the same, by its folder too.
